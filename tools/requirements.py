@@ -1,0 +1,77 @@
+"""Which installed distributions the package needs: the closure of the requirements in `settings.ini`.
+
+`python tools/requirements.py --lock` writes them, with their versions, to `requirements.lock`.
+"""
+import argparse
+from configparser import ConfigParser
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "requirements.lock"
+HEADER = """\
+# Exact versions of everything the package needs, as tried on Linux (x86_64) with Python 3.11.
+# `make demo LOCKED=1` installs these; `make lock` writes this file.
+"""
+
+
+def settings() -> dict[str, str]:
+    "The entries of `settings.ini`."
+    config = ConfigParser(delimiters=["="])
+    config.read(ROOT / "settings.ini", encoding="utf-8")
+    return dict(config["DEFAULT"])
+
+
+def direct(key: str = "requirements") -> list[Requirement]:
+    "The requirements listed under `key` of `settings.ini`."
+    return [Requirement(line) for line in settings()[key].split("\n")]
+
+
+def closure(roots: list[Requirement]) -> dict[str, str]:
+    "`{name: version}` of `roots` and, in turn, of all that they require here (extras and markers observed)."
+    found, todo = {}, [(canonicalize_name(root.name), frozenset(root.extras)) for root in roots]
+    seen = set(todo)
+    while todo:
+        name, extras = todo.pop()
+        dist = distribution(name)
+        found[name] = dist.version
+        for requirement in map(Requirement, dist.requires or []):
+            contexts = [{"extra": extra} for extra in ("", *extras)]
+            wanted = requirement.marker is None or any(requirement.marker.evaluate(c) for c in contexts)
+            item = (canonicalize_name(requirement.name), frozenset(requirement.extras))
+            if wanted and item not in seen:
+                seen.add(item)
+                todo.append(item)
+    return found
+
+
+def foreign_modules() -> list[str]:
+    "Top-level modules of this environment that no distribution in the package's closure provides."
+    own = set(closure(direct()))
+    keep = own | {canonicalize_name(settings()["lib_name"])}
+    provided = packages_distributions()
+    return sorted(name for name, dists in provided.items() if not keep & {canonicalize_name(d) for d in dists})
+
+
+def lock_text() -> str:
+    "The contents of `requirements.lock` for this environment."
+    return HEADER + "".join(f"{name}=={version}\n" for name, version in sorted(closure(direct()).items()))
+
+
+def unlocked() -> list[str]:
+    "Direct requirements that `requirements.lock` does not meet."
+    lines = [line for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    versions = dict(line.split("==") for line in lines)
+    return [str(r) for r in direct() if not r.specifier.contains(versions.get(canonicalize_name(r.name), "0"), True)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--lock", action="store_true", help="write requirements.lock")
+    if parser.parse_args().lock:
+        LOCK.write_text(lock_text(), encoding="utf-8")
+    else:
+        print(lock_text())
