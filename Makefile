@@ -40,9 +40,11 @@ lock: $(DEV)  ## write requirements.lock from this environment
 
 hooks: $(DEV)  ## set up the notebook hooks of git in this clone
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev-install-hooks
+	git config --local merge.jupyternotebook.driver "'$(abspath $(BIN))/nbdev-merge' %O %A %B %P"
+	git config --local diff.jupyternotebook.command "'$(abspath $(BIN))/nbdev-diff-driver'"
 
 clean:  ## remove what the commands above made, but not the environment
-	rm -rf demo build dist _docs _proc *.egg-info .coverage* .hypothesis nbs/.last_checked
+	rm -rf demo build dist _docs _proc *.egg-info .coverage* .hypothesis nbs/.hypothesis nbs/.last_checked
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
