@@ -1,0 +1,52 @@
+"""Write `README.md`, and the pictures it shows under `images/`, from `index.ipynb`."""
+import re
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
+from traitlets.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+HIDDEN = re.compile(r"^#\|\s*(hide|default_exp)\b", re.M)
+DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
+
+
+def shown_cells(notebook):
+    "`notebook` as its reader sees it: hidden cells dropped, directives out of the others."
+    notebook.cells = [cell for cell in notebook.cells if not (cell.cell_type == "code" and HIDDEN.search(cell.source))]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            hides_input = re.search(r"^#\|\s*(hide_input|echo:\s*false)", cell.source, re.M)
+            cell.metadata["tags"] = ["hide-input"] if hides_input else []
+            cell.source = DIRECTIVE.sub("", cell.source)
+    return notebook
+
+
+def rendered() -> dict[str, bytes]:
+    "File names, relative to the project, and their contents."
+    notebook = shown_cells(nbformat.read(ROOT / "index.ipynb", as_version=4))
+    notebook.metadata["language_info"] = {"name": "python"}
+    config = Config()
+    config.ExtractOutputPreprocessor.output_filename_template = "images/index_{cell_index}_{index}{extension}"
+    config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
+    exporter = MarkdownExporter(config=config)
+    exporter.register_preprocessor(TagRemovePreprocessor(parent=exporter), enabled=True)
+    body, resources = exporter.from_notebook_node(notebook)
+    text = re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
+    return {"README.md": text.encode(), **resources["outputs"]}
+
+
+def main() -> None:
+    files = rendered()
+    for stale in (ROOT / "images").glob("index_*"):
+        if f"images/{stale.name}" not in files:
+            stale.unlink()
+    for name, data in files.items():
+        (ROOT / name).parent.mkdir(exist_ok=True)
+        (ROOT / name).write_bytes(data)
+    print("wrote " + ", ".join(files))
+
+
+if __name__ == "__main__":
+    main()
