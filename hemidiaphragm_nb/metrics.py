@@ -30,15 +30,17 @@ def _numpy(a) -> np.ndarray:
     "An array in double precision on the processor, wherever `a` lives."
     return np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a, dtype=float)
 
-def radial_error(pred,  # predicted points (n, 2, 2), array or tensor
+def radial_error(pred,  # predicted points (n, 2, 2), array or tensor on any device
                  truth  # true points (n, 2, 2) in the same unit, NaN where unknown
-                ) -> np.ndarray:  # (n, 2) distances, right and left
+                ):  # (n, 2) distances, right and left: a tensor for tensors, else an array
     "Distance of each predicted landmark from its truth: NaN for an unknown truth, infinite for a missing prediction."
-    pred, truth = _numpy(pred), _numpy(truth)
-    if pred.shape != truth.shape or truth.shape[-2:] != (2, 2):
-        raise ValueError(f'points must both be (n, 2, 2): got {pred.shape} and {truth.shape}')
-    missed = np.isfinite(truth).all(-1) & ~np.isfinite(pred).all(-1)
-    return np.where(missed, np.inf, np.linalg.norm(pred - truth, axis=-1))
+    p = pred if isinstance(pred, torch.Tensor) else torch.from_numpy(_numpy(pred))
+    t = torch.as_tensor(truth).to(p)
+    if p.shape != t.shape or t.shape[-2:] != (2, 2):
+        raise ValueError(f'points must both be (n, 2, 2): got {tuple(p.shape)} and {tuple(t.shape)}')
+    missed = t.isfinite().all(-1) & ~p.isfinite().all(-1)
+    e = torch.where(missed, torch.inf, torch.linalg.vector_norm(p - t, dim=-1))
+    return e if p is pred else e.numpy()
 
 # %% ../nbs/07_metrics.ipynb #00000008
 def frame_mm(spacing,  # (row, column) mm per stored pixel, or None if unknown
@@ -183,6 +185,7 @@ def _id_columns(ids, n: int, start: int) -> dict:
 @patch
 def _points(self: Evaluation, pred, truth, mm_per_px) -> dict:
     "Columns of radial errors, in px and mm."
+    pred, truth = _numpy(pred), _numpy(truth)
     px = radial_error(pred, truth)
     mm = np.full_like(px, np.nan) if mm_per_px is None else radial_error(in_mm(pred, mm_per_px), in_mm(truth, mm_per_px))
     return dict(right_px=px[:, 0], left_px=px[:, 1], right_mm=mm[:, 0], left_mm=mm[:, 1])
