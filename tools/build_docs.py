@@ -138,9 +138,11 @@ def broken_links(site: Path) -> list[str]:
 
 def main() -> int:
     write_pages()
-    shutil.rmtree(SITE, ignore_errors=True)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", ROOT / "docs", PAGES, SITE]
+    built = PAGES.parent / "site" / "html"  # myst-nb leaves a folder of its own beside it
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", ROOT / "docs", PAGES, built]
     failed = subprocess.run(command).returncode
+    shutil.rmtree(SITE, ignore_errors=True)
+    shutil.move(built, SITE)
     broken = broken_links(SITE)
     print(*(f"broken link in {line}" for line in broken), sep="\n", end="\n" if broken else "")
     print(f"_docs/index.html: {len(list(SITE.glob('*.html')))} pages, {len(broken)} broken links")
