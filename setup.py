@@ -2,7 +2,7 @@
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import find_namespace_packages, setup
 
 config = ConfigParser(delimiters=["="])
 config.read(Path(__file__).parent / "settings.ini", encoding="utf-8")
@@ -35,7 +35,7 @@ setup(
         "console_scripts": lines("console_scripts"),
         "nbdev": ["hemidiaphragm_nb=hemidiaphragm_nb._modidx:d"],
     },
-    packages=find_packages(include=["hemidiaphragm_nb*"]),
+    packages=find_namespace_packages(include=["hemidiaphragm_nb*"], exclude=["*.__pycache__"]),
     package_data={"hemidiaphragm_nb": ["weights/*/*", "reference/*"]},
     zip_safe=False,
 )
