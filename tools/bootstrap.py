@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 ROOT = Path(__file__).resolve().parent.parent
 PIP_INDEX = "https://pypi.org/pypi/pip/json"  # PyPI's JSON page about pip: the only address in the project's tools
 OLDEST, NEWEST = (3, 11), (3, 13)
-DISK_GB = 10  # packages (6.7 GB, most of it CUDA) and the downloads while they are unpacked
+DISK_GB = 11  # packages (6.7 GB, most of it CUDA) and the downloads while they are unpacked
 ROOMY_GB = 16  # below this much free disk pip keeps no second copy of the downloads
 
 
@@ -129,6 +129,7 @@ def pip_install(venv, arguments, free):
     options = [] if sys.stdout.isatty() else ["--quiet"]
     options += ["--no-cache-dir"] if free < ROOMY_GB else []
     environment = dict(os.environ, TMPDIR=str(scratch), PIP_DISABLE_PIP_VERSION_CHECK="1")
+    environment["PYTHONWARNINGS"] = "ignore"  # setuptools has advice for every editable install
     try:
         run(venv / "bin/python", "-m", "pip", "install", *options, *arguments, cwd=str(ROOT), env=environment)
     finally:
