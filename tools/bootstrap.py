@@ -21,6 +21,7 @@ PIP_INDEX = "https://pypi.org/pypi/pip/json"  # PyPI's JSON page about pip: the 
 OLDEST, NEWEST = (3, 11), (3, 13)
 DISK_GB = 11  # packages (6.7 GB, most of it CUDA) and the downloads while they are unpacked
 ROOMY_GB = 16  # below this much free disk pip keeps no second copy of the downloads
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 class SetupError(Exception):
@@ -60,15 +61,16 @@ def find_python(wanted=""):
     if wanted:
         if suits(wanted):
             return wanted
-        raise SetupError("PYTHON={} does not run as a Python from 3.11 to 3.13 (version found: {}).".format(wanted, version_of(wanted)))
+        found = version_of(wanted)
+        raise SetupError("PYTHON={} is not a Python from 3.11 to 3.13 (version found: {}).".format(wanted, found))
     candidates = ["python3", "python3.13", "python3.12", "python3.11", "python", sys.executable]
     for name in candidates:
         path = shutil.which(name)
         if path and suits(path):
             return path
     raise SetupError(
-        "no Python from 3.11 to 3.13 found (this one is {}). On Debian 12 or later and Ubuntu 24.04 or later: "
-        "'apt-get install python3'; or name one: 'make demo PYTHON=/path/to/python3.12'.".format(platform.python_version())
+        "no Python from 3.11 to 3.13 found (this one is {}). On Debian 12 or 13 and Ubuntu 24.04: 'apt-get install "
+        "python3'; or name one: 'make demo PYTHON=/path/to/python3.12'.".format(platform.python_version())
     )
 
 
@@ -102,9 +104,8 @@ def fetch_pip(folder):
 
 def make_venv(python, venv):
     "A virtual environment at `venv` with pip, whether or not `python` can unpack its own copy."
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     say("making {} with {} ({})".format(venv.name, python, ".".join(map(str, version_of(python)))))
-    if subprocess.run([str(python), "-m", "venv", "--clear", str(venv)], **quiet).returncode == 0:
+    if subprocess.run([str(python), "-m", "venv", "--clear", str(venv)], **QUIET).returncode == 0:
         return
     say("this Python carries no pip of its own (Debian keeps it in python3-venv): fetching pip's wheel from PyPI")
     run(python, "-m", "venv", "--clear", "--without-pip", venv)
@@ -116,10 +117,9 @@ def make_venv(python, venv):
 def usable(venv):
     "Whether `venv` already is an environment with a fitting Python and pip."
     python = venv / "bin/python"
-    has_pip = suits(python) and subprocess.run([str(python), "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-    if not has_pip and venv.exists() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").exists():
-        raise SetupError("{} exists and is no virtual environment: move it away, or choose another with VENV=.".format(venv))
-    return has_pip
+    if venv.exists() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").exists():
+        raise SetupError("{} is no virtual environment: move it away, or choose another with VENV=.".format(venv))
+    return suits(python) and subprocess.run([str(python), "-m", "pip", "--version"], **QUIET).returncode == 0
 
 
 def pip_install(venv, arguments, free):
@@ -170,7 +170,7 @@ def mend_opencv(venv):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--venv", default=".venv", help="folder of the environment")
-    parser.add_argument("--python", default="", help="interpreter to build it with (default: the first from 3.11 to 3.13)")
+    parser.add_argument("--python", default="", help="interpreter to build it with (default: one from 3.11 to 3.13)")
     parser.add_argument("--extras", default="", help="extras to add, as dev,lab")
     parser.add_argument("--locked", action="store_true", help="exactly the versions of requirements.lock")
     options = parser.parse_args()

@@ -33,14 +33,17 @@ def page_name(notebook: str) -> str:
 def site_link(link: str, names: set[str]) -> str:
     "A link of a notebook as it reads on the site: notebooks to pages, other files to the repository."
     path, mark, fragment = link.partition("#")
-    if urlparse(link).scheme or not path or path.endswith(".html"):
+    if path.endswith(".html") and not urlparse(link).scheme:
+        return link.lstrip("/")  # nbdev's links count from the site's root
+    if urlparse(link).scheme or not path:
         return link
     name = path.removeprefix("./").removeprefix("../").rstrip("/")
     if name.endswith(".ipynb"):
         return f"{page_name(name)}.html{mark}{fragment}"
     if name in EXTRA:
         return f"{EXTRA[name]}.html{mark}{fragment}"
-    places = [place for place in (name, f"nbs/{name}") if place in names or any(n.startswith(place + "/") for n in names)]
+    known = names | {str(parent) for file in names for parent in Path(file).parents}
+    places = [place for place in (name, f"nbs/{name}") if place in known]
     return f"{get_config().git_url}/blob/main/{places[0]}{mark}{fragment}" if places else link
 
 
@@ -71,7 +74,8 @@ def convert(cell, names: set[str]):
     if cell.cell_type != "code":
         return cell
     if cell.source.rstrip().rpartition("\n")[2].startswith("show_doc("):
-        return api_cell("\n".join(o.data["text/markdown"] for o in cell.outputs if "text/markdown" in o.get("data", {})))
+        texts = [output.data["text/markdown"] for output in cell.outputs if "text/markdown" in output.get("data", {})]
+        return api_cell(relinked("\n".join(texts), names))
     hidden = re.search(r"^#\|\s*echo:\s*false", cell.source, re.M)
     cell.metadata = {"tags": ["remove-input"]} if hidden else {}
     cell.source = DIRECTIVE.sub("", cell.source)

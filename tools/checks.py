@@ -156,18 +156,17 @@ def imported_modules(path: Path) -> set[str]:
 
 def imports_go_back() -> str:
     "A module imports only from modules of earlier notebooks."
-    order = exported_from()
-    rank = {module: position for position, module in enumerate(order)}
+    rank = {module: position for position, module in enumerate(exported_from())}
+    modules = {path.stem for path in LIBRARY.glob("*.py")} - {"__init__", "_modidx"}
+    fail_if(sorted(modules - rank.keys()), "modules that no notebook exports")
     problems = [
-        f"{module} imports {other}, of a later notebook or of none"
-        for module in order
-        for other in sorted(imported_modules(LIBRARY / f"{module}.py") & (rank.keys() | {p.stem for p in LIBRARY.glob("*.py")}))
-        if rank.get(other, len(rank)) >= rank[module] and not other.startswith("__")
+        f"{module} imports {other}, of a later notebook"
+        for module in rank
+        for other in sorted(imported_modules(LIBRARY / f"{module}.py") & modules)
+        if rank[other] >= rank[module]
     ]
     fail_if(problems, "imports against the notebooks' order")
-    strangers = sorted({path.stem for path in LIBRARY.glob("*.py")} - rank.keys() - {"__init__", "_modidx"})
-    fail_if(strangers, "modules that no notebook exports")
-    return f"{len(order)} modules, each from its notebook"
+    return f"{len(rank)} modules, each from its notebook"
 
 
 def no_pickles() -> str:
@@ -183,7 +182,8 @@ def no_pickles() -> str:
 
 
 def readme_in_step() -> str:
-    stale = [name for name, data in make_readme.rendered().items() if not (ROOT / name).exists() or (ROOT / name).read_bytes() != data]
+    files = make_readme.rendered()
+    stale = [name for name in files if not (ROOT / name).exists() or (ROOT / name).read_bytes() != files[name]]
     fail_if(stale, "files out of step with index.ipynb: run `make readme`")
     return "README.md is what index.ipynb gives"
 

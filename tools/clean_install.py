@@ -1,4 +1,4 @@
-"""Prove that the built wheel works by itself: without nbdev and JupyterLab, outside the project, with the network closed.
+"""Prove that the built wheel works by itself: no nbdev, no JupyterLab, outside the project, with the network closed.
 
 The clean environment borrows the packages of this one instead of downloading them again, and refuses to import any
 that the package does not require.
@@ -99,8 +99,8 @@ class CleanInstall:
         if "network is closed" not in self.refusal("import urllib.request as r; r.urlopen('https://example.org')"):
             raise Failed("the clean environment can connect")
         modules = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")
-        code = "import importlib, sys, hemidiaphragm_nb as h; print(h.__file__); [importlib.import_module('hemidiaphragm_nb.' + m) for m in sys.argv[1:]]"
-        output = self.inside("-c", code, *modules)
+        imports = "\n".join(f"import hemidiaphragm_nb.{module}" for module in modules)
+        output = self.inside("-c", f"{imports}\nprint(hemidiaphragm_nb)")
         if str(self.venv) not in output:
             raise Failed("the package came from elsewhere than the wheel", output)
         return f"{len(modules)} modules"

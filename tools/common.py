@@ -28,7 +28,7 @@ def tail(text: str, lines: int = 40) -> str:
 
 
 def run(*command, limit: float = 300, cwd: Path = ROOT, **variables: str) -> str:
-    "Output of `command`; `Failed` when it exits non-zero or takes over `limit` seconds (it is then ended with its children)."
+    "Output of `command`; `Failed` when it exits non-zero, or is ended, children too, after `limit` seconds."
     words = [str(word) for word in command]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1", **variables}
     process = subprocess.Popen(

@@ -16,11 +16,11 @@ from nbdev.test import nbdev_test
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ROOT / "hemidiaphragm_nb"
-MARK = re.compile(r"# %% \S*?([^/\s]+\.ipynb) #(\S+)")  # what nbdev writes above each exported cell: its notebook and its id
+MARK = re.compile(r"# %% \S*?([^/\s]+\.ipynb) #(\S+)")  # above each exported cell: notebook, id
 
 
 def exported_places(notebook: str) -> dict[str, tuple[str, int]]:
-    "Of each exported cell of `notebook`, by its id: the module's file and the line where the cell's code begins in it."
+    "Of each exported cell of `notebook`, by its id: the module's file and the line where the code begins there."
     places = {}
     for module in sorted(LIBRARY.glob("*.py")):
         for number, line in enumerate(module.read_text(encoding="utf-8").splitlines(), start=1):

@@ -35,8 +35,8 @@ def assertions(source: str) -> int:
 
 def run(path: Path, scratch: Path) -> str:
     "Run the notebook at `path` under coverage; `Failed` also where it executes no cell or asserts nothing."
-    measure = ["-m", "coverage", "run", "--parallel-mode", f"--data-file={scratch / '.coverage'}", f"--source={LIBRARY}"]
-    output = python(*measure, ROOT / "tools/notebook.py", path, limit=SECONDS)
+    measure = ["coverage", "run", "--parallel-mode", f"--data-file={scratch / '.coverage'}", f"--source={LIBRARY}"]
+    output = python("-m", *measure, ROOT / "tools/notebook.py", path, limit=SECONDS)
     executed = int(re.findall(r"^cells executed: (\d+)$", output, re.M)[-1])
     planned = [cell for cell in nb_test_cells(path, get_config().tst_flags.split()) if cell.source.strip()]
     proofs = sum(assertions(cell.source) for cell in planned)
