@@ -286,8 +286,8 @@ def check_case(
 ) -> list[Problem]:
     "Open one case's picture and mask and list everything wrong with them."
     try: size = _read_image(case).pixels.shape
-    except (RadiographError, DatasetError) as e: return [Problem(_short(case['image']), f'is unreadable: {getattr(e, "reason", e)}',
-        'Replace the file or remove the case')]
+    except RadiographError as e: return [Problem(_short(case['image']), f'is unreadable: {e.reason}', _advice(e, 'Replace the file or remove the case'))]
+    except DatasetError as e: return e.problems
     problems, (h, w) = [], size
     for side in ('right', 'left'):
         x, y = case[f'{side}_x'], case[f'{side}_y']
@@ -317,6 +317,8 @@ def _in_threads(f: Callable, items: Sequence, workers: int):
     finally: pool.shutdown(cancel_futures=True)
 
 def _short(path: str) -> str: return '/'.join(Path(path.split('#')[0]).parts[-2:])
+
+def _advice(e: RadiographError, otherwise: str) -> str: return (e.advice or otherwise).rstrip('.')
 
 def _reader(readers: dict, name: str, file: str) -> Callable:
     if name not in readers: raise DatasetError(Problem(file, f'asks for the unknown reader {name!r}', f'Choose one of {sorted(readers)}'))
@@ -814,8 +816,7 @@ def _bar(on: bool) -> Progress:
 def _try_case(case: pd.Series, side: int):
     "A loaded case, or the problems that kept it from loading."
     try: return load_case(case, side)
-    except RadiographError as e: return [Problem(case['image'], str(getattr(e, 'reason', e)),
-        'Replace the file, or load with skip_bad=True')]
+    except RadiographError as e: return [Problem(case['image'], e.reason, _advice(e, 'Replace the file') + ' (skip_bad=True leaves it out)')]
     except DatasetError as e: return e.problems
 
 # %% ../nbs/02_datasets.ipynb #00000066
