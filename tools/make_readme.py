@@ -9,16 +9,19 @@ from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 HIDDEN = re.compile(r"^#\|\s*(hide|default_exp)\b", re.M)
+ALT = re.compile(r"^#\|\s*fig-alt:\s*(.+)$", re.M)
+IMAGE = re.compile(r"!\[png\]\((images/index_(\d+)_\d+\.png)\)")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 
 
 def shown_cells(notebook):
-    "`notebook` as its reader sees it: hidden cells dropped, directives out of the others."
+    "`notebook` as its reader sees it: hidden cells dropped, directives out of the others (`#| fig-alt: ...` kept)."
     notebook.cells = [cell for cell in notebook.cells if not (cell.cell_type == "code" and HIDDEN.search(cell.source))]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             hides_input = re.search(r"^#\|\s*(hide_input|echo:\s*false)", cell.source, re.M)
             cell.metadata["tags"] = ["hide-input"] if hides_input else []
+            cell.metadata["alt"] = (ALT.findall(cell.source) or [""])[0]
             cell.source = DIRECTIVE.sub("", cell.source)
     return notebook
 
@@ -33,6 +36,7 @@ def rendered() -> dict[str, bytes]:
     exporter = MarkdownExporter(config=config)
     exporter.register_preprocessor(TagRemovePreprocessor(parent=exporter), enabled=True)
     body, resources = exporter.from_notebook_node(notebook)
+    body = IMAGE.sub(lambda found: f"![{notebook.cells[int(found[2])].metadata['alt']}]({found[1]})", body)
     text = re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
     return {"README.md": text.encode(), **resources["outputs"]}
 
