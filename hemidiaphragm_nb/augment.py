@@ -6,7 +6,8 @@
 __all__ = ['COMPONENTS', 'NONE', 'PAPER', 'PAPER_AS_PRINTED', 'VIDAL', 'STRONG', 'AUGMENTATIONS', 'HOLES', 'MODES', 'COLUMNS',
            'CENTRE', 'HALF', 'PHOTOMETRY', 'AugmentationError', 'check_field', 'Augmentation', 'draw', 'affine',
            'waves', 'bend', 'warp_points', 'sampling_grid', 'warp_images', 'warp_masks', 'column', 'adjust_brightness',
-           'adjust_contrast', 'adjust_gamma', 'blur', 'add_noise', 'cut_out', 'photometry', 'augment']
+           'adjust_contrast', 'adjust_gamma', 'blur', 'add_noise', 'cut_out', 'reread_domes', 'carry', 'photometry',
+           'augment']
 
 # %% ../nbs/05_augment.ipynb #00000003
 import math
@@ -31,7 +32,8 @@ def check_field(name: str, # of a field of `Augmentation`
                 value: float | tuple[float, float], # a probability or a range
 ) -> None:
     "Raise `AugmentationError` for a probability outside [0, 1] or a range that is empty or out of bounds."
-    if name.endswith('_p'): ok, where = 0 <= value <= 1, '[0, 1]'
+    if name == 'reread': ok, where = isinstance(value, bool), 'True or False'
+    elif name.endswith('_p'): ok, where = 0 <= value <= 1, '[0, 1]'
     else:
         (lo, hi), (_, least, most) = value, COMPONENTS[name]
         ok, where = least <= lo <= hi <= most, f'a range (low, high) within [{least:g}, {most:g}]'
@@ -66,6 +68,7 @@ class Augmentation:
     noise: tuple[float, float] = (0., 0.) # standard deviation, grey levels
     cutout_p: float = 0.
     cutout: tuple[float, float] = (0., 0.) # longest side of the four rectangles blanked, px in the 512-px frame
+    reread: bool = False # let landmarks follow the middle-column rule on the new mask, see `reread_domes`
 
     def __post_init__(self):
         for f in fields(self): check_field(f.name, getattr(self, f.name))
@@ -75,9 +78,9 @@ NONE = Augmentation()
 PAPER = Augmentation(flip_p=.25, rotate_p=.5, rotate=(-30., 30.), brightness_p=.5, brightness=(.5, 1.5), contrast_p=.5, contrast=(.5, 1.5))
 PAPER_AS_PRINTED = Augmentation(flip_p=.25, rotate_p=.5, rotate=(-30., 3.), brightness_p=.5, brightness=(.5, 1.5), contrast_p=.5, contrast=(.5, 1.5))
 VIDAL = Augmentation(rotate_p=.75, rotate=(-10., 10.))
-STRONG = Augmentation(rotate_p=.7, rotate=(-20., 20.), scale_p=.7, scale=(.8, 1.2), shear_p=.3, shear=(-8., 8.), shift_p=.7, shift=(-40., 40.),
+STRONG = Augmentation(rotate_p=.7, rotate=(-15., 15.), scale_p=.7, scale=(.8, 1.2), shear_p=.3, shear=(-8., 8.), shift_p=.7, shift=(-40., 40.),
                       elastic_p=.3, elastic=(4., 16.), brightness_p=.5, brightness=(.7, 1.3), contrast_p=.5, contrast=(.6, 1.4), gamma_p=.5, gamma=(.7, 1.4),
-                      blur_p=.2, blur=(.5, 3.), noise_p=.3, noise=(2., 16.), cutout_p=.3, cutout=(30., 110.))
+                      blur_p=.2, blur=(.5, 3.), noise_p=.3, noise=(2., 16.), cutout_p=.3, cutout=(30., 110.), reread=True)
 AUGMENTATIONS = dict(none=NONE, paper=PAPER, paper_as_printed=PAPER_AS_PRINTED, vidal=VIDAL, strong=STRONG)
 
 # %% ../nbs/05_augment.ipynb #0000000d
@@ -139,7 +142,7 @@ def warp_points(points: Tensor, # (n, p, 2) in the 512-px frame; NaN stays NaN
     v = target = u @ m[:, :2, :2].mT + m[:, None, :2, 2]
     if coefficients is not None:
         c = coefficients.to(points.device, torch.double)
-        for _ in range(30): v = target - bend(*v.unbind(-1), c)
+        for _ in range(20): v = target - bend(*v.unbind(-1), c)
     return (v * HALF + CENTRE).to(points.dtype)
 
 
@@ -149,15 +152,13 @@ def sampling_grid(matrix: Tensor, # (n, 3, 3) from `affine`
                   device: str | torch.device = 'cpu', # where the images are
 ) -> Tensor: # (n, side, side, 2) float32, as `grid_sample(..., align_corners=False)` takes it
     "For each new pixel, where in the old image it comes from."
-    m = torch.linalg.inv(matrix).to(device, torch.float32)[..., None, None]
-    t = (2*torch.arange(side, device=device) + 1) / side - 1
-    x, y = t, t[:, None]
-    if coefficients is not None:
-        e = waves(t) @ coefficients.to(t) @ waves(t).T
-        x, y = x + e[:, 0], y + e[:, 1]
-    grid = torch.empty(len(m), side, side, 2, device=device)
-    for i in (0, 1): torch.add(m[:, i, 0] * x, m[:, i, 1] * y + m[:, i, 2], out=grid[..., i])
-    return grid
+    m, c = torch.linalg.inv(matrix), torch.zeros(len(matrix), 2, 2 + MODES, 2 + MODES, dtype=matrix.dtype)
+    c[:, :, 0, 0], c[:, :, 0, 1], c[:, :, 1, 0] = m[:, :2, 2], m[:, :2, 0], m[:, :2, 1]
+    if coefficients is not None: c[:, :, 2:, 2:] = torch.einsum('nij,njkl->nikl', m[:, :2, :2], coefficients.to(m))
+    t = (2*torch.arange(side, dtype=m.dtype) + 1) / side - 1
+    basis = torch.cat((torch.ones_like(t)[:, None], t[:, None], waves(t)), 1)
+    left, right = (a.to(device, torch.float32) for a in (basis @ c, basis.T))
+    return (left @ right).permute(0, 2, 3, 1)
 
 # %% ../nbs/05_augment.ipynb #0000001c
 def warp_images(images: Tensor, # uint8 or float (n, c, s, s)
@@ -237,6 +238,36 @@ def cut_out(x: Tensor, # (n, c, s, s)
     return x
 
 # %% ../nbs/05_augment.ipynb #0000002d
+def reread_domes(masks: Tensor, # (n, s, s): 0 background, 1 right, 2 left
+) -> Tensor: # (n, 2, 2) float64 in the 512-px frame; NaN where a lung is missing or its base is cut off by the frame
+    "Landmarks by the middle-column rule (each lung one piece), batched: its cubic by weighted normal equations."
+    side = masks.shape[-1]
+    t = torch.arange(side, device=masks.device)
+    lung = masks[:, None] == torch.tensor([1, 2], device=masks.device).view(2, 1, 1)
+    border = (lung * (t + 1).short()[:, None]).amax(2) - 1                                      # (n, 2, s): lowest row, -1 where none
+    column = border >= 0
+    first, last = torch.where(column, t, side).amin(-1, True), torch.where(column, t, -1).amax(-1, True)
+    middle, margin = (first + last) / 2, .2 * (last - first)
+    use = column & (t >= first + margin) & (t <= last - margin)
+    powers = ((t - middle) / side).double()[..., None] ** torch.arange(4, device=masks.device)   # (n, 2, s, 4)
+    weighted = (powers * use[..., None]).mT
+    known = (use.sum(-1) >= 8) & ~(use & (border == side - 1)).any(-1)
+    a = torch.where(known[..., None, None], weighted @ powers, torch.eye(4, dtype=torch.double, device=masks.device))
+    height = torch.linalg.solve(a, weighted @ border[..., None].double())[..., 0, 0]
+    place = torch.stack([middle[..., 0].double(), height], -1)
+    return torch.where(known[..., None], (place + .5) * 512 / side - .5, torch.nan)
+
+
+def carry(points: Tensor, # (n, 2, 2), right and left
+          matrix: Tensor, # (n, 3, 3) from `affine`
+          coefficients: Tensor | None, # of the bend, or None
+          swap: Tensor, # (n,) bool, on the CPU: images in which right becomes left
+) -> Tensor: # (n, 2, 2)
+    "Warp both landmarks and swap sides where the image is mirrored."
+    at = warp_points(points, matrix, coefficients)
+    return torch.where(swap.to(at.device)[:, None, None], at.flip(1), at)
+
+# %% ../nbs/05_augment.ipynb #00000030
 PHOTOMETRY = dict(brightness=lambda x, d: adjust_brightness(x, d['brightness']), contrast=lambda x, d: adjust_contrast(x, d['contrast']),
                   gamma=lambda x, d: adjust_gamma(x, d['gamma']), blur=lambda x, d: blur(x, d['blur']),
                   noise=lambda x, d: add_noise(x, d['noise'], d['seed'][0]), cutout=lambda x, d: cut_out(x, d['cutout'], d['holes']))
@@ -251,7 +282,7 @@ def photometry(x: Tensor, # float (n, c, s, s), grey levels 0..255; changed in p
         if len(rows): x[rows.to(x.device)] = change(x[rows.to(x.device)], {k: v[rows] for k, v in d.items()})
     return x
 
-# %% ../nbs/05_augment.ipynb #0000002e
+# %% ../nbs/05_augment.ipynb #00000031
 def augment(images: Tensor, # uint8 or float (b, c, s, s), grey levels 0..255
             masks: Tensor | None, # (b, s, s): 0 background, 1 right, 2 left, on the same device; or None
             points: Tensor | None, # float (b, 2, 2), right and left, in the 512-px frame, on the same device; NaN unknown; or None
@@ -270,8 +301,10 @@ def augment(images: Tensor, # uint8 or float (b, c, s, s), grey levels 0..255
         m, c, on = matrix[rows], bent[rows] if d['elastic'].any() else None, rows.to(images.device)
         grid = sampling_grid(m, images.shape[-1], c, images.device)
         images[on] = warp_images(images[on], grid)
-        if masks is not None: masks = masks.index_copy(0, on, warp_masks(masks[on], grid, swap))
+        new = None if masks is None else warp_masks(masks[on], grid, swap)
         if points is not None:
-            at, there = warp_points(points[on], m, c), swap.to(points.device)[:, None, None]
-            points = points.index_copy(0, on, torch.where(there, at.flip(1), at))
+            at = carry(points[on], m, c, swap)
+            if recipe.reread and masks is not None: at += (reread_domes(new) - carry(reread_domes(masks[on]), m, c, swap)).nan_to_num_(0).to(at.dtype)
+        if masks is not None: masks = masks.index_copy(0, on, new)
+        if points is not None: points = points.index_copy(0, on, at)
     return photometry(images, d), masks, points
