@@ -691,7 +691,10 @@ def _people(table: pd.DataFrame) -> np.ndarray:
     "Each row's patient, patients that share a picture being one."
     people, first = table['patient_id'].astype(str).to_numpy(dtype=str).copy(), {}
     if 'same_as' not in table: return people
-    for k, picture in enumerate(table['same_as'].where(table['same_as'] != '', table['id'])):
+    twins = table['same_as'].fillna('').astype(str)
+    pictures, shared = twins.where(twins != '', table['id']), set(twins)
+    for k, picture in enumerate(pictures):
+        if picture not in shared: continue                     # nobody's twin
         a, b = sorted((people[k], people[first.setdefault(picture, k)]))
         if a != b: people[people == b] = a
     return people
