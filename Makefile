@@ -25,7 +25,7 @@ test: $(DEV)  ## run everything that proves the project
 	@$(BIN)/python tools/run_tests.py
 
 lab: $(DEV)  ## open JupyterLab at index.ipynb
-	$(BIN)/jupyter-lab $(if $(filter 0,$(shell id -u)),--allow-root) index.ipynb
+	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/index.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 env: $(PLAIN)  ## make the environment only (LOCKED=1: the versions of requirements.lock)
 
