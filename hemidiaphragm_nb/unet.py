@@ -202,7 +202,7 @@ def receptive_field(depth: int = 4, # number of poolings
 # %% ../nbs/06_unet.ipynb #00000034
 def brain_state_shapes() -> dict[str, tuple[int, ...]]: # 118 names with their shapes, in order
     "Names and shapes of the published brain-MRI U-Net's state dict."
-    text = (files(__package__ or 'hemidiaphragm_nb') / 'reference' / 'brain_mri_unet_state.json').read_text(encoding='utf-8')
+    text = (files('hemidiaphragm_nb') / 'reference' / 'brain_mri_unet_state.json').read_text(encoding='utf-8')
     return {name: tuple(shape) for name, shape in json.loads(text).items()}
 
 
