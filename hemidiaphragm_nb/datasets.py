@@ -289,6 +289,8 @@ def check_case(
     except RadiographError as e: return [Problem(_short(case['image']), f'is unreadable: {e.reason}', _advice(e, 'Replace the file or remove the case'))]
     except DatasetError as e: return e.problems
     problems, (h, w) = [], size
+    if max(size) > 2*min(size): problems.append(Problem(_short(case['image']), f'its shape ({w} x {h} pixels) is beyond 2:1',
+        'It is read because it is annotated, but prediction refuses such strips: crop films to the chest', 'warning'))
     for side in ('right', 'left'):
         x, y = case[f'{side}_x'], case[f'{side}_y']
         if not (np.isnan(x) or np.isnan(y) or (-.5 <= x <= w - .5 and -.5 <= y <= h - .5)):
@@ -324,7 +326,10 @@ def _reader(readers: dict, name: str, file: str) -> Callable:
     if name not in readers: raise DatasetError(Problem(file, f'asks for the unknown reader {name!r}', f'Choose one of {sorted(readers)}'))
     return readers[name]
 
-def _read_image(case: pd.Series) -> Radiograph: return _reader(IMAGE_READERS, case['image_reader'], case['image'])(case['image'])
+def _read_image(case: pd.Series) -> Radiograph:
+    "A case's film; whoever drew a mask or a landmark vouches that a strip of up to 3:1 is a frontal film."
+    reader, annotated = _reader(IMAGE_READERS, case['image_reader'], case['image']), case['mask'] or case[LANDMARKS].notna().any()
+    return reader(case['image'], max_aspect=3.) if annotated and reader is read_radiograph else reader(case['image'])
 
 def read_labels(
     case: pd.Series,  # one row of the table of cases
