@@ -57,12 +57,11 @@ class RadiographError(ValueError):
 
     def __str__(self): return f'{self.path}: {self.reason}. {self.advice}'.rstrip()
 
-# %% ../nbs/00_radiograph.ipynb #0000000d
 class _Refusal(Exception):
     "Why bytes are refused, before anybody has said which file they came from."
     def __init__(self, reason, advice=''): self.reason, self.advice = reason, advice
 
-# %% ../nbs/00_radiograph.ipynb #0000000f
+# %% ../nbs/00_radiograph.ipynb #0000000d
 MAX_BYTES, MAX_PIXELS, MIN_SIDE, MAX_ASPECT = 2**28, 64_000_000, 16, 2
 
 def _check_size(height: int, width: int) -> None:
@@ -71,11 +70,13 @@ def _check_size(height: int, width: int) -> None:
     if min(height, width) < MIN_SIDE: raise _Refusal(f'it is too small ({size}; at least {MIN_SIDE} a side)')
     if height * width > MAX_PIXELS:
         raise _Refusal(f'it is gigantic ({size}; the limit is {MAX_PIXELS / 1e6:.0f} million)', 'Reduce it first.')
-    if max(height, width) > MAX_ASPECT * min(height, width):
-        raise _Refusal(f'its shape ({size}) is beyond {MAX_ASPECT}:1, which no frontal chest film has',
-                       'Crop it to the chest, or leave laterals out.')
 
-# %% ../nbs/00_radiograph.ipynb #00000012
+def _check_shape(height: int, width: int, limit: float) -> None:
+    "Refuse what is longer than `limit` times its width, or wider than `limit` times its height."
+    if max(height, width) > limit * min(height, width):
+        raise _Refusal(f'its shape ({width} x {height} pixels) is beyond {limit:g}:1, as a lateral or a strip is',
+                       'Crop it to the chest, or leave it out; where somebody vouches that it is frontal, raise `max_aspect`.')
+
 def _contents(path) -> bytes:
     "The bytes of a regular file of 1 byte to `MAX_BYTES`."
     if not os.path.exists(path): raise _Refusal('there is no such file', 'Check the path.')
@@ -87,7 +88,7 @@ def _contents(path) -> bytes:
         raise _Refusal(f'the file is gigantic ({kind.st_size / 2**20:.0f} MiB; the limit is {MAX_BYTES / 2**20:.0f})')
     with open(path, 'rb') as file: return file.read(MAX_BYTES)
 
-# %% ../nbs/00_radiograph.ipynb #00000015
+# %% ../nbs/00_radiograph.ipynb #00000010
 _MAGIC = {b'\x89PNG\r\n\x1a\n': 'png', b'\xff\xd8\xff': 'jpeg', b'II*\0': 'tiff', b'MM\0*': 'tiff', b'II+\0': 'tiff',
           b'MM\0+': 'tiff', b'\x08\0': 'dicom', b'\x02\0': 'dicom'}
 
@@ -98,7 +99,21 @@ def _kind(data: bytes) -> str:
         if data.startswith(magic): return kind
     raise _Refusal('it is not a PNG, JPEG, TIFF or DICOM file', 'Export the film as one of these.')
 
-# %% ../nbs/00_radiograph.ipynb #00000018
+def _stream_size(stream: bytes) -> tuple[int, int] | None:
+    "(height, width) as a PNG file or a JPEG, JPEG-LS or JPEG 2000 stream states it; None where it does not."
+    if stream[12:16] == b'IHDR': return struct.unpack('>II', stream[16:24])[::-1]
+    siz = stream.find(b'\xff\x4f\xff\x51', 0, 2**16)
+    if siz >= 0 and len(stream) >= siz + 24:
+        x1, y1, x0, y0 = struct.unpack('>4I', stream[siz + 8:siz + 24])
+        return y1 - y0, x1 - x0
+    at = 2
+    while stream[:2] == b'\xff\xd8' and at + 9 <= len(stream) and stream[at] == 0xff:
+        marker = stream[at + 1]
+        if marker == 0xf7 or (0xc0 <= marker <= 0xcf and marker not in (0xc4, 0xc8, 0xcc)):
+            return struct.unpack('>HH', stream[at + 5:at + 9])
+        at += 1 if marker == 0xff else 2 + int.from_bytes(stream[at + 2:at + 4], 'big')
+
+# %% ../nbs/00_radiograph.ipynb #00000013
 def _grey(array: np.ndarray) -> np.ndarray:
     "The grey image (h, w) of one with 1 to 4 samples a pixel: luminance, composited over black."
     if array.ndim == 2: return array
@@ -111,7 +126,6 @@ def _grey(array: np.ndarray) -> np.ndarray:
     opaque = np.iinfo(array.dtype).max if array.dtype.kind == 'u' else 1
     return grey * (alpha.astype(np.float32) / opaque)
 
-# %% ../nbs/00_radiograph.ipynb #0000001b
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
     "Undo an EXIF/TIFF orientation (1 to 8; any other value counts as 1)."
     if orientation in (5, 6, 7, 8): array = array.swapaxes(0, 1)
@@ -119,22 +133,7 @@ def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8): array = array[::-1]
     return array
 
-# %% ../nbs/00_radiograph.ipynb #0000001e
-def _stream_size(stream: bytes) -> tuple[int, int] | None:
-    "(height, width) as a PNG file or a JPEG, JPEG-LS or JPEG 2000 stream states it; None where it does not."
-    if stream[12:16] == b'IHDR': return struct.unpack('>II', stream[16:24])[::-1]
-    siz = stream.find(b'\xff\x4f\xff\x51', 0, 256)
-    if siz >= 0 and len(stream) >= siz + 24:
-        x1, y1, x0, y0 = struct.unpack('>4I', stream[siz + 8:siz + 24])
-        return y1 - y0, x1 - x0
-    at = 2
-    while stream[:2] == b'\xff\xd8' and at + 9 <= len(stream) and stream[at] == 0xff:
-        marker = stream[at + 1]
-        if marker == 0xf7 or (0xc0 <= marker <= 0xcf and marker not in (0xc4, 0xc8, 0xcc)):
-            return struct.unpack('>HH', stream[at + 5:at + 9])
-        at += 1 if marker == 0xff else 2 + int.from_bytes(stream[at + 2:at + 4], 'big')
-
-# %% ../nbs/00_radiograph.ipynb #00000021
+# %% ../nbs/00_radiograph.ipynb #00000016
 def _check_png(data: bytes) -> None:
     "Refuse a PNG file whose checksums fail or that ends early."
     at, chunk = 8, b''
@@ -146,14 +145,19 @@ def _check_png(data: bytes) -> None:
             raise _Refusal('the file is damaged: a checksum fails, or it is cut short', 'Copy it again from its source.')
         at += 12 + length
 
-# %% ../nbs/00_radiograph.ipynb #00000024
+def _check_scans(stream: bytes, height: int, width: int) -> None:
+    "Refuse a JPEG stream whose scans (marker FF DA) ask for more than 2000 million pixels of work."
+    if stream.count(b'\xff\xda') * height * width > 2e9: raise _Refusal('it has an absurd number of scans', 'Save it again.')
+
+# %% ../nbs/00_radiograph.ipynb #00000018
 _PLAIN = {'1': 'L', 'P': 'RGB', 'CMYK': 'RGB'}   # Pillow's modes, and what to make of them
 
 def _read_picture(data: bytes, kind: str) -> np.ndarray:
     "The upright grey pixels of a PNG or JPEG file."
-    _check_size(*(_stream_size(data) or (0, 0)))
+    size = _stream_size(data) or (0, 0)
+    _check_size(*size)
     if kind == 'png': _check_png(data)
-    elif data.count(b'\xff\xda') > 200: raise _Refusal('it has an absurd number of scans', 'Save it again as PNG.')
+    else: _check_scans(data, *size)
     stream = BytesIO(data)
     with Image.open(stream, formats=[kind.upper()]) as image:
         if kind == 'jpeg' and data.find(b'\xff\xd9', stream.tell()) < 0: raise _Refusal('the file is cut short', 'Copy it again.')
@@ -167,7 +171,7 @@ def _read_picture(data: bytes, kind: str) -> np.ndarray:
             array = np.asarray(image if mode == image.mode or image.mode.startswith('I') else image.convert(mode))
     return _grey(_upright(array, orientation))
 
-# %% ../nbs/00_radiograph.ipynb #00000027
+# %% ../nbs/00_radiograph.ipynb #0000001b
 def _read_tiff(data: bytes) -> np.ndarray:
     "The upright grey pixels of a single-page TIFF file."
     with tifffile.TiffFile(BytesIO(data)) as tiff:
@@ -175,6 +179,8 @@ def _read_tiff(data: bytes) -> np.ndarray:
         if len(pages) != 1: raise _Refusal(f'it holds {len(pages)} pages instead of one', 'Save the film as a single page.')
         page = pages[0]
         _check_size(page.imagelength, page.imagewidth)
+        if any(at + size > len(data) for at, size in zip(page.dataoffsets, page.databytecounts)):
+            raise _Refusal('the file is cut short', 'Copy it again from its source.')
         if page.nbytes > 2 * MAX_BYTES or page.imagedepth > 1: raise _Refusal('it is gigantic or a volume')
         colours, spare, array = page.photometric.name, page.extrasamples, page.asarray()
         if colours not in ('MINISBLACK', 'MINISWHITE', 'RGB', 'PALETTE') and page.compression.name != 'JPEG':
@@ -187,11 +193,11 @@ def _read_tiff(data: bytes) -> np.ndarray:
         orientation = page.tags.valueof('Orientation', default=1)
     return _grey(_upright(array, orientation))
 
-# %% ../nbs/00_radiograph.ipynb #0000002a
+# %% ../nbs/00_radiograph.ipynb #0000001e
 _TAGS = '''Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated BitsStored
 HighBit PixelRepresentation PixelData FloatPixelData DoubleFloatPixelData PixelPaddingValue PixelPaddingRangeLimit RescaleSlope
 RescaleIntercept RescaleType ModalityLUTSequence VOILUTSequence WindowCenter WindowWidth VOILUTFunction PixelSpacing
-ImagerPixelSpacing NominalScannedPixelSpacing ViewPosition PatientOrientation PresentationIntentType
+ImagerPixelSpacing NominalScannedPixelSpacing ViewPosition PatientOrientation PresentationIntentType BodyPartExamined
 RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
 RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData'''.split()
 
@@ -204,7 +210,7 @@ def _dataset(data: bytes) -> pydicom.Dataset:
         if inflater.unconsumed_tail: raise _Refusal('it inflates beyond every limit')
     return pydicom.dcmread(BytesIO(data), specific_tags=_TAGS, force=data[128:132] != b'DICM')
 
-# %% ../nbs/00_radiograph.ipynb #0000002f
+# %% ../nbs/00_radiograph.ipynb #00000023
 def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
     "The values of an element as numbers; empty where it is absent or garbled."
     try: values = np.atleast_1d(np.array(dataset.get(keyword), dtype=float)).tolist()
@@ -218,7 +224,6 @@ def _spacing(dataset: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]
         if len(values) == 2 and min(values) > 0: return tuple(values), keyword
     return None, ''
 
-# %% ../nbs/00_radiograph.ipynb #00000032
 _NOT_FRONTAL = {'LL', 'RL', 'LAT', 'LATERAL', 'LLAT', 'RLAT', 'LLO', 'RLO', 'LLD', 'RLD', 'LPO', 'RPO', 'LAO', 'RAO'}
 
 def _view(dataset: pydicom.Dataset) -> str:
@@ -228,7 +233,7 @@ def _view(dataset: pydicom.Dataset) -> str:
         raise _Refusal(f'it is a {view} film, not a frontal one', 'Leave laterals, obliques and decubitus films out.')
     return view
 
-# %% ../nbs/00_radiograph.ipynb #00000035
+# %% ../nbs/00_radiograph.ipynb #00000026
 _PLUGIN = {uid.RLELossless: 'pydicom', uid.JPEGBaseline8Bit: 'pillow', uid.JPEGLSLossless: 'pyjpegls',
            uid.JPEGLSNearLossless: 'pyjpegls', **{syntax: 'pylibjpeg' for syntax in uid.JPEG2000TransferSyntaxes},
            uid.HTJ2KLossless: 'pylibjpeg', uid.HTJ2KLosslessRPCL: 'pylibjpeg', uid.HTJ2K: 'pylibjpeg'}
@@ -241,7 +246,8 @@ def _stored(ds: pydicom.Dataset) -> np.ndarray:
         stream = get_frame(ds.PixelData, 0, number_of_frames=1)
         if syntax != uid.RLELossless:
             if _stream_size(stream) != (ds.Rows, ds.Columns): raise _Refusal('the size in its header is not that of its picture')
-            if stream.count(b'\xff\xda') > 200 or b'\xff\xd9' not in stream[-64:]: raise _Refusal('its picture is cut short or damaged')
+            if b'\xff\xd9' not in stream[-64:]: raise _Refusal('its picture is cut short')
+            _check_scans(stream, ds.Rows, ds.Columns)
         if syntax in _TURBO:
             array = imagecodecs.jpeg8_decode(stream)
             if ds.get('PixelRepresentation'): array = _signed(array, ds.BitsStored)
@@ -249,13 +255,12 @@ def _stored(ds: pydicom.Dataset) -> np.ndarray:
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ''))
     return ds.pixel_array
 
-# %% ../nbs/00_radiograph.ipynb #00000037
 def _signed(array: np.ndarray, bits: int) -> np.ndarray:
     "Unsigned samples re-read as two's complement of `bits` bits."
     spare = array.dtype.itemsize * 8 - bits
     return (array << spare).view(f'i{array.dtype.itemsize}') >> spare
 
-# %% ../nbs/00_radiograph.ipynb #0000003a
+# %% ../nbs/00_radiograph.ipynb #00000029
 def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
     "Where the detector measured nothing (boolean), or None."
     value, limit = _numbers(ds, 'PixelPaddingValue'), _numbers(ds, 'PixelPaddingRangeLimit')
@@ -284,11 +289,11 @@ def _densities(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tup
     if padded is not None: values[padded] = low
     return values, notes
 
-# %% ../nbs/00_radiograph.ipynb #0000003f
+# %% ../nbs/00_radiograph.ipynb #0000002c
 def _read_dicom(data: bytes) -> dict:
     "The fields of a `Radiograph` from the bytes of a single-frame DICOM file."
     ds = _dataset(data)
-    if not any(keyword in ds for keyword in ('PixelData', 'FloatPixelData', 'DoubleFloatPixelData')):
+    if not any(keyword in ds for keyword in ('PixelData', 'FloatPixelData', 'DoubleFloatPixelData')) or 'Rows' not in ds:
         raise _Refusal('it is a DICOM file without a picture, or cut short', 'Copy it again, or leave reports out.')
     if (_numbers(ds, 'NumberOfFrames') or [1])[0] > 1:
         raise _Refusal(f'it has {ds.NumberOfFrames} frames: a film has one', 'Export the frame that is the film.')
@@ -301,16 +306,22 @@ def _read_dicom(data: bytes) -> dict:
     if ds.PhotometricInterpretation == 'PALETTE COLOR': stored = apply_color_lut(stored, ds)
     if stored.ndim == 3: pixels = _grey(stored)
     else: pixels, notes = _densities(stored, ds)
-    if ds.get('PresentationIntentType') == 'FOR PROCESSING': notes += ('it holds raw detector values, not a film for viewing',)
-    if list(ds.get('PatientOrientation') or [])[:1] == ['R']: notes += ('its header says that it is mirrored',)
-    return dict(pixels=pixels, spacing=spacing, spacing_source=source, view=view, notes=notes)
+    return dict(pixels=pixels, spacing=spacing, spacing_source=source, view=view, notes=notes + _remarks(ds))
+
+def _remarks(ds: pydicom.Dataset) -> tuple[str, ...]:
+    "What the header says that makes a reading of the film doubtful."
+    part, side = str(ds.get('BodyPartExamined') or '').strip().upper(), list(ds.get('PatientOrientation') or [])[:1]
+    remarks = {'it holds raw detector values, not a film for viewing': ds.get('PresentationIntentType') == 'FOR PROCESSING',
+               'its header says that it is mirrored: right and left may be exchanged': side == ['R'],
+               f'its header says that it shows {part[:16]}, not a chest': part not in ('', 'CHEST', 'THORAX', 'LUNG', 'PORT CHEST')}
+    return tuple(remark for remark, holds in remarks.items() if holds)
 
 def _guess(ds: pydicom.Dataset) -> uid.UID:
     "The uncompressed transfer syntax in which a data set without a file header was found written."
     implicit, little = ds.original_encoding
     return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
-# %% ../nbs/00_radiograph.ipynb #00000042
+# %% ../nbs/00_radiograph.ipynb #0000002f
 _LOCK, _READERS = threading.Lock(), []
 for _name in ('tifffile', 'pydicom', 'PIL'): logging.getLogger(_name).addHandler(logging.NullHandler())
 
@@ -327,30 +338,32 @@ def _quiet():
             _READERS.pop()
             if len(_READERS) == 1: _READERS.pop().__exit__(None, None, None)
 
-# %% ../nbs/00_radiograph.ipynb #00000044
-def read_radiograph(path: str | os.PathLike) -> Radiograph:
+# %% ../nbs/00_radiograph.ipynb #00000031
+def read_radiograph(path: str | os.PathLike,
+                    max_aspect: float = MAX_ASPECT,  # refuse what is longer than this many times its width, or wider
+                   ) -> Radiograph:
     """Read a frontal chest film from a PNG, JPEG, TIFF or DICOM file, told apart by content.
 
     Raises: RadiographError, and nothing else, for whatever cannot be used as a film."""
     try:
         with _quiet():
-            data = _contents(path)
+            data = _contents(os.fspath(path))
             kind = _kind(data)
             if kind == 'dicom': fields = _read_dicom(data)
             else: fields = dict(pixels=_read_tiff(data) if kind == 'tiff' else _read_picture(data, kind))
             pixels = np.ascontiguousarray(fields.pop('pixels'), dtype=np.float32)
             if pixels.ndim != 2: raise _Refusal(f'it has {pixels.ndim} dimensions')
-            _check_size(*pixels.shape)
+            _check_size(*pixels.shape); _check_shape(*pixels.shape, max_aspect)
             if not np.isfinite(pixels).all(): raise _Refusal('it holds values that are not finite (NaN or infinite)')
             if pixels.min() == pixels.max(): raise _Refusal('it is constant: every pixel has the same value')
     except _Refusal as refusal: raise RadiographError(path, refusal.reason, refusal.advice) from None
     except Exception as error:
         why = ' '.join(str(error).split())[:120]
-        raise RadiographError(path, f'it cannot be decoded ({type(error).__name__}: {why})',
+        raise RadiographError(path, f'it cannot be read ({type(error).__name__}: {why})',
                               'It may be damaged or cut short: copy or export it again.') from error
     return Radiograph(pixels, path=os.fspath(path), **fields)
 
-# %% ../nbs/00_radiograph.ipynb #00000047
+# %% ../nbs/00_radiograph.ipynb #00000034
 def _ends(sample: np.ndarray) -> tuple[float, float]:
     "The 0.5 % and 99.5 % percentiles."
     low, high = np.percentile(sample, [.5, 99.5])
@@ -378,7 +391,7 @@ def standardise(pixels: np.ndarray) -> np.ndarray:
     scaled *= 1 / (high - low) if high > low else 0
     return np.clip(scaled, 0, 1, out=scaled)
 
-# %% ../nbs/00_radiograph.ipynb #0000004c
+# %% ../nbs/00_radiograph.ipynb #00000039
 @dataclass(frozen=True)
 class Frame:
     "The letterbox of a film of `height` x `width` in a square of `side`, and the way back."
@@ -403,7 +416,7 @@ class Frame:
         rows, columns = self.size
         return (self.side - rows) // 2, (self.side - columns) // 2
 
-# %% ../nbs/00_radiograph.ipynb #0000004e
+# %% ../nbs/00_radiograph.ipynb #0000003b
 @patch(as_prop=True)
 def _affine(self: Frame) -> tuple[np.ndarray, np.ndarray]:
     "(scale, shift), each (x, y): frame = scale * film + shift."
@@ -428,7 +441,7 @@ def to_image(self: Frame, points):  # (..., 2) as (x, y) in the frame's pixels: 
     scale, shift = self._affine
     return _mapped(points, 1 / scale, -shift / scale)
 
-# %% ../nbs/00_radiograph.ipynb #00000053
+# %% ../nbs/00_radiograph.ipynb #0000003e
 @patch(as_prop=True)
 def _window(self: Frame) -> tuple[slice, slice]:
     "The film's rows and columns in the frame."
@@ -458,7 +471,7 @@ def image(self: Frame, pixels: np.ndarray) -> np.ndarray:  # (height, width)
     framed[self._window] = cv2.resize(pixels, (columns, rows), interpolation=how)
     return framed
 
-# %% ../nbs/00_radiograph.ipynb #00000057
+# %% ../nbs/00_radiograph.ipynb #00000041
 @patch
 def mask(self: Frame, labels: np.ndarray) -> np.ndarray:  # (height, width)
     "The labels in the frame, uint8 (side, side), 0 beside the film; the nearest label, no averaging."
@@ -479,13 +492,13 @@ def unmask(self: Frame, labels: np.ndarray) -> np.ndarray:  # (side, side)
     x = ((np.arange(self.width) + .5) * columns / self.width).astype(int)
     return labels[np.ix_(y, x)]
 
-# %% ../nbs/00_radiograph.ipynb #0000005b
+# %% ../nbs/00_radiograph.ipynb #00000044
 def framed(radiograph: Radiograph) -> np.ndarray:
     "The standardised film in the frame, uint8 (512, 512): dark lungs, bright bone, black beside the film."
     image = Frame.of(radiograph).image(standardise(radiograph.pixels))
     return np.rint(image * 255 + 1e-3).clip(0, 255).astype(np.uint8)
 
-# %% ../nbs/00_radiograph.ipynb #00000069
+# %% ../nbs/00_radiograph.ipynb #0000004f
 def _blocks(images, side: int):
     "A view (..., side, k, side, k) of (..., S, S) in blocks of k = S / side."
     whole = images.shape[-1]
@@ -510,7 +523,6 @@ def shrink_labels(labels, side: int):  # (..., S, S) array or tensor of labels 0
     none, right, left = ((blocks == label).sum((-3, -1)) for label in range(3))
     return _cast(2 * ((left > right) & (left > none)) + 1 * ((right >= left) & (right > none)), labels)
 
-# %% ../nbs/00_radiograph.ipynb #0000006c
 MEAN, STD = .5, .25  # of framed images divided by 255
 
 def to_float(images):  # uint8 (..., s, s) tensor or array
