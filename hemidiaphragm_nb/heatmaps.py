@@ -89,6 +89,10 @@ def distance(points: Tensor,            # (..., 2) as (x, y), px in the 512-px f
     return METRICS[metric](u, u[:, None], tx, ty, **settings).masked_fill_((tx + ty).isnan(), math.inf)
 
 # %% ../nbs/03_heatmaps.ipynb #00000014
+def _tanh_of_half_(z: Tensor) -> Tensor:
+    "tanh(z/2) in place, in two passes over memory."
+    return torch.add(z.new_tensor(-1.), z.sigmoid_(), alpha=2, out=z)
+
 def saturate_(d: Tensor,           # distances, px in the 512-px frame; overwritten
               beta: float = 125.,  # saturation distance, px in the 512-px frame
              ) -> Tensor:          # the same tensor, in [0, 1]
@@ -96,7 +100,7 @@ def saturate_(d: Tensor,           # distances, px in the 512-px frame; overwrit
 
     Raises: ValueError if `beta` is not positive."""
     if not beta > 0: raise ValueError(f'beta must be a positive length in px, not {beta}')
-    return d.mul_(2*math.pi/beta).sigmoid_().mul_(2).sub_(1)
+    return _tanh_of_half_(d.mul_(2*math.pi/beta))
 
 # %% ../nbs/03_heatmaps.ipynb #00000017
 @torch.no_grad()
@@ -112,8 +116,14 @@ def encode(points: Tensor,            # (b, 2, 2) landmarks (right, left) as (x,
     Raises: ValueError for an unknown metric, a `beta` that is not positive, or points that are not pairs of landmarks."""
     points = torch.as_tensor(points)
     if points.shape[-2:] != (2, 2): raise ValueError(f'points must have shape (..., 2, 2), side then (x, y), not {tuple(points.shape)}')
-    d = distance(points, side, metric, **kw)
-    return saturate_(d.amin(-3, keepdim=True) if shared else d, beta)
+    if metric != 'euclidean':
+        d = distance(points, side, metric, **kw)
+        return saturate_(d.amin(-3, keepdim=True) if shared else d, beta)
+    if not beta > 0: raise ValueError(f'beta must be a positive length in px, not {beta}')
+    points = points.float().nan_to_num(nan=math.inf)
+    x2, y2 = (((centres(side, points.device) - points[..., i, None]) * (2*math.pi/beta))**2 for i in (0, 1))
+    d2 = x2[..., None, :] + y2[..., :, None]
+    return _tanh_of_half_((torch.minimum(*d2.unbind(-3)).unsqueeze(-3) if shared else d2).sqrt_())
 
 # %% ../nbs/03_heatmaps.ipynb #0000001e
 def _to_frame(cells: Tensor, side: int) -> Tensor:
