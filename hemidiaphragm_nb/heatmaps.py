@@ -91,7 +91,7 @@ def distance(points: Tensor,            # (..., 2) as (x, y), px in the 512-px f
 # %% ../nbs/03_heatmaps.ipynb #00000014
 def _tanh_of_half_(z: Tensor) -> Tensor:
     "tanh(z/2) in place, in two passes over memory."
-    return torch.add(z.new_tensor(-1.), z.sigmoid_(), alpha=2, out=z)
+    return torch.add(z.new_full((), -1.), z.sigmoid_(), alpha=2, out=z)
 
 def saturate_(d: Tensor,           # distances, px in the 512-px frame; overwritten
               beta: float = 125.,  # saturation distance, px in the 512-px frame
@@ -203,7 +203,7 @@ def _lowest(u: Tensor, v: Tensor, # pixel positions, (n, k, k), of order 1
     w = (w / w.sum((1, 2), keepdim=True).clamp(min=1e-20)).flatten(1)[..., None]
     G, b = X.mT @ (w*X), X.mT @ (w * (z - u*u - v*v).flatten(1)[..., None])
     penalty = G.diagonal(dim1=1, dim2=2) * LEASH * (torch.arange(6, device=z.device) > 2) + 1e-6
-    _, gu, gv, a, c, b = torch.linalg.solve(G + torch.diag_embed(penalty), b)[..., 0].unbind(1)
+    _, gu, gv, a, c, b = torch.linalg.solve_ex(G + torch.diag_embed(penalty), b)[0].nan_to_num(0.)[..., 0].unbind(1)
     a, c = (2 + 2*a).clamp(min=.2), (2 + 2*c).clamp(min=.2)
     b = b.clamp(-.9, .9) * (a*c).sqrt().clamp(max=1)  # a bowl, whatever the data
     return -torch.stack([c*gu - b*gv, a*gv - b*gu], -1) / (a*c - b*b)[:, None]
