@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['ANATOMY', 'DIALS', 'TISSUE', 'VESSELS', 'LINES', 'OPACITIES', 'QUANTA', 'LABELS', 'BOWEL', 'SOFT', 'LUNG', 'BONE',
-           'SPONGY', 'TISSUES', 'pixel_centres', 'turn', 'View', 'project', 'Bodies', 'ellipsoids', 'ellipsoid_table',
+           'SPONGY', 'TISSUES', 'View', 'pixel_centres', 'turn', 'project', 'Bodies', 'ellipsoids', 'ellipsoid_table',
            'Shadows', 'shadows', 'quadratic', 'boxes', 'absorb', 'interval', 'cut', 'overlap', 'hull', 'PhantomError',
            'dial', 'FilmDials', 'PositionDials', 'Dials', 'stream', 'Anatomy', 'draw_anatomy', 'Chest', 'build_chest',
            'contour', 'lung_spans', 'extent', 'landmarks_of', 'lung_mask', 'blocks', 'resize', 'fractal', 'soft_tissue',
            'lung_path', 'deposit', 'tree', 'vessels', 'ribs', 'bones', 'air', 'opacities', 'devices', 'line_integral',
            'broad', 'expose', 'develop', 'place', 'glyphs', 'stamp', 'annotate', 'PhantomCase', 'phantom',
-           'random_dials', 'phantom_batch', 'Lesion', 'draw_lesion', 'glioma', 'glioma_batch']
+           'random_dials', 'phantom_batch', 'Lesion', 'draw_lesion', 'head_pose', 'glioma', 'glioma_batch']
 
 # %% ../nbs/01_phantom.ipynb #00000003
 import math, numbers, os
@@ -22,23 +22,6 @@ import torch
 from .radiograph import FRAME
 
 # %% ../nbs/01_phantom.ipynb #00000007
-def pixel_centres(
-    side:int, # pixels along one side of the image
-)->np.ndarray: # (side,) coordinates in the 512-px frame
-    "Positions of the pixel centres of a `side` × `side` image in the 512-px frame."
-    return (np.arange(side)+.5)*FRAME/side-.5
-
-def turn(
-    rotation:float=0., # degrees about the body's long axis
-    tilt:float=0.,     # degrees about the left-right axis (head towards the source)
-    roll:float=0.,     # degrees in the plane of the film
-)->np.ndarray: # (3, 3) rotation matrix
-    "Rotation of the patient: first about the long axis, then tilt, then roll."
-    (a,b,c),(d,e,f) = np.cos(np.deg2rad([rotation,tilt,roll])),np.sin(np.deg2rad([rotation,tilt,roll]))
-    return (np.array([[c,-f,0],[f,c,0],[0,0,1]]) @ np.array([[1,0,0],[0,b,-e],[0,e,b]])
-            @ np.array([[a,0,d],[0,1,0],[-d,0,a]]))
-
-# %% ../nbs/01_phantom.ipynb #00000009
 @dataclass(frozen=True)
 class View:
     "One exposure: point source and detector in the patient's millimetres."
@@ -69,7 +52,23 @@ class View:
         source,corner = np.array([0,0,s*(distance-gap)]),np.array([shift[0],shift[1],-s*gap])
         return cls(pose.T@source, pose.T@np.stack([corner-source,[1.,0,0],[0,1.,0]],1), pitch, side)
 
-# %% ../nbs/01_phantom.ipynb #0000000b
+# %% ../nbs/01_phantom.ipynb #00000009
+def pixel_centres(
+    side:int, # pixels along one side of the image
+)->np.ndarray: # (side,) coordinates in the 512-px frame
+    "Positions of the pixel centres of a `side` × `side` image in the 512-px frame."
+    return (np.arange(side)+.5)*FRAME/side-.5
+
+def turn(
+    rotation:float=0., # degrees about the body's long axis
+    tilt:float=0.,     # degrees about the left-right axis (head towards the source)
+    roll:float=0.,     # degrees in the plane of the film
+)->np.ndarray: # (3, 3) rotation matrix
+    "Rotation of the patient: first about the long axis, then tilt, then roll."
+    (a,b,c),(d,e,f) = np.cos(np.deg2rad([rotation,tilt,roll])),np.sin(np.deg2rad([rotation,tilt,roll]))
+    return (np.array([[c,-f,0],[f,c,0],[0,0,1]]) @ np.array([[1,0,0],[0,b,-e],[0,e,b]])
+            @ np.array([[a,0,d],[0,1,0],[-d,0,a]]))
+
 def project(
     view:View,
     points:np.ndarray, # (..., 3) mm in the patient
@@ -79,7 +78,7 @@ def project(
     t,u,v = (float(r[0])*x+float(r[1])*y+float(r[2])*z for r in M); m = 1/t
     return np.stack([u*m,v*m],-1)/view.pitch+(FRAME-1)/2, m
 
-# %% ../nbs/01_phantom.ipynb #00000010
+# %% ../nbs/01_phantom.ipynb #0000000e
 @dataclass(frozen=True)
 class Bodies:
     "k ellipsoids (or elliptic cylinders, with an infinite semi-axis): points p with |shape (p - centre)| < 1."
@@ -105,7 +104,7 @@ def ellipsoid_table(a:np.ndarray)->Bodies:
     R = np.stack([cos,sin,zero,-sin,cos,zero,zero,zero,zero+1],1).reshape(-1,3,3)
     return Bodies(a[:,:3], R/a[:,3:6,None])
 
-# %% ../nbs/01_phantom.ipynb #00000011
+# %% ../nbs/01_phantom.ipynb #0000000f
 @dataclass(frozen=True)
 class Shadows:
     "Projections of k bodies: disc = w'Qw (positive inside the silhouette), a = w'Gw, b = h.w, with w = (1, u, v)."
@@ -121,7 +120,7 @@ def shadows(view:View, bodies:Bodies)->Shadows:
     bodies.__dict__['seen'] = view.basis,out
     return out
 
-# %% ../nbs/01_phantom.ipynb #00000012
+# %% ../nbs/01_phantom.ipynb #00000010
 def quadratic(
     Q:np.ndarray, # (3, 3) symmetric, or (k, 3, 3)
     u:np.ndarray, # (w,) or (k, w) mm
@@ -143,7 +142,7 @@ def boxes(view:View, Q:np.ndarray)->np.ndarray: # (k, 4): left, top, right, bott
     b = np.concatenate([k-r,k+r],1)/view.pitch+(FRAME-1)/2
     return np.where(ok[:,None], b, [-.5,-.5,FRAME-.5,FRAME-.5])
 
-# %% ../nbs/01_phantom.ipynb #00000015
+# %% ../nbs/01_phantom.ipynb #00000013
 def _pow2(n):
     "Smallest powers of two that hold n, at least 8."
     return 1<<np.ceil(np.log2(np.maximum(n,8))).astype(int)
@@ -168,7 +167,7 @@ def absorb(
     total *= view.stretch; out += total
     return out
 
-# %% ../nbs/01_phantom.ipynb #00000019
+# %% ../nbs/01_phantom.ipynb #00000017
 def interval(
     view:View,
     sh:Shadows,
@@ -197,7 +196,7 @@ def overlap(lo, hi, lo2, hi2)->np.ndarray:
     out = np.minimum(hi,hi2); out -= np.maximum(lo,lo2)
     return np.maximum(out,0,out=out)
 
-# %% ../nbs/01_phantom.ipynb #0000001a
+# %% ../nbs/01_phantom.ipynb #00000018
 def hull(view:View, bodies:Bodies)->tuple: # t_in, t_out (side, side)
     "First entry into and last exit from a group of bodies that grow into each other."
     sh = shadows(view,bodies); lo,hi = (np.full((view.side,)*2,x,np.float32) for x in (np.inf,-np.inf))
@@ -206,7 +205,7 @@ def hull(view:View, bodies:Bodies)->tuple: # t_in, t_out (side, side)
         np.minimum(lo[win],a,out=lo[win]); np.maximum(hi[win],c,out=hi[win])
     return lo,hi
 
-# %% ../nbs/01_phantom.ipynb #0000001d
+# %% ../nbs/01_phantom.ipynb #0000001b
 class PhantomError(ValueError):
     "A seed, side or dial that the phantom cannot honour."
 
@@ -240,7 +239,7 @@ class PositionDials(FilmDials):
     clip_top:float = dial(0.,1.,'','collimator cuts off up to 1/4 of the lungs at the apices')
     clip_bottom:float = dial(0.,1.,'','collimator cuts off up to just below the landmarks')
 
-# %% ../nbs/01_phantom.ipynb #0000001e
+# %% ../nbs/01_phantom.ipynb #0000001c
 @dataclass(frozen=True)
 class Dials(PositionDials):
     "Every nuisance of a portable film. 0 is off; out of range raises `PhantomError`."
@@ -265,7 +264,7 @@ class Dials(PositionDials):
             if not (isinstance(x,numbers.Real) and m['low']<=x<=m['high']):
                 raise PhantomError(f"dial {f.name}={x!r} is outside {m['low']} to {m['high']} {m['unit']}".rstrip())
 
-# %% ../nbs/01_phantom.ipynb #00000020
+# %% ../nbs/01_phantom.ipynb #0000001e
 def stream(seed:int, purpose:int)->np.random.Generator:
     "An independent random stream for one purpose of one case: nothing drawn here shifts what is drawn there."
     if isinstance(seed,bool) or not isinstance(seed,numbers.Integral) or not 0<=seed<2**63:
@@ -294,7 +293,7 @@ def draw_anatomy(seed:int)->Anatomy:
         wall=max(14.,N(24,7)), breast=max(0.,N(.6,.4) if female else N(0,.1)), arms=N(0,15), gas=max(0.,N(.6,.6)), gas_x=N(0,12),
         drop=N(1.,.15), space=N(25,1.8), phase=float(rng.random()), clavicle=N(0,9), scapula=N(0,12), bend=N(0,5))
 
-# %% ../nbs/01_phantom.ipynb #00000022
+# %% ../nbs/01_phantom.ipynb #00000020
 @dataclass(frozen=True)
 class Chest:
     "Bodies of one scene, in mm. Pairs are (right, left)."
@@ -314,14 +313,14 @@ def _domes(a:Anatomy, d:Dials, top:float)->tuple:
 def _heart(a:Anatomy, d:Dials, top:float, ridge:tuple)->Bodies:
     "Heart and great vessels; the heart rides on the diaphragm and lies flatter when that is high."
     s = a.size; H = a.heart*s*(1+.33*d.heart)*(1+.1*max(d.poor_inspiration,0.)); g = H/s-1
-    y = min(sum(ridge)/2-24*s, top+178*s); axis = a.axis-14*d.poor_inspiration
+    y = min(sum(ridge)/2-21*s, top+200*s); axis = a.axis-14*d.poor_inspiration
     return ellipsoids((28*s+40*g,y-6*s,28*s,68*H,42*H,46*H,axis),    # left ventricle
         (-5*s,y-12*s,22*s,36*H,54*H,42*H,-6), (12*s,y+14*s,26*s,58*H,30*H,40*H,6), # right atrium, right ventricle
         (16*s,y-56*s,8*s,22*H,42*s,26*s,-20),                         # pulmonary trunk and left auricle
         (18*s,top+64*s,-8*s,a.knob*s,1.05*a.knob*s,24*s),             # aortic knob
         (-14*s,top+78*s,2*s,16*s,70*s,14*s), (0,top+40*s,0,25*s,85*s,34*s)) # superior vena cava, upper mediastinum
 
-# %% ../nbs/01_phantom.ipynb #00000023
+# %% ../nbs/01_phantom.ipynb #00000021
 def _outline(a:Anatomy, d:Dials, top:float)->tuple:
     "Skin: trunk, shoulders, neck and head as one group, arms apart."
     s = a.size; w = (a.wall+20*d.fat)*s; x = a.width*s+w+(54+a.arms)*s; y = (0 if d.fixed else 12)*s
@@ -340,7 +339,7 @@ def build_chest(a:Anatomy, d:Dials)->Chest:
         dome=dome, floor=floor, heart=_heart(a,d,top,ridge), aorta=ellipsoids((15*s,top+150*s,-48*s,13*s,120*s,13*s,-3)), cage=ellipsoids(egg(5*s),egg(-3*s)),
         **dict(zip(('trunk','arms'),_outline(a,d,top))))
 
-# %% ../nbs/01_phantom.ipynb #00000026
+# %% ../nbs/01_phantom.ipynb #00000024
 def contour(
     view:View, chest:Chest,
     side:int,     # 0 right, 1 left
@@ -362,7 +361,7 @@ def lung_spans(view:View, chest:Chest)->list: # for right and left: window, t_in
         cut(view,(0,1.,0),chest.floor[k],win,lo,hi); out.append((win,lo,hi))
     return out
 
-# %% ../nbs/01_phantom.ipynb #00000027
+# %% ../nbs/01_phantom.ipynb #00000025
 class _Silhouette:
     "Does the ray at (x, y) cross the lung region? In float64, for scattered points."
     def __init__(self, view, chest, side):
@@ -379,7 +378,7 @@ class _Silhouette:
         (p,q,r),off = self.floor; slope = p+q*u+r*v; t = off/slope
         return np.where(slope>0,np.minimum(hi,t),hi)>np.where(slope>0,lo,np.maximum(lo,t)) # nan compares false
 
-# %% ../nbs/01_phantom.ipynb #00000028
+# %% ../nbs/01_phantom.ipynb #00000026
 def extent(
     view:View, chest:Chest, side:int,
     rect=(-.5,-.5,FRAME-.5,FRAME-.5), # visible field: left, top, right, bottom, 512-frame px
@@ -397,7 +396,7 @@ def extent(
         ends = g[[0,1],16-ok[:,::-1].argmax(1)]
     return ends
 
-# %% ../nbs/01_phantom.ipynb #00000029
+# %% ../nbs/01_phantom.ipynb #00000027
 def landmarks_of(view:View, chest:Chest, rect=(-.5,-.5,FRAME-.5,FRAME-.5))->tuple: # (2, 2) points, (2, 2) extents
     "Midpoints of the right and left hemidiaphragm contours, in 512-frame px."
     ends = np.stack([extent(view,chest,k,rect) for k in (0,1)]); x = ends.mean(1)
@@ -413,7 +412,7 @@ def lung_mask(view:View, chest:Chest, rect=(-.5,-.5,FRAME-.5,FRAME-.5), spans=No
     out[(c<rect[1])|(c>rect[3])] = 0; out[:,(c<rect[0])|(c>rect[2])] = 0
     return out
 
-# %% ../nbs/01_phantom.ipynb #00000030
+# %% ../nbs/01_phantom.ipynb #0000002c
 SOFT, LUNG, BONE, SPONGY = .0205, .0055, .050, .034 # linear attenuation, 1/mm: water-like, aerated lung, cortical and spongy bone
 
 def _finer(a:np.ndarray, f:int)->np.ndarray: # (f * n, ...)
@@ -442,20 +441,19 @@ def fractal(rng:np.random.Generator, side:int, cells=(8,16,32,64), fall=.6)->np.
         out = z if out is None else resize(out,n)+z
     return resize(out/np.float32(math.sqrt(sum(fall**(2*k) for k in range(len(cells))))),side)
 
-# %% ../nbs/01_phantom.ipynb #00000033
+# %% ../nbs/01_phantom.ipynb #0000002f
 def soft_tissue(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) line integral
     "Attenuation of the body as if it were all flesh."
     a,d = chest.anatomy,chest.dials; s = a.size; low = view.at(min(128,view.side))
     lo,hi = hull(low,chest.trunk)
     with np.errstate(invalid='ignore'): out = np.where(hi>lo,(hi-lo)*low.stretch,np.float32(0))
-    absorb(low,chest.arms,1.,out); b = a.breast+d.breast
+    absorb(low,chest.arms,1.,out); b = min(a.breast+d.breast,1.6)
     if b>.15:
-        rows = [(g*78*s,chest.top+(150+20*b)*s,(a.depth+8)*s,62*s*b**.3,58*s*b**.3,38*s*b,g*-12) for g in (-1,1)]
+        rows = [(g*76*s,chest.top+(150+22*b)*s,(a.depth+6)*s,68*s*b**.3,62*s*b**.3,24*s*b,g*-16) for g in (-1,1)]
         absorb(low,ellipsoids(*rows),.9,out)
     out *= np.float32(SOFT)*(1+np.float32(.04)*fractal(stream(seed,TISSUE),low.side))
     return resize(out,view.side)
 
-# %% ../nbs/01_phantom.ipynb #00000035
 def lung_path(view:View, chest:Chest, spans=None)->np.ndarray: # (side, side) mm of aerated lung
     "Path of each ray through both lungs."
     out = np.zeros((view.side,)*2,np.float32); dome,aorta = shadows(view,chest.dome),shadows(view,chest.aorta)
@@ -468,7 +466,7 @@ def lung_path(view:View, chest:Chest, spans=None)->np.ndarray: # (side, side) mm
         path *= view.stretch[win]; out[win] += np.maximum(path,0,out=path)
     return out
 
-# %% ../nbs/01_phantom.ipynb #00000038
+# %% ../nbs/01_phantom.ipynb #00000032
 def deposit(
     xy:np.ndarray,     # (n, 2) px of the 512 frame
     volume:np.ndarray, # (n,) thickness (mm) × area (px² of the 512 frame)
@@ -486,7 +484,7 @@ def deposit(
         out = g if out is None else resize(out,n)+g
     return out
 
-# %% ../nbs/01_phantom.ipynb #00000039
+# %% ../nbs/01_phantom.ipynb #00000033
 def _unit(v): 
     "Vectors scaled to length 1."
     return v/np.sqrt((v*v).sum(-1,keepdims=True))
@@ -501,17 +499,17 @@ def tree(
     "Two vessel trees fanning out from the hila."
     k = np.repeat([0,1],roots); n = len(k); ang = np.deg2rad(np.tile(np.linspace(-78,82,roots),2)+rng.normal(0,6,n))
     d = _unit(np.stack([(2*k-1)*np.cos(ang),np.sin(ang),rng.uniform(-.75,.75,n)],1))
-    p = hila[k]+d*6*s+rng.normal(0,5,(n,3)); r = rng.uniform(2.6,4.2,n)*s; L = np.full(n,25.*s); out = []
+    p = hila[k]+d*6*s+rng.normal(0,5,(n,3)); r = rng.uniform(3.,5.,n)*s; L = np.full(n,25.*s); out = []
     for _ in range(forks):
         e = p+d*(L*rng.uniform(.7,1.3,len(L)))[:,None]; out.append((p,e,r,k)); ok = keep(e,k)
         d,e,r,L,k = d[ok],e[ok],r[ok],L[ok],k[ok]; n = len(L); f = rng.uniform(size=(5,n))
         away = f[:3].T-.5; away -= (away*d).sum(1,keepdims=True)*d; away = _unit(away); bend = .25+.35*f[3,:,None]
         d = _unit(np.concatenate([d+bend*away,d-.8*bend*away])); p = np.concatenate([e,e])
-        r = np.concatenate([r*(.72+.18*f[4]),r*(.8-.2*f[4])]); L = np.tile(L,2)*.86; k = np.tile(k,2)
+        r = np.concatenate([r*(.70+.18*f[4]),r*(.78-.2*f[4])]); L = np.tile(L,2)*.86; k = np.tile(k,2)
     p,e,r,k = (np.concatenate(z) for z in zip(*out))
     return np.stack([p,e],1),r,k
 
-# %% ../nbs/01_phantom.ipynb #0000003a
+# %% ../nbs/01_phantom.ipynb #00000034
 def vessels(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
     "Thickness of the pulmonary vessels; branches that leave the lung are dropped."
     s = chest.anatomy.size; rng = stream(seed,VESSELS); y = min(sum(chest.ridge)/2-62*s, chest.top+105*s)
@@ -523,9 +521,10 @@ def vessels(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
     n = np.ceil(length*view.side/FRAME/view.pitch*1.25).astype(int)+1; i = np.repeat(np.arange(len(seg)),n)
     t = ((np.arange(n.sum())-np.repeat(np.cumsum(n)-n,n)+.5)/n[i])[:,None]
     a,b,c = seg[i,0],along[i],(bow*(4*length[:,None]))[i]; p = a+t*(b+c-t*c); xy,m = project(view,p); m /= view.pitch
-    return deposit(xy,(np.pi*r**2*length/n)[i]*m*m,r[i]*m,view.side)
+    out = deposit(xy,(np.pi*r**2*length/n)[i]*m*m,r[i]*m,view.side)
+    return absorb(view,ellipsoids(*((g*41*s,y+h*s,-4*s,7.5*s,l*s,7*s,-12*g) for g,h,l in ((-1,14,25),(1,2,21)))),.6,out) # hila
 
-# %% ../nbs/01_phantom.ipynb #0000003d
+# %% ../nbs/01_phantom.ipynb #00000037
 def _smooth(x, lo, hi):
     "Cubic step from 0 at `lo` to 1 at `hi`."
     t = np.clip((x-lo)*(1/(hi-lo)),0,1)
@@ -535,7 +534,7 @@ def _rib_pattern(y, z, a:Anatomy, top:float, mid:float, b:float, c:float)->np.nd
     "Bone in the shell at height y and depth z: two dense margins around a lighter middle, for ribs 1 to 11."
     s = a.size; q = z/(c*np.sqrt(np.maximum(1-((y-mid)*(1/b))**2,.02))); q = np.clip(q,-1,1,out=q)   # -1 spine, 1 sternum
     slant = np.clip(.45+(y-top)*(.5/(100*s)),.3,1.3)*(a.drop*s); q1 = q+1
-    level = (y-top-q1*(30+8*q1)*slant)*(1/(a.space*s))+(.55+.5*a.phase)
+    level = (y-top-q1*(35+8*q1)*slant)*(1/(a.space*s))+(.55+.5*a.phase)
     i = np.floor(level); e = (level-i-.5)*(a.space/6.6); e *= e                      # squared distance in half heights
     bone = np.sqrt(np.maximum(1-e,0)); bone -= .55*np.sqrt(np.maximum(1-e*(1/.72**2),0))
     bone *= (1-_smooth(q,.5,.85))*((i>=0)&(i<11)); bone *= 1-.06*np.clip(i,0,11)
@@ -555,13 +554,13 @@ def ribs(view:View, chest:Chest)->np.ndarray: # (side, side) mm of rib
         out = out+weight*_rib_pattern(y,z,chest.anatomy,float(chest.top),float(c[1]),float(r[1]),float(r[2]))
     return resize(out*shell,view.side)
 
-# %% ../nbs/01_phantom.ipynb #00000040
+# %% ../nbs/01_phantom.ipynb #0000003a
 def _vertebrae(chest:Chest)->np.ndarray: # (160, 8): ellipsoids and their weights
     "The spine from the neck to the loins, gently curved."
     a = chest.anatomy; s = a.size; dense,light = BONE-SOFT,SPONGY-SOFT; i = np.arange(-5,15)[:,None]; y = chest.top+(i+a.phase)*23.5*s
     one = np.array([(0,0,0,19,11.5,17,0,light)]+[(0,h,0,18,2,16,0,.45*dense) for h in (-9.5,9.5)]+[(0,12,-38,2.6,10,9,0,.5*dense)]
         +[r for k in (-1,1) for r in ((13*k,-3,-20,3.8,5.5,8,0,.5*dense),(27*k,1,-26,14,3.6,4,-12*k,.45*dense))])
-    one[:,:6] *= s; rows = np.tile(one,(20,1,1)); rows[...,[0,3]] *= 1+.016*i[...,None]                # lower vertebrae are broader
+    one[:,:6] *= s; one[:,7] *= .75; rows = np.tile(one,(20,1,1)); rows[...,[0,3]] *= 1+.016*i[...,None]                # lower vertebrae are broader
     rows[...,0] += a.bend*np.sin((y-chest.top)/90); rows[...,1] += y; rows[...,2] -= 58*s
     return rows.reshape(-1,8)
 
@@ -585,7 +584,7 @@ def bones(view:View, chest:Chest)->np.ndarray: # (side, side) line integral
     for k in (0,1): _clavicle(mid,chest,k,out); _scapula(mid,chest,k,out)
     return resize(out,view.side)
 
-# %% ../nbs/01_phantom.ipynb #00000042
+# %% ../nbs/01_phantom.ipynb #0000003c
 def _clavicle(view:View, chest:Chest, k:int, out:np.ndarray):
     "Add one clavicle (k 0 right, 1 left) to `out`."
     a = chest.anatomy; s = a.size; g = (-1,1)[k]; l = np.linspace(0,1,24); c = view.side/FRAME
@@ -599,7 +598,7 @@ def _clavicle(view:View, chest:Chest, k:int, out:np.ndarray):
     e = ((px[j0:j1,None]-mid)/(np.sqrt(1+slope**2)*r)).astype(np.float32); e *= e
     e = np.sqrt(np.maximum(1-e,0))-.58*np.sqrt(np.maximum(1-e*(1/.72**2),0))
     ends = np.minimum(_smooth(x,p[0,0],p[0,0]+9),1-_smooth(x,p[-1,0]-9,p[-1,0]))
-    out[j0:j1,i0:i1] += ((BONE-SOFT)*2*r/m*ends).astype(np.float32)*e
+    out[j0:j1,i0:i1] += ((BONE-SOFT)*2.5*r/m*ends).astype(np.float32)*e
 
 def _scapula(view:View, chest:Chest, k:int, out:np.ndarray):
     "Add one shoulder blade to `out`: signed distances to the three edges give blade and rim."
@@ -614,7 +613,7 @@ def _scapula(view:View, chest:Chest, k:int, out:np.ndarray):
     thick = 3*_smooth(d,0,2.5)+3.2*np.exp(-((d-2.2)/2)**2)+5.5*_smooth(d,-1,2)*np.exp(-((edge[2]-4)/3.2)**2)
     out[j0:j1,i0:i1] += np.float32((BONE-SOFT)*s)*thick
 
-# %% ../nbs/01_phantom.ipynb #00000045
+# %% ../nbs/01_phantom.ipynb #0000003f
 def air(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
     "Length of each ray through airways, stomach bubble and bowel gas."
     a,d = chest.anatomy,chest.dials; s,t,low = a.size,chest.top,chest.ridge[1]; mid = view.at(min(256,view.side))
@@ -630,20 +629,20 @@ def air(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
         out += np.maximum(np.where(hi>lo,hi-lo,0),0)*mid.stretch
     return resize(out,view.side)
 
-# %% ../nbs/01_phantom.ipynb #00000047
 def opacities(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) fraction of the lung filled, 0 to 0.85
     "Mottled, peripheral, basal patches in both lungs; `dials.opacity` sets their number and density."
     a,d = chest.anatomy,chest.dials; s,rng,low = a.size,stream(seed,OPACITIES),view.at(min(128,view.side))
     n = 26; r = rng.uniform(size=(n,6)); k = np.arange(n)%2; x = np.where(k,1,-1)*a.width*s*(.5+.42*np.sqrt(r[:,0]))
     y = chest.top+(np.array(chest.ridge)[k]-chest.top)*(1-.85*r[:,1]**1.5)
     p,_ = project(view,np.stack([x,y,120*r[:,2]-80],1)); sd = (9+24*r[:,3:5])/view.pitch*.8; px = pixel_centres(low.side)
+    sd[:2] *= 2.5; p[:2,1] += .12*(project(view,np.array([[0,y.max(),0.]]))[0][0,1]-p[:2,1])   # the first on each side: broad haze
     w = d.opacity*(.35+1.3*r[:,5])*np.clip(3+26*d.opacity-np.arange(n),0,1)              # more patches as the dial turns
     bump = lambda i: np.exp(-.5*((px-p[:,i,None])/sd[:,i,None])**2)
-    cloud = fractal(rng,low.side,(16,32,64,128),.75)
-    dose = np.einsum('ni,nj->ij',(bump(1)*w[:,None]).astype(np.float32),bump(0).astype(np.float32))*np.maximum(1+1.1*cloud,.1)
+    cloud = fractal(rng,low.side,(8,16,32,64,128),.7)
+    dose = np.einsum('ni,nj->ij',(bump(1)*w[:,None]).astype(np.float32),bump(0).astype(np.float32))*np.maximum(1+.85*cloud,.1)
     return resize(np.float32(.85)*(1-np.exp(-dose)),view.side)
 
-# %% ../nbs/01_phantom.ipynb #0000004a
+# %% ../nbs/01_phantom.ipynb #00000042
 def _curve(knots:np.ndarray, n:int=500)->np.ndarray: # (n, 3)
     "A smooth curve through all knots (Catmull-Rom)."
     k = np.asarray(knots,float); k = np.concatenate([2*k[:1]-k[1:2],k,2*k[-1:]-k[-2:-1]]); t = np.linspace(0,len(k)-3-1e-9,n)
@@ -676,7 +675,7 @@ def devices(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) line i
         absorb(view,ellipsoids(*disc,*snap),np.repeat([.05,.30],k),out)
     return out
 
-# %% ../nbs/01_phantom.ipynb #0000004d
+# %% ../nbs/01_phantom.ipynb #00000044
 def line_integral(view:View, chest:Chest, seed:int, spans=None)->np.ndarray: # (side, side) float32, dimensionless
     "Sum of attenuation along every ray: all that Beer and Lambert need."
     d = chest.dials; path = lung_path(view,chest,spans); out = soft_tissue(view,chest,seed)
@@ -688,7 +687,7 @@ def line_integral(view:View, chest:Chest, seed:int, spans=None)->np.ndarray: # (
     if d.lines or d.electrodes: out += devices(view,chest,seed)
     return np.maximum(out,0,out=out)
 
-# %% ../nbs/01_phantom.ipynb #00000050
+# %% ../nbs/01_phantom.ipynb #00000047
 @lru_cache(256)
 def _gauss(n:int, sigma:float)->np.ndarray: # (n, n) float32
     "Blurring matrix of a Gaussian of sd `sigma` cells; each row sums to 1."
@@ -715,11 +714,11 @@ def expose(T:np.ndarray, d:Dials, seed:int, pitch:float)->np.ndarray: # (side, s
         I += np.float32(d.noise/100*side/FRAME)*np.sqrt(I*I0)*stream(seed,QUANTA).standard_normal(I.shape,dtype=np.float32)
     return I
 
-# %% ../nbs/01_phantom.ipynb #00000053
+# %% ../nbs/01_phantom.ipynb #0000004a
 def develop(I:np.ndarray, d:Dials, rect:tuple)->np.ndarray: # (side, side) float32 in 0 to 1
     "Logarithm, large-scale equalisation, sharpening, window and tone curve."
     side = len(I); L = -np.log(np.maximum(I,1e-5))
-    if d.equalise: low = broad(L,6.); L -= np.float32(.8*d.equalise)*(resize(low,side)-np.float32(low.mean()))
+    if d.equalise: low = broad(L,6.); L -= np.float32(.9*d.equalise)*(resize(low,side)-np.float32(low.mean()))
     if d.sharpen: L += np.float32(.6*d.sharpen)*(L-resize(blocks(L,64),side))
     k = np.clip(np.round((np.array(rect)+.5)/8).astype(int),0,64)
     lo,hi = np.percentile(blocks(L,64)[k[1]:k[3],k[0]:k[2]],(4,96)); w = hi-lo; lo,hi = lo-.18*w,hi+.14*w
@@ -730,7 +729,7 @@ def develop(I:np.ndarray, d:Dials, rect:tuple)->np.ndarray: # (side, side) float
         L = (1-.78*np.float32(d.low_contrast))*L+np.float32(.78*d.low_contrast)*resize(veil,side)
     return L
 
-# %% ../nbs/01_phantom.ipynb #00000056
+# %% ../nbs/01_phantom.ipynb #0000004d
 def place(chest:Chest, side:int=FRAME)->tuple: # View, visible field (left, top, right, bottom) in 512-frame px
     "Point the beam, centre the patient on the film and close the collimator."
     a,d = chest.anatomy,chest.dials; w,h = FRAME*min(1,1-d.aspect),FRAME*min(1,1+d.aspect)
@@ -747,7 +746,7 @@ def place(chest:Chest, side:int=FRAME)->tuple: # View, visible field (left, top,
     c = (np.array([l+r,t+b])-(FRAME-1))/2                                                # the cut film is centred again
     return View.of(**args,shift=c*view.pitch),tuple(float(v) for v in (l-c[0],t-c[1],r-c[0],b-c[1]))
 
-# %% ../nbs/01_phantom.ipynb #00000059
+# %% ../nbs/01_phantom.ipynb #00000050
 _GLYPHS = dict(zip('ABCDEILMNOPRSTU',( # seven rows of five bits
     '0E11111F111111','1E11111E11111E','0E11101010110E','1E11111111111E','1F10101E10101F','0E04040404040E','1010101010101F',
     '111B1515111111','11191513111111','0E11111111110E','1E11111E101010','1E11111E141211','0F10100E01011E','1F040404040404','1111111111110E')))
@@ -774,7 +773,7 @@ def annotate(z:np.ndarray, d:Dials, rect:tuple, seed:int):
         w = str(words[i]) if not d.fixed else 'PA'; c = 1.1+.7*q[i+1,0]; n = 6*c*len(w)
         stamp(z,w,l+6+(r-l-12-n)*(0 if (i+right)%2 else 1),(t+55+30*i if i<2 else b-14-7*c),c)
 
-# %% ../nbs/01_phantom.ipynb #0000005c
+# %% ../nbs/01_phantom.ipynb #00000053
 @dataclass
 class PhantomCase:
     "One simulated film with its exact labels."
@@ -805,13 +804,13 @@ def phantom(
     z *= 255; np.rint(z,out=z)
     return PhantomCase(z.astype(np.uint8),lung_mask(view,chest,rect,spans),points,int(seed),d,a,rect,ends,view,chest)
 
-# %% ../nbs/01_phantom.ipynb #0000005e
+# %% ../nbs/01_phantom.ipynb #00000055
 def random_dials(seed:int, portable:bool=True)->Dials:
     "Nuisances of a plausible film: portable practice, or a fixed device."
     rng = stream(seed,DIALS+(0 if portable else 50)); N = lambda sd,cap: float(np.clip(rng.normal(0,sd),-cap,cap))
     U = lambda lo,hi: float(rng.uniform(lo,hi)); maybe = lambda p,lo,hi: U(lo,hi) if rng.random()<p else 0.*U(0,1)
-    common = dict(tone=N(.3,.9), zoom=U(-.08,.14), shift_x=N(9,30), shift_y=N(14,40), equalise=U(.3,1.), sharpen=U(0,1.2),
-        fat=maybe(.4,0,1), breast=maybe(.15,.2,.9), marker=int(rng.random()<.6), opacity=maybe(.65,.1,1.), heart=maybe(.4,-.2,.7), gas=maybe(.4,0,1.2))
+    common = dict(tone=N(.3,.9), zoom=U(-.08,.14), shift_x=N(9,30), shift_y=N(14,40), equalise=U(.2,1.), sharpen=U(0,1.8),
+        fat=maybe(.4,0,1), breast=maybe(.15,.2,.9), marker=int(rng.random()<.6), opacity=maybe(.7,.1,1.), heart=maybe(.4,-.2,.7), gas=maybe(.4,0,1.2))
     if not portable: return Dials(**common, fixed=1, scatter=U(.05,.35), noise=U(.3,2), rotation=N(1.5,4), tilt=N(2,5), roll=N(.8,2),
         poor_inspiration=U(-.5,.25), aspect=N(.1,.25), elevated_right=maybe(.04,5,30), elevated_left=maybe(.04,5,30),
         flattened_right=maybe(.06,.2,.8), flattened_left=maybe(.06,.2,.8), text=int(rng.random()<.1), lines=0)
@@ -821,7 +820,6 @@ def random_dials(seed:int, portable:bool=True)->Dials:
         elevated_right=maybe(.13,5,45), elevated_left=maybe(.13,5,45), flattened_right=maybe(.1,.2,.9), flattened_left=maybe(.1,.2,.9),
         lines=int(rng.choice(6,p=[.35,.2,.2,.12,.08,.05])), electrodes=int(rng.choice(6,p=[.45,.1,.15,.15,.1,.05])), text=int(rng.choice(4,p=[.5,.3,.15,.05])))
 
-# %% ../nbs/01_phantom.ipynb #00000061
 def phantom_batch(
     seeds,             # iterable of integers
     side:int=FRAME,
@@ -837,7 +835,7 @@ def phantom_batch(
     with ThreadPoolExecutor(max(1,min(os.cpu_count() or 1,16))) as pool: list(pool.map(fill,range(n)))
     return tuple(torch.from_numpy(z).to(device) for z in (images,masks,points))
 
-# %% ../nbs/01_phantom.ipynb #0000006c
+# %% ../nbs/01_phantom.ipynb #0000005e
 TISSUES = dict( # grey levels: pre-contrast, FLAIR, post-contrast
     white=(.62,.42,.66), grey=(.50,.55,.56), fluid=(.16,.08,.18), skull=(.06,.05,.07), scalp=(.72,.45,.78),
     oedema=(.46,.86,.50), core=(.34,.66,.36), rim=(.52,.80,.95))
@@ -860,9 +858,13 @@ def draw_lesion(seed:int)->Lesion:
     "A lesion well inside one hemisphere, drawn from `seed`."
     rng = stream(seed,20); U = lambda lo,hi: float(rng.uniform(lo,hi)); n = 6; r = U(.09,.25); th = U(.15,1.)*math.pi*(1 if rng.random()<.5 else -1)
     far = U(.18,.40); stretch = U(.75,1.25)
-    return Lesion(far*math.sin(th),far*.9*math.cos(th),r,stretch,1/stretch,U(0,math.pi),rng.uniform(-.1,.1,n)/np.sqrt(np.arange(1,n+1)),rng.uniform(0,6.28,n))
+    return Lesion(far*math.sin(th),far*.9*math.cos(th),r,stretch,1/stretch,U(0,math.pi),rng.uniform(-.16,.16,n)/np.sqrt(np.arange(1,n+1)),rng.uniform(0,6.28,n))
 
-# %% ../nbs/01_phantom.ipynb #0000006e
+# %% ../nbs/01_phantom.ipynb #00000060
+def head_pose(seed:int)->tuple: # turn in radians, scale (above 1: smaller head), shift x, shift y
+    "How the head lies in the slice."
+    return tuple(stream(seed,23).uniform([-.25,.92,-.06,-.06],[.25,1.1,.06,.06]).tolist())
+
 def _head(seed:int, side:int, x:np.ndarray, y:np.ndarray)->np.ndarray: # (side, side) index into TISSUES
     "Tissue of every pixel of a healthy slice, folds and all."
     rng = stream(seed,21); warp = fractal(rng,side,(4,8),.5); fold = fractal(rng,side,(16,32,64),.8); w = rng.uniform(.8,1.2,4)
@@ -875,7 +877,7 @@ def _head(seed:int, side:int, x:np.ndarray, y:np.ndarray)->np.ndarray: # (side, 
     out[r>=1.02] = 8                                                                   # air
     return out
 
-# %% ../nbs/01_phantom.ipynb #0000006f
+# %% ../nbs/01_phantom.ipynb #00000061
 def glioma(
     seed:int,
     side:int=256, # 64, 128, 256 or 512 px
@@ -883,8 +885,10 @@ def glioma(
     "One slice of a brain with a glioma and its exact mask. Raises `PhantomError`."
     if side not in (64,128,256,512): raise PhantomError(f'side must be 64, 128, 256 or 512, not {side!r}')
     les = draw_lesion(seed); rng = stream(seed,22); g = ((np.arange(side)+.5)*2/side-1).astype(np.float32)
-    x,y = g[None],g[:,None]; depth = les.depth(x,y); tissue = _head(seed,side,x,y)
-    bumps = fractal(rng,side,(8,16,32,64),.7); table = np.array([*TISSUES.values(),(0,0,0)],np.float32)
+    th,grow,dx,dy = head_pose(seed); cx,sx = math.cos(th)*grow,math.sin(th)*grow
+    x,y = cx*(g[None]-dx)+sx*(g[:,None]-dy),cx*(g[:,None]-dy)-sx*(g[None]-dx); depth = les.depth(x,y); tissue = _head(seed,side,x,y)
+    faint = rng.uniform(0,.75)                                                          # oedema between bright and hardly seen
+    bumps = fractal(rng,side,(8,16,32,64),.7); table = np.array([*TISSUES.values(),(0,0,0)],np.float32); table[5:8] = table[5:8]*(1-faint)+.75*faint*table[1]+.25*faint*table[5:8]
     core = depth*rng.uniform(1.3,2.2)+.25*bumps                                         # the solid part, irregular within the oedema
     tissue[depth<1] = 5; tissue[(depth<1)&(core<1)] = 7; tissue[(depth<1)&(core<.62)] = 6
     bias = 1+.10*fractal(rng,side,(2,4),.5); gain = rng.uniform(.85,1.1,3); sd = rng.uniform(.01,.045)*math.sqrt(side/256); out = []
