@@ -188,15 +188,6 @@ def readme_in_step() -> str:
     return "README.md is what index.ipynb gives"
 
 
-def demo(folder: Path) -> str:
-    "The demonstration at its smallest: it trains, evaluates and predicts."
-    run(Path(sys.executable).with_name("hemidiaphragm"), "demo", "--quick", "--out", folder, limit=600)
-    left = {path.suffix for path in folder.rglob("*") if path.is_file()}
-    if not {".csv", ".png"} <= left:
-        raise Failed(f"no CSV and picture in demo/: {sorted(left)}")
-    return f"left {', '.join(sorted(left))} files"
-
-
 CHECKS = {
     "export in step": lambda: unchanged_by("nbdev-export"),
     "notebooks are clean": lambda: unchanged_by("nbdev-clean"),

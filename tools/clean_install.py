@@ -1,6 +1,6 @@
 """Prove that the built wheel works by itself: no nbdev, no JupyterLab, outside the project, with the network closed.
 
-The clean environment borrows the packages of this one instead of downloading them again, and refuses to import any
+The clean environment borrows the packages of this one instead of downloading them again, and does not see those
 that the package does not require.
 """
 import subprocess
@@ -14,26 +14,27 @@ from common import LIBRARY, Failed, python, run
 
 # Loaded at start-up of the clean environment, before anything else.
 GUARD = '''\
-"Refuse modules that the package does not require, and every connection."
+"Hide the modules that the package does not require, and refuse every connection."
 import socket
 import sys
+from importlib.machinery import PathFinder
 
 FOREIGN = {foreign!r}
 
 
-class Refuse:
-    "An importer that knows no module named in FOREIGN."
+class OwnFinder(PathFinder):
+    "Finds what PathFinder finds, except the modules in FOREIGN."
 
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in FOREIGN:
-            raise ModuleNotFoundError(f"{{name}} is not among the package's requirements", name=name)
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in FOREIGN else super().find_spec(name, path, target)
 
 
 def closed(*args, **kwargs):
     raise OSError("the network is closed in this environment")
 
 
-sys.meta_path.insert(0, Refuse())
+sys.meta_path[:] = [OwnFinder if finder is PathFinder else finder for finder in sys.meta_path]
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = closed
 '''
 REFUSED = ("nbdev", "jupyterlab", "execnb")
@@ -54,6 +55,7 @@ class CleanInstall:
             "wheel installs alone": self.install,
             "wheel imports alone": self.imports,
             "wheel: hemidiaphragm --help": self.help,
+            "wheel: demo": self.demo,
             "wheel: phantom and predict": self.predict,
         }
 
@@ -85,7 +87,7 @@ class CleanInstall:
         borrowed = [path for path in sys.path if path.endswith("site-packages")]
         (site / "borrowed.pth").write_text("\n".join([*borrowed, "import guard"]) + "\n", encoding="utf-8")
         self.work.mkdir()
-        return f"{len(foreign)} modules of this environment are refused there, nbdev and jupyterlab among them"
+        return f"{len(foreign)} modules of this environment are hidden there, nbdev and jupyterlab among them"
 
     def inside(self, *arguments, **kwargs) -> str:
         "Output of the clean environment's Python, run elsewhere than in the project."
@@ -119,11 +121,19 @@ class CleanInstall:
         checks.fail_if(missing, "commands are not in the help")
         return f"{len(output.splitlines())} lines"
 
+    def demo(self) -> str:
+        "The demonstration at its smallest: it trains, evaluates and predicts."
+        self.command("demo", "--quick", "--out", "demo", limit=600)
+        left = {path.suffix for path in (self.work / "demo").rglob("*") if path.is_file()}
+        checks.fail_if(sorted({".csv", ".png", ".json", ".safetensors"} - left), "kinds of file are not in demo/")
+        return "trained, judged and predicted, offline"
+
     def predict(self) -> str:
-        "A phantom is written and predicted on, with nothing but the wheel."
-        self.command("phantom", "--count", "2", "--out", "phantoms")
-        self.command("predict", "phantoms", "--out", "predicted", "--masks")
+        "Phantoms are written and predicted on, with the model that comes along or else the demonstration's."
+        model = [] if (LIBRARY / "weights/default").exists() else ["--model", "demo/model"]
+        self.command("phantom", "--n", "2", "--side", "128", "--out", "phantoms")
+        self.command("predict", "phantoms/images", "--out", "predicted", "--masks", *model)
         rows = (self.work / "predicted/predictions.csv").read_text(encoding="utf-8").splitlines()
         if not rows[0].startswith("file,right_x,right_y,left_x,left_y,gap_px,gap_mm,warnings") or len(rows) != 3:
             raise Failed("predictions.csv is not as documented", "\n".join(rows))
-        return f"{len(rows) - 1} predictions, offline"
+        return f"{len(rows) - 1} predictions, offline, with {model[-1] if model else 'the shipped model'}"

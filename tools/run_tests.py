@@ -54,7 +54,6 @@ def plan(scratch: Path) -> list[list[Item]]:
         *([Item(name, work)] for name, work in checks.CHECKS.items()),
         books,
         *([Item(name, work)] for name, work in wheel.checks().items()),
-        [Item("demo", partial(checks.demo, scratch / "demo"))],
         [Item("coverage", partial(notebooks.coverage, scratch))],
     ]
 
