@@ -796,6 +796,7 @@ def phantom(
 )->PhantomCase:
     "Simulate one film. Raises `PhantomError` for a bad seed, side or dial."
     if side not in (64,128,256,512): raise PhantomError(f'side must be 64, 128, 256 or 512, not {side!r}')
+    if dials is not None and not isinstance(dials,Dials): raise PhantomError(f'dials must be a Dials or None, not {type(dials).__name__}')
     d = random_dials(seed,portable) if dials is None else dials
     a = draw_anatomy(seed); chest = build_chest(a,d); view,rect = place(chest,side); points,ends = landmarks_of(view,chest,rect)
     spans = lung_spans(view,chest); z = develop(expose(line_integral(view,chest,seed,spans),d,seed,view.pitch),d,rect)
@@ -828,7 +829,7 @@ def phantom_batch(
     portable:bool=True,
 )->tuple: # images uint8 (n, side, side), masks uint8 (n, side, side), landmarks float32 (n, 2, 2)
     "Simulate many films on all cores; every case is the same, bit for bit, in any batch."
-    seeds = [int(s) for s in seeds]; n = len(seeds); images,masks = (np.zeros((n,side,side),np.uint8) for _ in range(2))
+    seeds = seeds.tolist() if hasattr(seeds,'tolist') else list(seeds); n = len(seeds); images,masks = (np.zeros((n,side,side),np.uint8) for _ in range(2))
     points = np.zeros((n,2,2),np.float32)
     def fill(i):
         c = phantom(seeds[i],side,dials,portable); images[i],masks[i],points[i] = c.image,c.mask,c.landmarks
@@ -899,7 +900,7 @@ def glioma(
 
 def glioma_batch(seeds, side:int=256, device='cpu')->tuple: # images uint8 (n, 3, side, side), masks uint8 (n, side, side)
     "Many slices on all cores; every case the same in any batch."
-    seeds = [int(s) for s in seeds]
+    seeds = seeds.tolist() if hasattr(seeds,'tolist') else list(seeds)
     with ThreadPoolExecutor(max(1,min(os.cpu_count() or 1,16))) as pool: cases = list(pool.map(lambda s: glioma(s,side),seeds))
     x,m = (np.stack(z) for z in zip(*cases)) if cases else (np.zeros((0,3,side,side),np.uint8),np.zeros((0,side,side),np.uint8))
     return torch.from_numpy(x).to(device),torch.from_numpy(m).to(device)
