@@ -6,7 +6,7 @@
 __all__ = ['CHOICES', 'PRESETS', 'AUGMENTATIONS', 'RecipeError', 'check_recipe', 'Recipe', 'recipe', 'epoch_generator',
            'set_seed', 'mask_target', 'make_batch', 'FrameLoader', 'frame_dls', 'show_cases', 'has_bf16', 'use_bf16',
            'as_tuple', 'Bf16', 'build_net', 'FrameLoss', 'point_accuracy', 'lung_dice', 'Column', 'table_metrics',
-           'Epochs', 'make_learner', 'History', 'write_atomic', 'prefixed', 'only', 'save_checkpoint',
+           'Epochs', 'FrameLearner', 'make_learner', 'History', 'write_atomic', 'prefixed', 'only', 'save_checkpoint',
            'load_checkpoint', 'Keeper', 'Bar', 'provenance', 'Outputs', 'Model', 'ModelError', 'run_identity', 'begin',
            'fit', 'model_card', 'train', 'finish', 'lung_probability', 'evaluate', 'show_results']
 
@@ -171,9 +171,14 @@ def make_batch(
     if recipe.channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     heat = encode(points, recipe.side, recipe.beta, metric=recipe.metric, shared=recipe.shared)
-    return x, heat, mask_target(masks, recipe.mask_channels), points
+    mask = mask_target(masks, recipe.mask_channels)
+    unknown = points.isnan().any(-1)  # nobody said where it is: NaN targets teach nothing
+    unknown = unknown.any(1, keepdim=True) if recipe.shared else unknown
+    heat.masked_fill_(unknown[:, :, None, None], torch.nan)
+    mask.masked_fill_(~frames.has_mask[idx][:, None, None, None], torch.nan)
+    return x, heat, mask, points
 
-# %% ../nbs/08_learner.ipynb #00000015
+# %% ../nbs/08_learner.ipynb #00000017
 class FrameLoader(DataLoader):
     "A fastai DataLoader over cached frames: an item is an index, a batch is made on the device."
 
@@ -200,7 +205,7 @@ def frame_dls(train: FrameSet, valid: FrameSet, recipe: Recipe) -> DataLoaders:
     dls.n_inp = 1
     return dls
 
-# %% ../nbs/08_learner.ipynb #00000018
+# %% ../nbs/08_learner.ipynb #0000001a
 def show_cases(
     x: torch.Tensor,  # (n, 1, s, s) images, any scale
     truth: torch.Tensor,  # (n, 2, 2) points, px in the 512-px frame
@@ -229,14 +234,14 @@ def show_cases(
     fig.tight_layout(pad=0.2)
     return fig
 
-# %% ../nbs/08_learner.ipynb #00000019
+# %% ../nbs/08_learner.ipynb #0000001b
 @patch
 def show_batch(self: FrameLoader, max_n: int = 4, **kwargs):
     "Draw the first `max_n` items of a batch as the network gets them."
     x, heat, mask, points = self.one_batch()
     return show_cases(x[:max_n], points[:max_n], mask[:max_n], **kwargs)
 
-# %% ../nbs/08_learner.ipynb #0000001c
+# %% ../nbs/08_learner.ipynb #0000001e
 def has_bf16(device: torch.device | str = "cpu") -> bool:
     "Whether bfloat16 arithmetic is fast on this device."
     if torch.device(device).type == "cuda":
@@ -267,7 +272,7 @@ class Bf16(Callback):
         preds = tuple(o.float() for o in as_tuple(self.pred))
         self.learn.pred = preds if isinstance(self.pred, tuple) else preds[0]
 
-# %% ../nbs/08_learner.ipynb #0000001f
+# %% ../nbs/08_learner.ipynb #00000021
 def build_net(recipe: Recipe) -> UNet:
     "The untrained network of a recipe, weights drawn from its seed."
     set_seed(recipe.seed)
@@ -291,17 +296,19 @@ class FrameLoss(nn.Module):
     def forward(self, preds, heat, mask, points):
         return self.loss(preds, heat, mask)
 
-# %% ../nbs/08_learner.ipynb #00000020
+# %% ../nbs/08_learner.ipynb #00000022
 def point_accuracy(preds, heat, mask, points, recipe: Recipe, threshold: float) -> torch.Tensor:
     "Share of landmarks, both sides, within `threshold` px of the truth."
     found = decode(as_tuple(preds)[0].float(), recipe.decoder, beta=recipe.beta, shared=recipe.shared)
-    return ((found - points).norm(dim=-1) <= threshold).float().mean()
+    errors = (found - points).norm(dim=-1)
+    return torch.where(errors.isnan(), torch.nan, (errors <= threshold).float()).nanmean()
 
 
 def lung_dice(preds, heat, mask, points) -> torch.Tensor:
     "Dice of the lungs, both together, mean over the batch (eq. 9)."
     p, t = (as_tuple(preds)[-1] > 0).amax(1), (mask > 0.5).amax(1)
-    return ((2 * (p & t).sum((1, 2)) + 1e-6) / (p.sum((1, 2)) + t.sum((1, 2)) + 1e-6)).mean()
+    dice = (2 * (p & t).sum((1, 2)) + 1e-6) / (p.sum((1, 2)) + t.sum((1, 2)) + 1e-6)
+    return torch.where(mask.isnan().flatten(1).any(1), torch.nan, dice).nanmean()
 
 
 class Column(AvgMetric):
@@ -323,7 +330,7 @@ def table_metrics(recipe: Recipe) -> list:
         columns += [Column(name, partial(point_accuracy, recipe=recipe, threshold=px)) for name, px in (("R/5", 20.0), ("R/10", 10.0))]
     return columns
 
-# %% ../nbs/08_learner.ipynb #00000021
+# %% ../nbs/08_learner.ipynb #00000023
 class Epochs(Callback):
     "Tell the training loader which epoch it is, so that its draws can be made again."
     order = -20
@@ -332,18 +339,25 @@ class Epochs(Callback):
         self.dls.train.epoch = self.epoch
 
 
+class FrameLearner(Learner):
+    "A Learner whose `show_results` draws our kind of answer."
+
+    def show_results(self, ds_idx: int = 1, max_n: int = 4, **kwargs):
+        return show_results(Model(self.model, self.recipe), self.dls[ds_idx].frames, max_n)
+
+
 def make_learner(
     train: FrameSet,  # frames at the recipe's side, on the device to train on
     valid: FrameSet,
     recipe: Recipe,
-) -> Learner:  # ready for `fit`, untrained
+) -> FrameLearner:  # ready for `fit`, untrained
     "The fastai Learner of a recipe."
     dls = frame_dls(train, valid, recipe)
     net, loss = build_net(recipe), FrameLoss(recipe)
     cbs = [Epochs()] + ([GradientClip(recipe.clip)] if recipe.clip else [])
     if use_bf16(recipe, dls.device):
         cbs.append(Bf16())
-    learn = Learner(
+    learn = FrameLearner(
         dls, net, loss_func=loss, lr=recipe.lr, wd=recipe.wd, moms=(0.9, 0.8, 0.9), cbs=cbs,
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW), metrics=table_metrics(recipe),
         splitter=lambda net: list(net.parameters()) + list(loss.parameters()),
@@ -351,7 +365,7 @@ def make_learner(
     learn.recipe = recipe
     return learn
 
-# %% ../nbs/08_learner.ipynb #00000026
+# %% ../nbs/08_learner.ipynb #00000028
 class History(Callback):
     "One row an epoch: mean loss and its parts in training and validation, the table's metrics, seconds."
     order = 60
@@ -375,7 +389,7 @@ class History(Callback):
         row |= {m.name: float(m.value) for m in self.metrics}
         self.rows.append(row | {"seconds": round(time.perf_counter() - self.start, 2)})
 
-# %% ../nbs/08_learner.ipynb #00000028
+# %% ../nbs/08_learner.ipynb #0000002a
 def write_atomic(path: Path, write):
     "Call `write(temporary path)`, then rename to `path`: the file is whole or absent."
     path = Path(path)
@@ -393,7 +407,7 @@ def only(tensors: dict, prefix: str) -> dict:
     "The tensors whose names begin with `prefix`, without it."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-# %% ../nbs/08_learner.ipynb #00000029
+# %% ../nbs/08_learner.ipynb #0000002b
 def save_checkpoint(path: Path, learn: Learner, best: dict, state: dict):
     "Everything that the next epoch depends on, in one safetensors file. `state` is JSON."
     optimiser = learn.opt.opt.state_dict()["state"]
@@ -419,7 +433,7 @@ def load_checkpoint(path: Path, learn: Learner) -> tuple[dict, dict]:
     learn.opt.opt.load_state_dict(optimiser)
     return only(tensors, "best."), state
 
-# %% ../nbs/08_learner.ipynb #0000002b
+# %% ../nbs/08_learner.ipynb #0000002d
 class Keeper(Callback):
     "Best weights, early stopping and a checkpoint an epoch."
     order = 65
@@ -440,7 +454,7 @@ class Keeper(Callback):
         if stop:
             raise CancelFitException()
 
-# %% ../nbs/08_learner.ipynb #0000002d
+# %% ../nbs/08_learner.ipynb #0000002f
 class Bar(Callback):
     "A progress bar over the whole training with the time left and the last epoch's figures."
     order = 70
@@ -469,7 +483,7 @@ class Bar(Callback):
     def after_fit(self):
         self.bar.stop()
 
-# %% ../nbs/08_learner.ipynb #0000002f
+# %% ../nbs/08_learner.ipynb #00000031
 def provenance() -> dict:
     "Versions, machine and git commit, for the cards and result files."
     names = ("hemidiaphragm_nb", "torch", "fastai", "numpy", "safetensors")
@@ -494,7 +508,7 @@ class Outputs:
     mask: torch.Tensor | None    # (n, 1 or 2, s, s) probabilities: the lungs, or right and left apart
     heat: torch.Tensor | None    # (n, 1 or 2, s, s) heatmaps
 
-# %% ../nbs/08_learner.ipynb #00000030
+# %% ../nbs/08_learner.ipynb #00000032
 @dataclass
 class Model:
     "A trained network, the recipe that made it, and its card."
@@ -524,7 +538,7 @@ class Model:
             raise ModelError(folder, error) from error
         return cls(net.eval().to(device), made_by, card)
 
-# %% ../nbs/08_learner.ipynb #00000031
+# %% ../nbs/08_learner.ipynb #00000033
 class ModelError(ValueError):
     "A folder that holds no model of ours."
 
@@ -553,7 +567,7 @@ def predict(
     points = None if heat is None else decode(heat, self.recipe.decoder, beta=self.recipe.beta, shared=self.recipe.shared)
     return Outputs(points, mask, heat)
 
-# %% ../nbs/08_learner.ipynb #00000033
+# %% ../nbs/08_learner.ipynb #00000035
 def run_identity(frames: FrameSet, split: dict, recipe: Recipe) -> dict:
     "What makes two runs the same run: recipe, data, and who is in which part."
     parts = {k: [str(frames.table["id"].iloc[i]) for i in v] for k, v in split.items() if k != "test"}
@@ -575,7 +589,7 @@ def begin(out: Path | None, run: dict, resume: bool) -> Path | None:
     write_atomic(note, lambda p: p.write_text(json.dumps(run)))
     return checkpoint
 
-# %% ../nbs/08_learner.ipynb #00000034
+# %% ../nbs/08_learner.ipynb #00000036
 def fit(learn: Learner, recipe: Recipe, start: int, cbs: list):
     "Run the recipe's schedule from epoch `start`."
     if recipe.schedule == "one_cycle":
@@ -594,7 +608,7 @@ def model_card(frames: FrameSet, split: dict, learn: Learner, state: dict) -> di
         "use": "research and teaching only; not a medical device", **provenance(),
     }
 
-# %% ../nbs/08_learner.ipynb #00000035
+# %% ../nbs/08_learner.ipynb #00000037
 def train(
     frames: FrameSet,  # all cases, at the recipe's side or a multiple of it
     split: dict,  # indices of "train" and "valid" (and "test", which is not touched), as of `split_by_patient`
@@ -625,7 +639,7 @@ def train(
         finish(model, checkpoint, history.rows)
     return model
 
-# %% ../nbs/08_learner.ipynb #00000036
+# %% ../nbs/08_learner.ipynb #00000038
 def finish(model: Model, checkpoint: Path, rows: list):
     "Write history, weights and card; the checkpoint has done its work."
     out = checkpoint.parent
@@ -633,7 +647,7 @@ def finish(model: Model, checkpoint: Path, rows: list):
     model.save(out)
     checkpoint.unlink(missing_ok=True)
 
-# %% ../nbs/08_learner.ipynb #00000045
+# %% ../nbs/08_learner.ipynb #00000047
 def lung_probability(
     mask: torch.Tensor,  # (n, 1 or 2, s, s) probabilities of `Outputs`
     side: int,  # wanted side, px
@@ -658,7 +672,7 @@ def evaluate(
         evaluation.update(out.points, None if out.points is None else part.points, *masks, ids=part.table["id"].tolist())
     return evaluation
 
-# %% ../nbs/08_learner.ipynb #0000004a
+# %% ../nbs/08_learner.ipynb #0000004c
 def show_results(
     model: Model,
     frames: FrameSet,  # cases to draw
