@@ -3,6 +3,8 @@
 nbdev drops hidden cells and adds the documentation of each exported name; what it writes for Quarto is put here into
 the form that myst-nb reads. At the end every link within the site is checked.
 """
+import ast
+import os
 import re
 import shutil
 import subprocess
@@ -13,16 +15,43 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import nbformat
 import yaml
-from common import ROOT, tracked_files
+from common import NOTEBOOKS, ROOT, tracked_files
 from nbdev.config import get_config
-from nbdev.serve import proc_nbs
+from nbdev.processors import FilterDefaults, exec_show_docs
+from nbdev.serve_drv import exec_nb
 
 SITE = ROOT / "_docs"
+PREPARED = ROOT / "_proc" / "notebooks"
 PAGES = ROOT / "_proc" / "pages"
 EXTRA = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog"}
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def mixes_imports(cell) -> bool:
+    "Whether `cell` is not exported, imports, and does something else too."
+    if cell.cell_type != "code" or {"export", "exports", "exporti"} & cell.directives_.keys():
+        return False
+    body = cell.parsed_() or []
+    imports = (ast.Import, ast.ImportFrom)
+    within = any(isinstance(node, imports) for node in ast.walk(ast.Module(body, [])))
+    return within and not all(isinstance(node, imports) for node in body)
+
+
+class RunForDocs(exec_show_docs):
+    "Runs what the documentation of exported names needs: exported cells and cells of imports, but no demonstrations."
+
+    def __call__(self, cell):
+        if not mixes_imports(cell):
+            super().__call__(cell)
+
+
+class Prepare(FilterDefaults):
+    "nbdev's preparation of a notebook, with `RunForDocs` for running cells."
+
+    def base_procs(self):
+        return [RunForDocs if step is exec_show_docs else step for step in super().base_procs()]
 
 
 def page_name(notebook: str) -> str:
@@ -31,10 +60,11 @@ def page_name(notebook: str) -> str:
 
 
 def site_link(link: str, names: set[str]) -> str:
-    "A link of a notebook as it reads on the site: notebooks to pages, other files to the repository."
+    "A link of a notebook as it reads on the site (`names`: the project's files, and the pages' documented names)."
     path, mark, fragment = link.partition("#")
     if path.endswith(".html") and not urlparse(link).scheme:
-        return link.lstrip("/")  # nbdev's links count from the site's root
+        page = path.lstrip("/")  # nbdev's links count from the site's root, and name private things too
+        return f"{page}{mark}{fragment}" if f"{page}#{fragment}" in names else page
     if urlparse(link).scheme or not path:
         return link
     name = path.removeprefix("./").removeprefix("../").rstrip("/")
@@ -51,12 +81,24 @@ def relinked(text: str, names: set[str]) -> str:
     return LINK.sub(lambda found: site_link(found[0], names), text)
 
 
-def api_cell(text: str):
-    "The documentation of an exported name as a markdown cell with the anchor that nbdev's links use."
-    text = re.sub(r"^---\s*", "", text).replace('{target="_blank" style="float:right; font-size:smaller"}', "")
+def api_text(cell) -> str:
+    "What nbdev wrote where `cell` shows the documentation of an exported name; nothing for other cells."
+    if cell.cell_type != "code" or not cell.source.rstrip().rpartition("\n")[2].startswith("show_doc("):
+        return ""
+    shown = [output.get("data", {}) for output in cell.outputs]
+    return "\n".join(data["text/markdown"] for data in shown if "text/markdown" in data)
+
+
+def anchor(text: str) -> str:
+    "The anchor by which nbdev's links know the name that `text` documents."
     heading = re.search(r"^#+ (\S+)", text, re.M)
-    anchor = f'<a id="{heading[1].lower()}"></a>\n\n' if heading else ""
-    return nbformat.v4.new_markdown_cell(anchor + text)
+    return heading[1].lower() if heading else ""
+
+
+def api_cell(text: str):
+    "The documentation of an exported name as a markdown cell with its anchor."
+    text = re.sub(r"^---\s*", "", text).replace('{target="_blank" style="float:right; font-size:smaller"}', "")
+    return nbformat.v4.new_markdown_cell(f'<a id="{anchor(text)}"></a>\n\n{text}')
 
 
 def title_cell(text: str):
@@ -73,9 +115,8 @@ def convert(cell, names: set[str]):
         cell.source = relinked(cell.source, names)
     if cell.cell_type != "code":
         return cell
-    if cell.source.rstrip().rpartition("\n")[2].startswith("show_doc("):
-        texts = [output.data["text/markdown"] for output in cell.outputs if "text/markdown" in output.get("data", {})]
-        return api_cell(relinked("\n".join(texts), names))
+    if text := api_text(cell):
+        return api_cell(relinked(text, names))
     hidden = re.search(r"^#\|\s*echo:\s*false", cell.source, re.M)
     cell.metadata = {"tags": ["remove-input"]} if hidden else {}
     cell.source = DIRECTIVE.sub("", cell.source)
@@ -93,19 +134,30 @@ def contents(pages: list[str]):
     )
 
 
+def prepare() -> dict[str, nbformat.NotebookNode]:
+    "The notebooks as nbdev prepares them, by their pages' names, in order."
+    shutil.rmtree(PREPARED.parent, ignore_errors=True)
+    PREPARED.mkdir(parents=True)
+    os.environ["IN_TEST"] = "1"  # as nbdev sets it where it runs cells
+    prepared = {}
+    for source in sorted(NOTEBOOKS.glob("[0-9i]*.ipynb")):
+        exec_nb(source, PREPARED / source.name, Prepare)
+        prepared[page_name(source.name)] = nbformat.read(PREPARED / source.name, as_version=4)
+    return prepared
+
+
 def write_pages() -> None:
     "Write every page that Sphinx is to read into `PAGES`."
-    prepared, names = proc_nbs(n_workers=2, force=True), set(tracked_files())
-    shutil.rmtree(PAGES, ignore_errors=True)
+    notebooks, names = prepare(), set(tracked_files())
+    for page, notebook in notebooks.items():
+        names |= {f"{page}.html#{anchor(text)}" for text in map(api_text, notebook.cells) if text}
     PAGES.mkdir()
-    sources = sorted(prepared.glob("*.ipynb"))
-    for source in sources:
-        notebook = nbformat.read(source, as_version=4)
+    for page, notebook in notebooks.items():
         notebook.cells = [convert(cell, names) for cell in notebook.cells]
         notebook.metadata["language_info"] = {"name": "python"}
-        if source.stem == "index":
-            notebook.cells.append(contents([page_name(path.name) for path in sources if path.stem != "index"]))
-        nbformat.write(notebook, PAGES / f"{page_name(source.name)}.ipynb")
+        if page == "index":
+            notebook.cells.append(contents([other for other in notebooks if other != "index"]))
+        nbformat.write(notebook, PAGES / f"{page}.ipynb")
     for file, page in EXTRA.items():
         (PAGES / f"{page}.md").write_text(relinked((ROOT / file).read_text(encoding="utf-8"), names), encoding="utf-8")
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import make_readme
 import requirements
 from common import LIBRARY, NOTEBOOKS, ROOT, Failed, python, run, tracked_files
-from IPython.core.inputtransformer2 import TransformerManager
 
 NOTEBOOK_KB = 300
 CELL_LINES = 30
@@ -66,15 +65,6 @@ def code_cells(path: Path) -> list[dict]:
     return [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
 
 
-def mixes_imports(source: str) -> bool:
-    "Whether a cell that is not exported imports and does something else too: building the documentation would run it."
-    if re.search(r"^#\|\s*(exporti?s?|eval:\s*false)\b", source, re.M) or "import" not in source:
-        return False
-    body = ast.parse(TransformerManager().transform_cell(source)).body
-    imports = [node for node in ast.walk(ast.Module(body, [])) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    return bool(imports) and not all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
-
-
 def notebook_problems(path: Path) -> list[str]:
     "What makes the notebook at `path` unfit to commit: too large, widget state, errors, long exported cells."
     problems, kilobytes = [], path.stat().st_size / 1000
@@ -87,8 +77,6 @@ def notebook_problems(path: Path) -> list[str]:
         lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#|")]
         if re.search(r"^#\|\s*exports?\b", source, re.M) and len(lines) > CELL_LINES:
             problems.append(f"{path.name}: an exported cell of {len(lines)} lines, over {CELL_LINES}: {lines[0]}")
-        if mixes_imports(source):
-            problems.append(f"{path.name}: a cell with imports does something else too: {lines[0]}")
         if any(output["output_type"] == "error" for output in cell["outputs"]):
             problems.append(f"{path.name}: an error among the outputs of: {lines[0]}")
     return problems
