@@ -14,20 +14,27 @@ from common import LIBRARY, Failed, python, run
 
 # Loaded at start-up of the clean environment, before anything else.
 GUARD = '''\
-"Hide the modules that the package does not require, and refuse every connection."
+"Hide what the package does not require, and refuse every connection."
+import re
 import socket
 import sys
 from importlib.machinery import PathFinder
 
-FOREIGN = {foreign!r}
+MODULES, DISTRIBUTIONS = {modules!r}, {distributions!r}
 
 
 class OwnFinder(PathFinder):
-    "Finds what PathFinder finds, except the modules in FOREIGN."
+    "Finds what PathFinder finds, except the modules and the distributions (with their plugins) listed above."
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in FOREIGN else super().find_spec(name, path, target)
+        return None if name.partition(".")[0] in MODULES else super().find_spec(name, path, target)
+
+    @classmethod
+    def find_distributions(cls, *args, **kwargs):
+        for found in super().find_distributions(*args, **kwargs):
+            if re.sub(r"[-_.]+", "-", found.metadata["Name"]).lower() not in DISTRIBUTIONS:
+                yield found
 
 
 def closed(*args, **kwargs):
@@ -82,12 +89,13 @@ class CleanInstall:
         python("-m", "venv", "--without-pip", self.venv)
         python("-m", "pip", f"--python={self.python}", "install", "--no-index", "--no-deps", "--quiet", self.wheel())
         (site,) = self.venv.glob("lib/*/site-packages")
-        foreign = requirements.foreign_modules()
-        (site / "guard.py").write_text(GUARD.format(foreign=sorted({*foreign, *REFUSED})), encoding="utf-8")
+        modules, distributions = requirements.foreign()
+        guard = GUARD.format(modules=sorted({*modules, *REFUSED}), distributions=distributions)
+        (site / "guard.py").write_text(guard, encoding="utf-8")
         borrowed = [path for path in sys.path if path.endswith("site-packages")]
         (site / "borrowed.pth").write_text("\n".join([*borrowed, "import guard"]) + "\n", encoding="utf-8")
         self.work.mkdir()
-        return f"{len(foreign)} modules of this environment are hidden there, nbdev and jupyterlab among them"
+        return f"{len(distributions)} packages of this environment are hidden there, nbdev and jupyterlab among them"
 
     def inside(self, *arguments, **kwargs) -> str:
         "Output of the clean environment's Python, run elsewhere than in the project."

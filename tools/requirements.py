@@ -4,7 +4,7 @@
 """
 import argparse
 from configparser import ConfigParser
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import distribution, distributions, packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -48,12 +48,13 @@ def closure(roots: list[Requirement]) -> dict[str, str]:
     return found
 
 
-def foreign_modules() -> list[str]:
-    "Top-level modules of this environment that no distribution in the package's closure provides."
-    own = set(closure(direct()))
-    keep = own | {canonicalize_name(settings()["lib_name"])}
+def foreign() -> tuple[list[str], list[str]]:
+    "Modules and distributions of this environment that are not in the package's closure."
+    keep = {*closure(direct()), canonicalize_name(settings()["lib_name"])}
     provided = packages_distributions()
-    return sorted(name for name, dists in provided.items() if not keep & {canonicalize_name(d) for d in dists})
+    modules = [name for name, dists in provided.items() if not keep & {canonicalize_name(d) for d in dists}]
+    names = {canonicalize_name(dist.metadata["Name"]) for dist in distributions()}
+    return sorted(modules), sorted(names - keep)
 
 
 def lock_text() -> str:
