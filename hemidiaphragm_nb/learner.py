@@ -298,10 +298,10 @@ class FrameLoss(nn.Module):
 
 # %% ../nbs/08_learner.ipynb #00000022
 def point_accuracy(preds, heat, mask, points, recipe: Recipe, threshold: float) -> torch.Tensor:
-    "Share of landmarks, both sides, within `threshold` px of the truth."
+    "Share of landmarks, both sides, less than `threshold` px from the truth."
     found = decode(as_tuple(preds)[0].float(), recipe.decoder, beta=recipe.beta, shared=recipe.shared)
     errors = (found - points).norm(dim=-1)
-    return torch.where(errors.isnan(), torch.nan, (errors <= threshold).float()).nanmean()
+    return torch.where(errors.isnan(), torch.nan, (errors < threshold).float()).nanmean()
 
 
 def lung_dice(preds, heat, mask, points) -> torch.Tensor:
@@ -669,7 +669,7 @@ def evaluate(
         part = frames.subset(idx.tolist())
         out = model.predict(part.images, batch)
         masks = (None, None) if out.mask is None else (lung_probability(out.mask, side), part.masks > 0)
-        evaluation.update(out.points, None if out.points is None else part.points, *masks, ids=part.table["id"].tolist())
+        evaluation.update(out.points, None if out.points is None else part.points, *masks, ids=part.table["id"].tolist(), has_mask=part.has_mask)
     return evaluation
 
 # %% ../nbs/08_learner.ipynb #0000004c

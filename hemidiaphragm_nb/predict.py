@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 
 import cv2
@@ -57,7 +58,7 @@ def lung_labels(
 def fuse(
     heat: np.ndarray | None,  # (2, 2) points off the heatmaps, px of the 512-px frame; None without that task
     mask: np.ndarray | None,  # (2, 2) points off the mask, NaN where it shows no lung; None without that task
-    weight: float = 0.5,  # of the mask's point
+    weight: float = 0.75,  # of the mask's point
 ) -> tuple[np.ndarray, np.ndarray]:  # points (2, 2) px, and the distance between the two readings (2,) px
     "One point a side from two readings; where only one exists, that one."
     none = np.full((2, 2), np.nan)
@@ -170,9 +171,9 @@ def predict(
 @lru_cache(1)
 def default_model() -> Model:
     "The model that comes with the library, read once."
-    return Model.load(Path(__file__).parent / "weights" / "default")
+    return Model.load(Path(str(files("hemidiaphragm_nb"))) / "weights" / "default")
 
-# %% ../nbs/15_predict.ipynb #0000001f
+# %% ../nbs/15_predict.ipynb #00000021
 RED, LUNGS = (230, 30, 30), ((255, 190, 60), (90, 200, 250))  # landmarks; right and left lung: apart in grey too
 
 
@@ -203,7 +204,7 @@ def draw_landmark(picture: np.ndarray, name: str, point: np.ndarray, thick: int)
     cv2.circle(picture, (x, y), 3 * thick, RED, -1)
     cv2.putText(picture, name, (x - reach, y - 2 * thick), cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thick, RED, thick)
 
-# %% ../nbs/15_predict.ipynb #00000022
+# %% ../nbs/15_predict.ipynb #00000024
 def read_frames(
     model: Model,
     frames: FrameSet,  # cases to judge, in the 512-px frame
@@ -232,7 +233,7 @@ def readings_table(made: dict[str, Evaluation]) -> pd.DataFrame:
     columns |= {"right R/10": "right_R/10", "left R/10": "left_R/10", "median error, px": "error_px_median", "Dice": "dice"}
     return pd.DataFrame({c: {n: r.get(k, np.nan) for n, r in rows.items()} for c, k in columns.items()})
 
-# %% ../nbs/15_predict.ipynb #00000025
+# %% ../nbs/15_predict.ipynb #00000027
 ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
 
 
@@ -259,7 +260,7 @@ def find_inputs(
                 if (skip is None or skip.resolve() not in file.resolve().parents) and is_image(file):
                     yield file, file.relative_to(match).with_suffix("")
 
-# %% ../nbs/15_predict.ipynb #00000026
+# %% ../nbs/15_predict.ipynb #00000028
 def unused(stem: Path, taken: set) -> Path:
     "`stem`, or with -2, -3, ... behind it where another input has that name already."
     name, n = stem, 1
@@ -269,7 +270,7 @@ def unused(stem: Path, taken: set) -> Path:
     taken.add(str(name).lower())
     return name
 
-# %% ../nbs/15_predict.ipynb #00000029
+# %% ../nbs/15_predict.ipynb #0000002b
 COLUMNS = ["file", "right_x", "right_y", "left_x", "left_y", "gap_px", "gap_mm", "warnings", "width", "height", "spacing_mm", "right_disagreement_px512", "left_disagreement_px512"]
 
 
@@ -295,7 +296,7 @@ def as_json(p: Prediction, model: Model) -> dict:
         "model": {k: model.card.get(k) for k in ("git_commit", "created", "use")} | {"recipe": model.recipe.name},
     }
 
-# %% ../nbs/15_predict.ipynb #0000002b
+# %% ../nbs/15_predict.ipynb #0000002d
 def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: Path, masks: bool):
     "STEM.json, STEM_overlay.png and, where asked, STEM_mask.png."
     (out / stem).parent.mkdir(parents=True, exist_ok=True)
@@ -306,7 +307,7 @@ def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: P
     text = json.dumps(as_json(p, model), indent=1) + "\n"
     write_atomic(out / stem.with_name(f"{stem.name}.json"), lambda f: f.write_text(text, encoding="utf-8"))
 
-# %% ../nbs/15_predict.ipynb #0000002c
+# %% ../nbs/15_predict.ipynb #0000002e
 def predict_files(
     inputs: Iterable[str],  # files, folders, glob patterns
     out: Path,  # folder for the results
