@@ -4,7 +4,9 @@
 
 # %% auto #0
 __all__ = ['KEYS', 'LINES', 'cut', 'case_table', 'Archive', 'gather', 'export_results', 'load_results', 'results_folder',
-           'describe', 'row_keys', 'accuracy_frame', 'accuracy_table', 'bold_best', 'as_html', 'plot_cdf']
+           'describe', 'row_keys', 'accuracy_frame', 'accuracy_table', 'bold_best', 'as_html', 'plot_cdf', 'white_loss',
+           'plot_accuracy', 'errors_once', 'compare', 'pair_matrix', 'same_marks', 'decoder_frame', 'saturation_row',
+           'draw_saturation', 'best_beta', 'level_off', 'left_worse', 'verdict', 'answers']
 
 # %% ../nbs/10_saturation.ipynb #00000002
 import json
@@ -13,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from fastcore.basics import patch
 
 from .experiments import ExperimentError, Plan, Results, Store, clean
@@ -208,3 +209,153 @@ def plot_cdf(
     ax.set_xticks([1, 10, 20, 50, 100, 500], ["1", "10", "20", "50", "100", "500"], minor=False)
     ax.legend(fontsize=7, loc="upper left")
     return ax
+
+# %% ../nbs/10_saturation.ipynb #00000022
+def white_loss(
+    beta: float,  # px of the 512-px frame
+) -> float:
+    "Heatmap loss (equation 3) of a plain white map, for a landmark well inside the frame."
+    return 2 * beta**2 / np.pi * (np.pi**2 / 12 - np.log(2)) / 512**2
+
+# %% ../nbs/10_saturation.ipynb #0000002a
+def plot_accuracy(
+    frames: dict,  # source, as "paper" or "ours" -> numbers in the layout of `accuracy_frame`
+    x: str = "beta_px",  # column along the axis
+    threshold: str = "R/10",
+    lungs: Sequence[str] = ("right", "left"),
+    ax=None,
+):
+    "Mean accuracy over repeats, with its sd as bars; a colour and marker a lung, a line style a source."
+    import matplotlib.pyplot as plt  # drawing only
+
+    ax = ax or plt.subplots(figsize=(5, 2.6), layout="constrained")[1]
+    for (source, frame), style in zip(frames.items(), LINES):
+        for lung in lungs:
+            t = frame[frame["lung"] == lung].sort_values(x)
+            colour, marker = {"right": ("tab:blue", "o"), "left": ("tab:orange", "s"), "both": ("k", "d")}[lung]
+            ax.errorbar(t[x], t[f"{threshold}_mean"], t[f"{threshold}_std"], label=f"{lung}, {source}", c=colour, marker=marker, ms=4, ls=style, lw=1.2, capsize=2)
+    ax.set(xlabel={"beta_px": "β (px in the 512-px frame)"}.get(x, x), ylabel=f"accuracy at {threshold} (%)", ylim=(-5, 105))
+    ax.legend(fontsize=7)
+    return ax
+
+# %% ../nbs/10_saturation.ipynb #0000002d
+def errors_once(results: Results) -> dict[str, np.ndarray]:  # name -> (images, 2) px
+    "Paired errors where each image counts once: the mean over the repeats that tested it."
+    cases = results.complete().cases
+    mean = cases.groupby(["id", "name"])[["right_px", "left_px"]].mean().unstack("name")
+    return {n: mean[[("right_px", n), ("left_px", n)]].to_numpy() for n in results.names}
+
+
+def compare(results: Results, once: bool = False) -> pd.DataFrame:
+    "`wilcoxon_pairs` of all rows of a plan, over the repeats that are complete; `once` tests images, not image-repeats."
+    return wilcoxon_pairs(errors_once(results) if once else results.errors())
+
+
+def pair_matrix(
+    pairs: pd.DataFrame,  # of `wilcoxon_pairs`
+    upper: str = "p",  # column above the diagonal: p, p_holm, effect, pairs, ties
+    lower: str = "p_holm",  # column below it
+    lung: str = "both",
+) -> pd.DataFrame:
+    "Two columns of the comparisons as the two triangles of one matrix."
+    t = pairs[pairs["lung"] == lung]
+    names = list(dict.fromkeys([*t["a"], *t["b"]]))
+    out = pd.DataFrame("=", index=names, columns=names)
+    for r in t.to_dict("records"):
+        out.loc[r["a"], r["b"]], out.loc[r["b"], r["a"]] = f"{r[upper]:.2g}", f"{r[lower]:.2g}"
+    return out
+
+# %% ../nbs/10_saturation.ipynb #00000031
+def same_marks(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, int]:  # marks that agree, marks compared
+    "Compare two matrices of `arrow_table` of the same order, above the diagonal."
+    marks = lambda t: [m for i, j in zip(*np.triu_indices(len(t), 1)) for m in t.iloc[i, j] if m in "↑←≈"]
+    pair = list(zip(marks(ours), marks(theirs), strict=True))
+    return sum(a == b for a, b in pair), len(pair)
+
+# %% ../nbs/10_saturation.ipynb #00000034
+def decoder_frame(results: Results) -> pd.DataFrame:  # index: name, decoder
+    "Accuracy of both lungs (%) at each threshold and median error (px) of every decoder, all repeats pooled."
+    rows = []
+    for (name, decoder), t in results.decoders.groupby(["name", "decoder"], sort=False):
+        e = t[["right_px", "left_px"]].to_numpy()
+        known = e[~np.isnan(e)]
+        rows.append({"name": name, "decoder": decoder, "median px": np.median(known)} | {threshold_name(x): 100 * (known < x).mean() for x in THRESHOLDS})
+    return pd.DataFrame(rows).set_index(["name", "decoder"]).sort_index(key=lambda i: i.map({n: k for k, n in enumerate(results.names)}) if i.name == "name" else i)
+
+# %% ../nbs/10_saturation.ipynb #0000003b
+def saturation_row(results: Results, beta: float) -> pd.DataFrame:
+    "The rows of table 3 for one β: the paper's and, where it was run, ours."
+    frame, paper = accuracy_frame(results), published("moris2024_table3")
+    return beside(paper[paper["beta_px"] == beta], frame[frame["beta_px"] == beta], ["beta_px", "lung"])
+
+
+def draw_saturation(
+    beta: float,  # px of the 512-px frame
+    results: Results,
+    case,  # FrameSet of one image
+    lung: str = "both",
+):
+    "What the network is asked to paint at this β, and the error curve of the networks that learnt it: a figure."
+    import matplotlib.pyplot as plt  # drawing only
+
+    side, points = case.images.shape[-1], (case.points[0] + .5) * case.images.shape[-1] / 512 - .5
+    fig, (a, b, c) = plt.subplots(1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=34)
+    a.imshow(case.images[0, 0], cmap="gray")
+    b.imshow(encode(case.points, side, beta).amin(1)[0], cmap="gray", vmin=0, vmax=1)
+    for ax in (a, b):
+        ax.plot(*points.T, "+", c="tab:blue", ms=8)
+        ax.set(xticks=[], yticks=[])
+    b.set_title(f"target, β {beta:g} px", fontsize=9)
+    names = dict(zip(results.runs["beta"], results.runs["name"]))
+    plot_cdf(results.errors(), c, lung, highlight=names.get(beta, ""))
+    c.set_title(f"β {beta:g} px" if beta in names else f"β {beta:g} px was not run", fontsize=9)
+    c.legend().remove()
+    plt.close(fig)  # the caller shows it, once
+    return fig
+
+# %% ../nbs/10_saturation.ipynb #00000041
+def best_beta(frame: pd.DataFrame, threshold: str = "R/10", lung: str = "both") -> float:
+    "The β of the highest mean accuracy."
+    t = frame[frame["lung"] == lung]
+    return t.loc[t[f"{threshold}_mean"].idxmax(), "beta_px"]
+
+
+def level_off(arrows: pd.DataFrame):
+    "The first name of a matrix of `arrow_table` that no later one beats, both lungs taken together."
+    later = lambda i: [arrows.iloc[i, j] for j in range(i + 1, len(arrows))]
+    return next(name for i, name in enumerate(arrows.index) if not any(c.endswith("↑") for c in later(i)))
+
+
+def left_worse(frame: pd.DataFrame, threshold: str = "R/10") -> list:
+    "Every β where the left lung's mean accuracy is below the right's."
+    wide = frame.pivot(index="beta_px", columns="lung", values=f"{threshold}_mean")
+    return wide.index[wide["left"] < wide["right"]].tolist()
+
+# %% ../nbs/10_saturation.ipynb #00000043
+def verdict(p: float, effect: float, alpha: float = .05) -> str:
+    "Yes, no (the opposite is significant) or not shown, for a claim that a positive effect supports."
+    return "Not shown" if not p < alpha else "Yes" if effect > 0 else "No, the opposite"
+
+
+def answers(results: Results) -> list[str]:
+    "What these results say to the questions of Analysis I, each sentence from a paired test."
+    runs, errors = results.runs.sort_values("beta"), results.errors()
+    if len(errors) < 2:
+        return ["Not shown: no repeat is complete for two values of β."]
+    frame = accuracy_frame(results.complete())
+    names = {b: n for b, n in zip(runs["beta"], runs["name"]) if n in errors}
+    pairs = wilcoxon_pairs({n: errors[n] for n in names.values()})
+    mean = frame[frame["lung"] == "both"].set_index("beta_px")["R/10_mean"]
+    low, best = min(names), best_beta(frame)
+    t = pairs.query("lung == 'both' and a == @names[@low] and b == @names[@best]")
+    rise = verdict(t["p_holm"].item(), t["effect"].item()) if len(t) else "No, the smallest is the best"
+    flat = {n: b for b, n in names.items()}[level_off(arrow_table(pairs, "better_holm"))]
+    where = "Yes" if 50 <= flat <= 125 and flat < max(names) else "No"
+    each = np.median([e for n, e in errors_once(results).items() if n in errors], axis=0)  # an image's usual error, whatever the β
+    side = signed_rank(each[:, 1], each[:, 0])
+    worse = left_worse(frame)
+    return [
+        f"{rise}: accuracy rises with β. At R/10, both lungs, {mean[low]:.1f} % at β = {low:g} px and {mean[best]:.1f} % at the best, β = {best:g} px.",
+        f"{where}: it levels off between 50 and 125 px. No larger β is significantly better (Holm) than β = {flat:g} px" + (", the largest that was run." if flat == max(names) else "."),
+        f"{verdict(side['p'], side['effect'])}: the left lung is worse than the right. Median error over β of {side['pairs']} images: p = {side['p']:.2g}, effect {side['effect']:.2f}; mean accuracy at R/10 is lower on the left at {len(worse)} of {len(names)} β.",
+    ]
