@@ -10,6 +10,7 @@ __all__ = ['app', 'Out', 'Seed', 'Data', 'Cases', 'PAPER', 'say', 'main', 'phant
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def say(text: str, error: bool = False):
 
 def main():
     "Entry point: a user's mistake ends in one line and exit code 2, an interruption in a hint."
+    warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries; nothing a user could act on
     try:
         app()
     except KeyboardInterrupt:

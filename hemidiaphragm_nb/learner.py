@@ -466,22 +466,22 @@ class Bar(Callback):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
-        self.bar, batches = Progress(*columns), len(self.dls.train)
-        self.task = self.bar.add_task(self.title, total=self.n_epoch * batches, completed=self.first * batches, note="")
-        self.bar.start()
+        self.meter, batches = Progress(*columns), len(self.dls.train)
+        self.task = self.meter.add_task(self.title, total=self.n_epoch * batches, completed=self.first * batches, note="")
+        self.meter.start()
 
     def after_batch(self):
         if self.training:
-            self.bar.advance(self.task)
+            self.meter.advance(self.task)
 
     def after_epoch(self):
         rows = self.learn.history.rows
         if rows:
             note = "  ".join(f"{k} {v:.3f}" for k, v in rows[-1].items() if k in ("valid_loss", "Dice", "R/5", "R/10"))
-            self.bar.update(self.task, note=f"epoch {len(rows)}/{self.n_epoch}  {note}")
+            self.meter.update(self.task, note=f"epoch {len(rows)}/{self.n_epoch}  {note}")
 
     def after_fit(self):
-        self.bar.stop()
+        self.meter.stop()
 
 # %% ../nbs/08_learner.ipynb #00000031
 def provenance() -> dict:
