@@ -234,10 +234,11 @@ def plot_pull(
     ax.plot(grid, [heatmap_share(start, l, 1 - l) for l in grid], "--", color="tab:orange", label="untrained")
     ax.plot(end.index, end, "o", color="tab:blue", mfc="white", label="trained at that λ")
     ax.axhline(.5, color="gray", lw=.5)
-    if lam_hem in end.index:
-        ax.plot(lam_hem, end[lam_hem], "o", color="tab:blue", ms=9)
-        who = "landmarks" if end[lam_hem] > .5 else "masks"
-        ax.set_title(f"{who} dominate: {max(end[lam_hem], 1 - end[lam_hem]):.0%}", fontsize=9)
+    trained = lam_hem in end.index
+    share = end[lam_hem] if trained else heatmap_share(start, lam_hem, 1 - lam_hem)
+    ax.plot(lam_hem, share, "o", color="tab:blue" if trained else "tab:orange", ms=9)
+    who = "landmarks" if share > .5 else "masks"
+    ax.set_title(f"{who} dominate{'' if trained else ' before training'}: {max(share, 1 - share):.0%}", fontsize=9)
     ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-.03, 1.03))
     ax.legend(fontsize=7)
 
@@ -274,7 +275,7 @@ def balance_report(
         "answer": balance_answer(differences),
     }
 
-# %% ../nbs/11_balance.ipynb #00000038
+# %% ../nbs/11_balance.ipynb #0000003b
 def agreement(ours: pd.DataFrame) -> str:  # of `location_table`
     "In words: does R/10 over the settings that both have follow the published order?"
     both = lambda t: t[t["lung"] == "both"].set_index("setting")["R/10_mean"]
