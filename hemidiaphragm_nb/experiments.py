@@ -15,7 +15,6 @@ import json
 import math
 import multiprocessing
 import os
-import pickle
 import shutil
 import threading
 import time
@@ -505,9 +504,8 @@ def in_turn(todo: list, try_one):
             time.sleep(POLL)
 
 # %% ../nbs/09_experiments.ipynb #0000003f
-def help_out(given: bytes, leash):
+def help_out(todo: list, store: Store, frames: dict, terms: tuple, leash):
     "What a helper process does: try all runs in turn, and end when its parent does."
-    todo, store, frames, terms = pickle.loads(given)
 
     def hold():
         with suppress(EOFError, OSError):
@@ -522,12 +520,12 @@ def over_processes(todo: list, workers: int, store: Store, frames: dict, terms: 
     "Try the runs in this process and `workers - 1` others."
     context = multiprocessing.get_context("spawn")
     leash, end = context.Pipe(duplex=False)
-    given, helpers = pickle.dumps((todo, store, frames, terms)), []
+    helpers = []
 
     def turn(run):
         lost = [h for h in helpers if h.exitcode]
         while len(helpers) < workers - 1 + min(len(lost), STARTS * workers):
-            helpers.append(context.Process(target=help_out, args=(given, leash)))
+            helpers.append(context.Process(target=help_out, args=(todo, store, frames, terms, leash)))
             helpers[-1].start()
         return attempt(run, store, frames[run.data], *terms)
 
