@@ -1,4 +1,4 @@
-"""What `make test` runs: the library's checks, every notebook, the wheel in a clean environment, and coverage.
+"""What `make test` runs: the library's checks, every notebook, its widgets in a browser, the wheel in a clean environment, and coverage.
 
 `python tools/run_tests.py [PART ...]` runs only the items whose names contain one of the parts.
 A line for each item as it ends; the last line counts them: `N passed, N failed, N skipped`.
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable
 
+import browser
 import checks
 import clean_install
 import notebooks
@@ -53,6 +54,7 @@ def plan(scratch: Path) -> list[list[Item]]:
     return [
         *([Item(name, work)] for name, work in checks.CHECKS.items()),
         books,
+        [Item(name, work) for name, work in browser.items().items()],
         *([Item(name, work)] for name, work in wheel.checks().items()),
         [Item("coverage", partial(notebooks.coverage, scratch))],
     ]
