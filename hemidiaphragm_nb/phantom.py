@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['ANATOMY', 'DIALS', 'TISSUE', 'VESSELS', 'LINES', 'OPACITIES', 'QUANTA', 'LABELS', 'BOWEL', 'SOFT', 'LUNG', 'BONE',
-           'SPONGY', 'TISSUES', 'View', 'pixel_centres', 'turn', 'project', 'Bodies', 'ellipsoids', 'ellipsoid_table',
-           'Shadows', 'shadows', 'quadratic', 'boxes', 'absorb', 'interval', 'cut', 'overlap', 'hull', 'PhantomError',
-           'dial', 'FilmDials', 'PositionDials', 'Dials', 'stream', 'Anatomy', 'draw_anatomy', 'Chest', 'build_chest',
-           'contour', 'lung_spans', 'extent', 'landmarks_of', 'lung_mask', 'blocks', 'resize', 'fractal', 'soft_tissue',
-           'lung_path', 'deposit', 'tree', 'vessels', 'ribs', 'bones', 'air', 'opacities', 'devices', 'line_integral',
-           'broad', 'expose', 'develop', 'place', 'glyphs', 'stamp', 'annotate', 'PhantomCase', 'phantom',
-           'random_dials', 'phantom_batch', 'Lesion', 'draw_lesion', 'head_pose', 'glioma', 'glioma_batch']
+           'SPONGY', 'PROCESSES', 'TISSUES', 'View', 'pixel_centres', 'turn', 'project', 'Bodies', 'ellipsoids',
+           'ellipsoid_table', 'Shadows', 'shadows', 'quadratic', 'boxes', 'absorb', 'interval', 'cut', 'overlap',
+           'hull', 'PhantomError', 'dial', 'FilmDials', 'PositionDials', 'Dials', 'stream', 'Anatomy', 'draw_anatomy',
+           'Chest', 'build_chest', 'contour', 'lung_spans', 'extent', 'landmarks_of', 'lung_mask', 'blocks', 'resize',
+           'fractal', 'soft_tissue', 'lung_path', 'deposit', 'tree', 'vessels', 'ribs', 'bones', 'air', 'opacities',
+           'devices', 'line_integral', 'broad', 'expose', 'develop', 'place', 'glyphs', 'stamp', 'annotate',
+           'PhantomCase', 'phantom', 'random_dials', 'phantom_batch', 'Lesion', 'draw_lesion', 'head_pose', 'glioma',
+           'glioma_batch']
 
 # %% ../nbs/01_phantom.ipynb #00000003
 import math, numbers, os
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from .radiograph import FRAME
 
 # %% ../nbs/01_phantom.ipynb #00000007
@@ -821,6 +823,13 @@ def random_dials(seed:int, portable:bool=True)->Dials:
         elevated_right=maybe(.13,5,45), elevated_left=maybe(.13,5,45), flattened_right=maybe(.1,.2,.9), flattened_left=maybe(.1,.2,.9),
         lines=int(rng.choice(6,p=[.35,.2,.2,.12,.08,.05])), electrodes=int(rng.choice(6,p=[.45,.1,.15,.15,.1,.05])), text=int(rng.choice(4,p=[.5,.3,.15,.05])))
 
+# %% ../nbs/01_phantom.ipynb #0000005d2
+PROCESSES = 200 # films from which starting processes pays
+
+def _film(seed, side, dials, portable):
+    "Image, mask and landmarks of one film."
+    c = phantom(seed,side,dials,portable); return c.image,c.mask,c.landmarks
+
 def phantom_batch(
     seeds,             # iterable of integers
     side:int=FRAME,
@@ -831,9 +840,9 @@ def phantom_batch(
     "Simulate many films on all cores; every case is the same, bit for bit, in any batch."
     seeds = seeds.tolist() if hasattr(seeds,'tolist') else list(seeds); n = len(seeds); images,masks = (np.zeros((n,side,side),np.uint8) for _ in range(2))
     points = np.zeros((n,2,2),np.float32)
-    def fill(i):
-        c = phantom(seeds[i],side,dials,portable); images[i],masks[i],points[i] = c.image,c.mask,c.landmarks
-    with ThreadPoolExecutor(max(1,min(os.cpu_count() or 1,16))) as pool: list(pool.map(fill,range(n)))
+    many = n >= PROCESSES and side <= 128 and _film.__module__ != '__main__' # what is typed into a notebook cannot be sent to processes
+    share = dict(n_jobs=min(os.cpu_count() or 1,16),batch_size=16) if many else dict(n_jobs=1 if side <= 128 else min(os.cpu_count() or 1,16),prefer='threads')
+    for i,got in enumerate(Parallel(**share)(delayed(_film)(s,side,dials,portable) for s in seeds)): images[i],masks[i],points[i] = got
     return tuple(torch.from_numpy(z).to(device) for z in (images,masks,points))
 
 # %% ../nbs/01_phantom.ipynb #0000005e
