@@ -13,7 +13,7 @@ export PYTHONUTF8 := 1
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test lab env docs readme lock hooks clean distclean
+.PHONY: help demo test lab env docs readme screenshot lock hooks clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -34,6 +34,9 @@ docs: $(DEV) $(DOCS)  ## build the documentation site in _docs/
 
 readme: $(DEV)  ## write README.md from index.ipynb
 	$(BIN)/python tools/make_readme.py
+
+screenshot: $(DEV)  ## make images/app.png: the app with a phantom, in headless Chromium
+	$(BIN)/python tools/app_browser.py --picture images/app.png
 
 lock: $(DEV)  ## write requirements.lock from this environment
 	$(BIN)/python tools/requirements.py --lock

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable
 
+import app_browser
 import browser
 import checks
 import clean_install
@@ -54,7 +55,7 @@ def plan(scratch: Path) -> list[list[Item]]:
     return [
         *([Item(name, work)] for name, work in checks.CHECKS.items()),
         books,
-        [Item(name, work) for name, work in browser.items().items()],
+        [Item(name, work) for name, work in (browser.items() | app_browser.items()).items()],
         *([Item(name, work)] for name, work in wheel.checks().items()),
         [Item("coverage", partial(notebooks.coverage, scratch))],
     ]
