@@ -8,7 +8,8 @@ __all__ = ['LANDMARKS', 'CASE_COLUMNS', 'MASK_READERS', 'IMAGE_READERS', 'Proble
            'check_case', 'read_labels', 'validate_folder', 'split_lungs', 'label_sides', 'read_jsrt_raw', 'read_pair',
            'read_jsrt', 'read_binary', 'read_montgomery', 'read_shenzhen', 'fill_rings', 'inside', 'read_darwin_mask',
            'read_covid_darwin', 'decode_rle', 'read_coco_mask', 'read_coco', 'join_cases', 'split_by_patient',
-           'FrameSet', 'load_case', 'load_frames', 'phantom_frames', 'write_folder', 'real_data_folder']
+           'split_by_device', 'FrameSet', 'load_case', 'load_frames', 'phantom_frames', 'glioma_frames',
+           'device_frames', 'write_folder', 'real_data_folder']
 
 # %% ../nbs/02_datasets.ipynb #00000002
 import csv
@@ -34,7 +35,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy import ndimage
 
-from .phantom import phantom_batch
+from .phantom import glioma_batch, phantom_batch
 from .radiograph import FRAME, Frame, Radiograph, RadiographError, framed, read_radiograph, shrink, shrink_labels
 
 # %% ../nbs/02_datasets.ipynb #00000005
@@ -750,6 +751,25 @@ def split_by_patient(
     return {name: np.flatnonzero(part[who] == k) for k, name in enumerate(('train', 'valid', 'test'))}
 
 # %% ../nbs/02_datasets.ipynb #00000060
+def split_by_device(
+    table: pd.DataFrame,  # a table of cases with `patient_id` and `view`
+    part: str = 'portable',  # the stage's films: 'common' (PA) or 'portable' (AP, AP Supine)
+    share: float = 1.,  # of the training films, above 0; at least one is left
+    seed: int = 0,  # another seed, another split
+) -> dict[str, np.ndarray]:  # positions in 'train', 'valid', 'test', and 'kept': the portable half that neither stage sees
+    "The films of one stage of Vidal 2021. Raises: DatasetError for an unknown part, or too few patients of a kind."
+    if part not in ('common', 'portable') or not 0 < share <= 1: raise DatasetError(Problem('split_by_device',
+        f'part {part!r} with a share of {share}', "Use 'common' or 'portable', and a share above 0 and at most 1"))
+    people, view = _people(table), table['view'].fillna('').astype(str)
+    films = np.flatnonzero(view.str.startswith('AP'))
+    half = split_by_patient(table.iloc[films], (.5, 0., .5), seed)
+    kept, seen = films[half['test']], films[half['train']]
+    if part == 'common': seen = np.flatnonzero((view == 'PA').to_numpy() & ~np.isin(people, people[kept]))
+    parts = {k: seen[v] for k, v in split_by_patient(table.iloc[seen], seed=seed).items()}
+    order = sorted(parts['train'], key=lambda i: (hashlib.sha256(f'{seed}:{people[i]}'.encode()).hexdigest(), i))
+    return parts | {'train': np.sort(order[:max(1, round(share * len(order)))]), 'kept': kept}
+
+# %% ../nbs/02_datasets.ipynb #00000063
 @dataclass
 class FrameSet:
     "Framed cases: pictures and masks at one side, points in the 512 frame."
@@ -780,7 +800,7 @@ class FrameSet:
         "The same cases on another device."
         return self._map(lambda t: t.to(device))
 
-# %% ../nbs/02_datasets.ipynb #00000062
+# %% ../nbs/02_datasets.ipynb #00000065
 def _as_uint8(x: torch.Tensor) -> torch.Tensor: return x if x.dtype == torch.uint8 else x.round().clamp(0, 255).to(torch.uint8)
 
 @patch
@@ -800,7 +820,7 @@ def fingerprint(self: FrameSet) -> str:
     h.update('\n'.join(self.table['id'] + '\t' + self.table['patient_id'].astype(str)).encode())
     return h.hexdigest()[:16]
 
-# %% ../nbs/02_datasets.ipynb #00000064
+# %% ../nbs/02_datasets.ipynb #00000067
 def load_case(
     case: pd.Series,  # one row of the table of cases
     side: int = FRAME,  # of the frame, px
@@ -816,7 +836,7 @@ def load_case(
     if side != FRAME: image, mask = shrink(image, side), shrink_labels(mask, side)
     return np.asarray(image).round().astype(np.uint8), np.asarray(mask).astype(np.uint8), np.asarray(frame.to_frame(points), np.float32)
 
-# %% ../nbs/02_datasets.ipynb #00000065
+# %% ../nbs/02_datasets.ipynb #00000068
 def _bar(on: bool) -> Progress:
     "A progress bar with the time left, or a silent one."
     return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not on)
@@ -827,7 +847,7 @@ def _try_case(case: pd.Series, side: int):
     except RadiographError as e: return [Problem(case['image'], e.reason, _advice(e, 'Replace the file') + ' (skip_bad=True leaves it out)')]
     except DatasetError as e: return e.problems
 
-# %% ../nbs/02_datasets.ipynb #00000066
+# %% ../nbs/02_datasets.ipynb #00000069
 def load_frames(
     table: pd.DataFrame,  # the table of cases
     side: int = FRAME,  # of the frames, px; divides 512
@@ -854,7 +874,7 @@ def load_frames(
         torch.tensor((table['mask'] != '').tolist(), dtype=torch.bool), table.reset_index(drop=True), side)
     return frames.subset([i for i, got in enumerate(done) if isinstance(got, tuple)]) if bad else frames
 
-# %% ../nbs/02_datasets.ipynb #0000006c
+# %% ../nbs/02_datasets.ipynb #0000006f
 def phantom_frames(
     n: int,  # cases
     seed: int = 0,  # of the set; other seeds share no case
@@ -875,7 +895,32 @@ def phantom_frames(
         s in zip(names, seeds))
     return FrameSet(images.reshape(n, 1, side, side), masks, points.float(), torch.ones(n, dtype=torch.bool), table, side)
 
-# %% ../nbs/02_datasets.ipynb #0000006f
+# %% ../nbs/02_datasets.ipynb #00000072
+def glioma_frames(
+    n: int,  # cases
+    seed: int = 0,  # of the set; other seeds share no case
+    side: int = 256,  # px: 64, 128, 256 or 512
+) -> FrameSet:  # images (n, 3, side, side); masks 0 or 1
+    "Simulate slices of brains with a glioma."
+    seeds = [seed*1_000_000 + i for i in range(n)]
+    images, masks = glioma_batch(seeds, side)
+    names = [f'glioma-{s:06d}' for s in seeds]
+    table = case_table(dict(id=k, patient_id=k, view='MRI', image='', source='glioma', phantom_seed=s) for k, s in zip(names, seeds))
+    return FrameSet(images, masks, torch.full((n, 2, 2), torch.nan), torch.ones(n, dtype=torch.bool), table, side)
+
+
+def device_frames(
+    n: int,  # cases, half of either kind
+    seed: int = 0,  # of the set; other seeds share no case
+    side: int = FRAME,  # px
+) -> FrameSet:
+    "Simulate films of fixed devices (view PA) and of portable ones (AP Supine), each of a patient of its own."
+    parts = phantom_frames(n - n//2, 2*seed + 1, side, portable=False), phantom_frames(n//2, 2*seed, side)
+    join = lambda name: torch.cat([getattr(p, name) for p in parts])
+    table = pd.concat([p.table for p in parts], ignore_index=True)
+    return FrameSet(*map(join, ('images', 'masks', 'points', 'has_mask')), table, side)
+
+# %% ../nbs/02_datasets.ipynb #00000075
 def write_folder(
     frames: FrameSet,  # the cases to write
     path: str | Path,  # a new or empty folder
@@ -896,7 +941,7 @@ def write_folder(
     frames.table[[c for c in frames.table if c not in drop]].to_csv(root/'metadata.csv', index=False)
     return root
 
-# %% ../nbs/02_datasets.ipynb #00000072
+# %% ../nbs/02_datasets.ipynb #00000078
 def real_data_folder() -> Path | None:
     "The folder of real films, or None. An HEMIDIAPHRAGM_DATA that names no data folder (or is empty) also means None."
     named = os.environ.get('HEMIDIAPHRAGM_DATA')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['R', 'THRESHOLDS', 'LUNGS', 'BINS', 'SPAN', 'SCORES', 'MORIS_SCORES', 'VIDAL_SCORES', 'DIAGONAL', 'radial_error',
            'frame_mm', 'in_mm', 'threshold_name', 'by_lung', 'threshold_accuracy', 'confusion', 'scores_from_counts',
-           'score_histogram', 'auc_from_histogram', 'segmentation_scores', 'Evaluation', 'published', 'mean_sd',
-           'summarise_repeats', 'accuracy_rows', 'score_rows', 'as_printed', 'beside', 'signed_rank', 'holm',
+           'score_histogram', 'auc_from_histogram', 'segmentation_scores', 'mask_artifacts', 'Evaluation', 'published',
+           'mean_sd', 'summarise_repeats', 'accuracy_rows', 'score_rows', 'as_printed', 'beside', 'signed_rank', 'holm',
            'wilcoxon_pairs', 'arrow_table', 'published_arrows', 'bootstrap_interval', 'Agreement', 'bland_altman',
            'plot_bland_altman']
 
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
-from scipy import stats
+from scipy import ndimage, stats
 
 # %% ../nbs/07_metrics.ipynb #00000005
 R = 100.  # px of the 512 frame, about half of the mean lung width (Morís 2024)
@@ -160,6 +160,17 @@ def segmentation_scores(prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits
     return scores | dict(auc=auc_from_histogram(score_histogram(prob, target, logits=logits))[0])
 
 # %% ../nbs/07_metrics.ipynb #00000025
+def mask_artifacts(mask: np.ndarray,  # (h, w) bool: predicted lungs
+                   labels: np.ndarray  # (h, w) true labels: 1 right lung, 2 left lung
+                  ) -> tuple[int, int]:  # extra pieces; 1 where a bridge joins the lungs, else 0
+    "Count the pieces that are no lung's, and say whether the lungs have grown together (figures 9 and 10 of Vidal 2021)."
+    pieces, n = ndimage.label(mask, np.ones((3, 3)))
+    share = {k: np.bincount(pieces[labels == k], minlength=n + 1)[1:]/max(1, (labels == k).sum()) for k in (1, 2)}
+    own = {k: int(s.argmax()) for k, s in share.items() if s.any()}
+    bridge = len(own) == 2 and len(set(own.values())) == 1 and min(s.max() for s in share.values()) >= .5
+    return n - len(set(own.values())), int(bridge)
+
+# %% ../nbs/07_metrics.ipynb #00000028
 @dataclass
 class Evaluation:
     "Accumulates the metrics of a test set batch by batch, without keeping a pixel."
@@ -181,7 +192,7 @@ def _id_columns(ids, n: int, start: int) -> dict:
     if len(ids) != n: raise ValueError(f'{len(ids)} ids for {n} images')
     return {c: ids[c].to_numpy() for c in ids}
 
-# %% ../nbs/07_metrics.ipynb #00000026
+# %% ../nbs/07_metrics.ipynb #00000029
 @patch
 def _points(self: Evaluation, pred, truth, mm_per_px) -> dict:
     "Columns of radial errors, in px and mm."
@@ -200,7 +211,7 @@ def _masks(self: Evaluation, prob, target, has_mask, logits) -> dict:
     scores = scores_from_counts(confusion(prob, target, self.threshold, logits).cpu()) | dict(auc=auc_from_histogram(hist)[0])
     return {k: v.where(known, torch.nan).numpy() for k, v in scores.items()}
 
-# %% ../nbs/07_metrics.ipynb #00000027
+# %% ../nbs/07_metrics.ipynb #0000002a
 @patch
 def update(self: Evaluation,
            points_pred=None,  # (n, 2, 2) px of the 512 frame, NaN where not found
@@ -221,7 +232,7 @@ def update(self: Evaluation,
     self.rows.append(pd.DataFrame(row))
     return self
 
-# %% ../nbs/07_metrics.ipynb #0000002c
+# %% ../nbs/07_metrics.ipynb #0000002f
 @patch
 def compute(self: Evaluation) -> dict[str, float]:
     "The figures of the whole set: accuracies in percent, errors in px and mm, mask scores as means over images."
@@ -247,7 +258,7 @@ def merge(self: Evaluation, other: Evaluation) -> Evaluation:  # itself
         self.histogram = other.histogram if self.histogram is None else self.histogram + other.histogram.to(self.histogram.device)
     return self
 
-# %% ../nbs/07_metrics.ipynb #00000033
+# %% ../nbs/07_metrics.ipynb #00000036
 def published(name: str = ''  # such as 'moris2024_table3'; empty for the list of names
              ) -> pd.DataFrame | list[str]:
     "A table of Morís 2024 or Vidal 2021 as numbers, or the names of all."
@@ -257,7 +268,7 @@ def published(name: str = ''  # such as 'moris2024_table3'; empty for the list o
     if name not in names: raise ValueError(f'no published table {name!r}: there are {", ".join(names)}')
     with (folder / f'{name}.csv').open() as f: return pd.read_csv(f)
 
-# %% ../nbs/07_metrics.ipynb #00000036
+# %% ../nbs/07_metrics.ipynb #00000039
 def mean_sd(values,  # one figure a repeat; NaN is left out
             digits: int = 2,  # after the decimal point
             ddof: int = 0  # 0 as in the paper's tables, 1 for the sample's sd
@@ -266,7 +277,7 @@ def mean_sd(values,  # one figure a repeat; NaN is left out
     v = np.asarray(values, dtype=float); v = v[~np.isnan(v)]
     return f'{v.mean():.{digits}f} ± {v.std(ddof=ddof):.{digits}f}' if len(v) > ddof else '–'
 
-# %% ../nbs/07_metrics.ipynb #0000003d
+# %% ../nbs/07_metrics.ipynb #00000040
 def summarise_repeats(results: list[dict],  # `Evaluation.compute` of each repeat
                       ddof: int = 0  # 0 as in the paper
                      ) -> pd.DataFrame:  # a row for each figure: mean, sd, repeats, printed
@@ -286,7 +297,7 @@ def accuracy_rows(results: list[dict],  # `Evaluation.compute` of each repeat
     if published_sd: rows[2] |= {f'{n}_std': (rows[0][f'{n}_std'] + rows[1][f'{n}_std'])/2 for n in names}
     return pd.DataFrame(rows)
 
-# %% ../nbs/07_metrics.ipynb #00000040
+# %% ../nbs/07_metrics.ipynb #00000043
 MORIS_SCORES = {k: k for k in ('dice', 'jaccard', 'auc', 'accuracy', 'precision', 'recall')}
 VIDAL_SCORES = {'acc': 'accuracy', 'auc': 'auc', 'dice': 'dice', 'jacc': 'jaccard', 'prec': 'precision_macro', 'reca': 'recall_macro',
                 'f1-sc': 'f1_macro', 'sens': 'recall', 'spec': 'specificity'}
@@ -312,7 +323,7 @@ def as_printed(table: pd.DataFrame,  # columns X_mean and X_std, or rows mean an
               for c in table if c.endswith('_mean')}
     return table[[c for c in table if not c.endswith(('_mean', '_std'))]].assign(**joined)
 
-# %% ../nbs/07_metrics.ipynb #00000043
+# %% ../nbs/07_metrics.ipynb #00000046
 def beside(paper: pd.DataFrame,  # a published table, or rows of it
            ours: pd.DataFrame,  # same layout
            on: list[str] | str = 'lung',  # columns that name a row
@@ -326,7 +337,7 @@ def beside(paper: pd.DataFrame,  # a published table, or rows of it
     order = sorted(joined.index, key=lambda i: (rank[tuple(joined.loc[i, on])], joined.source[i] != 'paper'))
     return joined.loc[order].set_index(on + ['source'])
 
-# %% ../nbs/07_metrics.ipynb #00000046
+# %% ../nbs/07_metrics.ipynb #00000049
 DIAGONAL = 512*2**.5  # the largest error within the frame, px
 
 def signed_rank(a,  # (n,) errors of one model, NaN unknown, infinite missed
@@ -342,7 +353,7 @@ def signed_rank(a,  # (n,) errors of one model, NaN unknown, infinite missed
     p = stats.wilcoxon(d, zero_method=zero_method).pvalue
     return dict(pairs=len(d), ties=len(d) - len(moved), p=float(p), effect=float((ranks*np.sign(moved)).sum()/ranks.sum()))
 
-# %% ../nbs/07_metrics.ipynb #0000004a
+# %% ../nbs/07_metrics.ipynb #0000004d
 def holm(p  # p-values of one family; NaN is left out
         ) -> np.ndarray:  # adjusted p-values, in the same order
     "Holm's step-down adjustment (1979): reject where it is below α, and the family's error is at most α."
@@ -352,7 +363,7 @@ def holm(p  # p-values of one family; NaN is left out
     out[order] = np.minimum(steps, 1)
     return out
 
-# %% ../nbs/07_metrics.ipynb #0000004c
+# %% ../nbs/07_metrics.ipynb #0000004f
 def wilcoxon_pairs(errors: dict,  # name -> (n, 2) radial errors of the same images, in the same order
                    alpha: float = .05,  # significance level of the arrows
                    zero_method: str = 'wilcox'
@@ -368,7 +379,7 @@ def wilcoxon_pairs(errors: dict,  # name -> (n, 2) radial errors of the same ima
         df[out] = pd.Series(names, dtype=object)
     return df
 
-# %% ../nbs/07_metrics.ipynb #00000050
+# %% ../nbs/07_metrics.ipynb #00000053
 def arrow_table(pairs: pd.DataFrame,  # of `wilcoxon_pairs`
                 column: str = 'better'  # or 'better_holm'
                ) -> pd.DataFrame:  # (k, k) of strings, upper triangle
@@ -388,7 +399,7 @@ def published_arrows() -> pd.DataFrame:
                       for lung, c in zip(LUNGS, ('better_first_lung', 'better_second_lung', 'better_both'))])
     return arrow_table(long)
 
-# %% ../nbs/07_metrics.ipynb #00000053
+# %% ../nbs/07_metrics.ipynb #00000056
 def bootstrap_interval(values,  # (n,) or (n, k) figures an image: hits, Dice, errors; NaN is left out
                        patients=None,  # (n,) patient of each image; None: every image its own
                        level: float = .95,
@@ -409,7 +420,7 @@ def bootstrap_interval(values,  # (n,) or (n, k) figures an image: hits, Dice, e
     low, high = np.quantile((w@total)/(w@count), [tail, 1 - tail])
     return mean, low, high
 
-# %% ../nbs/07_metrics.ipynb #00000058
+# %% ../nbs/07_metrics.ipynb #0000005b
 @dataclass(frozen=True)
 class Agreement:
     "Bland–Altman analysis of two measurements of the same things."
@@ -432,7 +443,7 @@ def bland_altman(a,  # (n,) one measurement, NaN unknown
     sd, z, t = d.std(ddof=1), stats.norm.ppf((1 + level)/2), stats.t.ppf((1 + level)/2, n - 1)
     return Agreement(n, d.mean(), sd, d.mean() - z*sd, d.mean() + z*sd, t*sd/n**.5, t*sd*(1/n + z**2/(2*(n - 1)))**.5)
 
-# %% ../nbs/07_metrics.ipynb #00000059
+# %% ../nbs/07_metrics.ipynb #0000005c
 def plot_bland_altman(a, b, unit: str = 'px', ax=None):
     "Differences against means, with bias and limits of agreement."
     import matplotlib.pyplot as plt  # drawing only
