@@ -329,7 +329,7 @@ def stage_cases(
     test: FrameSet,  # the same cases
     own: int,  # how many of them, from the first on, are the stage's own test part; the rest are the kept films
     batch: int = 8,
-) -> pd.DataFrame:  # with columns group ("test", "kept"), extra (pieces that are no lung's) and bridge (0 or 1)
+) -> pd.DataFrame:  # with columns patient_id, group ("test", "kept"), extra (pieces that are no lung's) and bridge (0 or 1)
     "Add what only transfer runs note."
     counts = []
     for idx in torch.arange(len(test)).split(batch):
@@ -337,7 +337,8 @@ def stage_cases(
         lungs = lung_probability(model.predict(part.images, batch).mask, test.side) > 0.5
         counts += [mask_artifacts(m, labels) for m, labels in zip(lungs.numpy(), part.masks.numpy())]
     extra, bridge = zip(*counts)
-    return cases.assign(group=["test"] * own + ["kept"] * (len(cases) - own), extra=extra, bridge=bridge)
+    groups = ["test"] * own + ["kept"] * (len(cases) - own)
+    return cases.assign(patient_id=test.table["patient_id"].to_numpy(), group=groups, extra=extra, bridge=bridge)
 
 # %% ../nbs/09_experiments.ipynb #00000029
 def execute(
@@ -672,13 +673,13 @@ def run_plan(
     retry: bool = False,  # try failed runs again
     threads: int = 1,  # of torch in each run: part of what makes the bits
     device: str | None = None,  # "cpu", "cuda"; None: a GPU where the worker has one
-    weights: bool = False,  # keep the trained weights in the store too
+    weights: bool | frozenset = False,  # keep the trained weights in the store too: of all runs, or of these keys; those that others start from are kept anyway
 ) -> pd.DataFrame:  # `Store.status`
     "Fill a store with a plan's runs; call again after any interruption. Raises: ExperimentError, DatasetError."
     store = store if isinstance(store, Store) else Store(store)
     todo = [r for r in {r.key: r for r in plan}.values() if r not in store and (retry or not store.failure(r).exists())]
     data = {spec: load_data(spec) if frames is None else check_frames(spec, frames) for spec in dict.fromkeys(r.data for r in todo)}
-    terms = threads, device, weights or frozenset(r.start.key for r in plan if r.start)
+    terms = threads, device, weights is True or frozenset(weights or ()) | {r.start.key for r in plan if r.start}
     store.prepare(plan, retry)
     with Watch(plan, store, progress):
         if scheduler is not None and todo:
@@ -753,7 +754,7 @@ class Results:
     @classmethod
     def load(cls, folder: Path) -> "Results":
         "Read what `save` wrote."
-        return cls(*(pd.read_csv(Path(folder) / f"{f.name}.csv", dtype={"id": str}) for f in fields(cls)))
+        return cls(*(pd.read_csv(Path(folder) / f"{f.name}.csv", dtype={"id": str, "patient_id": str}) for f in fields(cls)))
 
 # %% ../nbs/09_experiments.ipynb #00000060
 @patch
@@ -780,7 +781,7 @@ def results(self: Store, plan: Plan | None = None) -> Results:
         facts = {k: config[k] for k in ("parameters", "seconds", "threads", "device", "bf16", "git_commit", "created")}
         rows.append(label | {"key": r.key, "data": config["data"]["fingerprint"]} | stage_columns(r) | as_columns(r.recipe) | facts | {"torch": config["versions"]["torch"]} | summary)
         for name, tables in parts.items():
-            table = pd.read_csv(self.path(r) / f"{name}.csv", dtype={"id": str})
+            table = pd.read_csv(self.path(r) / f"{name}.csv", dtype={"id": str, "patient_id": str})
             if len(table):
                 tables.append(pd.concat([pd.DataFrame(label, index=table.index), table], axis=1))
     return Results(pd.DataFrame(rows), *(pd.concat(t, ignore_index=True) if t else pd.DataFrame() for t in parts.values()))
@@ -804,13 +805,20 @@ def names(self: Results) -> list:
     return list(dict.fromkeys(self.runs["name"]))
 
 
+@patch(as_prop=True)
+def whole(self: Results) -> list[int]:
+    "The repeats that every row has."
+    have = self.runs.groupby("repeat")["name"].nunique()
+    return have.index[have == len(self.names)].tolist()
+
+
 @patch
 def complete(self: Results) -> "Results":
-    "Only the repeats that every row has: those that can be compared. Raises: ExperimentError where none is whole."
-    have = self.runs.groupby("repeat")["name"].nunique() if len(self.runs) else pd.Series(dtype=int)
-    full = have.index[have == len(self.names)]
-    if not len(full):
-        raise ExperimentError(f"no repeat is whole yet, so nothing can be compared: {have.to_dict()} of {len(self.names)} rows are there by repeat; run the plan again to go on, or with retry=True where runs have failed")
+    "Only the repeats that every row has: those that can be compared. Raises: ExperimentError where there is none."
+    full = self.whole
+    if not full:
+        have = self.runs.groupby("repeat")["name"].nunique().to_dict()
+        raise ExperimentError(f"no repeat is whole yet, so nothing can be compared: {have} of {len(self.names)} rows are there by repeat; run the plan again to go on, or with retry=True where runs have failed")
     return Results(*(t[t["repeat"].isin(full)].reset_index(drop=True) if len(t) else t for t in (getattr(self, f.name) for f in fields(self))))
 
 
@@ -822,9 +830,9 @@ def summaries(self: Results, name: str) -> list[dict]:
 
 @patch
 def errors(self: Results) -> dict[str, np.ndarray]:  # name -> (images of all repeats, 2) px, right and left
-    "Paired errors for `wilcoxon_pairs`: row i is the same image of the same repeat in every array."
-    cases = self.complete().cases
-    if "right_px" not in cases:
+    "Paired errors for `wilcoxon_pairs`: row i is the same image of the same repeat in every array; none where no repeat is whole."
+    if not self.whole or "right_px" not in self.cases:
         return {}
+    cases = self.complete().cases
     wide = cases.dropna(subset=["right_px", "left_px"], how="all").pivot(index=["repeat", "id"], columns="name", values=["right_px", "left_px"])
     return {n: wide[[("right_px", n), ("left_px", n)]].to_numpy() for n in self.names if ("right_px", n) in wide}
