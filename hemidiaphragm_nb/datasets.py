@@ -8,8 +8,8 @@ __all__ = ['LANDMARKS', 'CASE_COLUMNS', 'MASK_READERS', 'IMAGE_READERS', 'Proble
            'check_case', 'read_labels', 'validate_folder', 'split_lungs', 'label_sides', 'read_jsrt_raw', 'read_pair',
            'read_jsrt', 'read_binary', 'read_montgomery', 'read_shenzhen', 'fill_rings', 'inside', 'read_darwin_mask',
            'read_covid_darwin', 'decode_rle', 'read_coco_mask', 'read_coco', 'join_cases', 'split_by_patient',
-           'split_by_device', 'FrameSet', 'load_case', 'load_frames', 'phantom_frames', 'glioma_frames',
-           'device_frames', 'write_folder', 'real_data_folder']
+           'split_by_fold', 'split_by_device', 'FrameSet', 'load_case', 'load_frames', 'phantom_frames',
+           'glioma_frames', 'device_frames', 'write_folder', 'real_data_folder']
 
 # %% ../nbs/02_datasets.ipynb #00000002
 import csv
@@ -34,6 +34,7 @@ from fastcore.basics import patch
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scipy import ndimage
+from sklearn.model_selection import StratifiedGroupKFold
 
 from .phantom import glioma_batch, phantom_batch
 from .radiograph import FRAME, Frame, Radiograph, RadiographError, framed, read_radiograph, shrink, shrink_labels
@@ -751,6 +752,23 @@ def split_by_patient(
     return {name: np.flatnonzero(part[who] == k) for k, name in enumerate(('train', 'valid', 'test'))}
 
 # %% ../nbs/02_datasets.ipynb #00000060
+def split_by_fold(
+    table: pd.DataFrame,  # a table of cases with `patient_id` and `view`
+    fold: int,  # which fold is tested, from 0
+    folds: int = 5,
+    seed: int = 0,  # another seed, other folds
+) -> dict[str, np.ndarray]:  # positions in 'train', 'valid', 'test', ascending
+    "One fold of a cross-validation by patient, balanced by view. Raises: DatasetError for fewer patients than folds."
+    people, view = _people(table), table['view'].fillna('').astype(str)
+    if not 0 <= fold < folds or folds > len(set(people)): raise DatasetError(Problem('split_by_fold',
+        f'fold {fold} of {folds} with {len(set(people))} patients', 'Count folds from 0, and take no more of them than there are patients'))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='The least populated class')  # a view with fewer cases than folds
+        rest, test = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(view, view, people))[fold]
+    inner = split_by_patient(table.iloc[rest], (.875, .125, 0.), seed)
+    return {'train': rest[inner['train']], 'valid': rest[inner['valid']], 'test': test}
+
+# %% ../nbs/02_datasets.ipynb #00000063
 def split_by_device(
     table: pd.DataFrame,  # a table of cases with `patient_id` and `view`
     part: str = 'portable',  # the stage's films: 'common' (PA) or 'portable' (AP, AP Supine)
@@ -769,7 +787,7 @@ def split_by_device(
     order = sorted(parts['train'], key=lambda i: (hashlib.sha256(f'{seed}:{people[i]}'.encode()).hexdigest(), i))
     return parts | {'train': np.sort(order[:max(1, round(share * len(order)))]), 'kept': kept}
 
-# %% ../nbs/02_datasets.ipynb #00000063
+# %% ../nbs/02_datasets.ipynb #00000066
 @dataclass
 class FrameSet:
     "Framed cases: pictures and masks at one side, points in the 512 frame."
@@ -800,7 +818,7 @@ class FrameSet:
         "The same cases on another device."
         return self._map(lambda t: t.to(device))
 
-# %% ../nbs/02_datasets.ipynb #00000065
+# %% ../nbs/02_datasets.ipynb #00000068
 def _as_uint8(x: torch.Tensor) -> torch.Tensor: return x if x.dtype == torch.uint8 else x.round().clamp(0, 255).to(torch.uint8)
 
 @patch
@@ -820,7 +838,7 @@ def fingerprint(self: FrameSet) -> str:
     h.update('\n'.join(self.table['id'] + '\t' + self.table['patient_id'].astype(str)).encode())
     return h.hexdigest()[:16]
 
-# %% ../nbs/02_datasets.ipynb #00000067
+# %% ../nbs/02_datasets.ipynb #0000006a
 def load_case(
     case: pd.Series,  # one row of the table of cases
     side: int = FRAME,  # of the frame, px
@@ -836,7 +854,7 @@ def load_case(
     if side != FRAME: image, mask = shrink(image, side), shrink_labels(mask, side)
     return np.asarray(image).round().astype(np.uint8), np.asarray(mask).astype(np.uint8), np.asarray(frame.to_frame(points), np.float32)
 
-# %% ../nbs/02_datasets.ipynb #00000068
+# %% ../nbs/02_datasets.ipynb #0000006b
 def _bar(on: bool) -> Progress:
     "A progress bar with the time left, or a silent one."
     return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), disable=not on)
@@ -847,7 +865,7 @@ def _try_case(case: pd.Series, side: int):
     except RadiographError as e: return [Problem(case['image'], e.reason, _advice(e, 'Replace the file') + ' (skip_bad=True leaves it out)')]
     except DatasetError as e: return e.problems
 
-# %% ../nbs/02_datasets.ipynb #00000069
+# %% ../nbs/02_datasets.ipynb #0000006c
 def load_frames(
     table: pd.DataFrame,  # the table of cases
     side: int = FRAME,  # of the frames, px; divides 512
@@ -874,7 +892,7 @@ def load_frames(
         torch.tensor((table['mask'] != '').tolist(), dtype=torch.bool), table.reset_index(drop=True), side)
     return frames.subset([i for i, got in enumerate(done) if isinstance(got, tuple)]) if bad else frames
 
-# %% ../nbs/02_datasets.ipynb #0000006f
+# %% ../nbs/02_datasets.ipynb #00000072
 def phantom_frames(
     n: int,  # cases
     seed: int = 0,  # of the set; other seeds share no case
@@ -895,7 +913,7 @@ def phantom_frames(
         s in zip(names, seeds))
     return FrameSet(images.reshape(n, 1, side, side), masks, points.float(), torch.ones(n, dtype=torch.bool), table, side)
 
-# %% ../nbs/02_datasets.ipynb #00000072
+# %% ../nbs/02_datasets.ipynb #00000075
 def glioma_frames(
     n: int,  # cases
     seed: int = 0,  # of the set; other seeds share no case
@@ -920,7 +938,7 @@ def device_frames(
     table = pd.concat([p.table for p in parts], ignore_index=True)
     return FrameSet(*map(join, ('images', 'masks', 'points', 'has_mask')), table, side)
 
-# %% ../nbs/02_datasets.ipynb #00000075
+# %% ../nbs/02_datasets.ipynb #00000078
 def write_folder(
     frames: FrameSet,  # the cases to write
     path: str | Path,  # a new or empty folder
@@ -941,7 +959,7 @@ def write_folder(
     frames.table[[c for c in frames.table if c not in drop]].to_csv(root/'metadata.csv', index=False)
     return root
 
-# %% ../nbs/02_datasets.ipynb #00000078
+# %% ../nbs/02_datasets.ipynb #0000007b
 def real_data_folder() -> Path | None:
     "The folder of real films, or None. An HEMIDIAPHRAGM_DATA that names no data folder (or is empty) also means None."
     named = os.environ.get('HEMIDIAPHRAGM_DATA')

@@ -30,7 +30,7 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from .datasets import FrameSet, device_frames, glioma_frames, load_frames, phantom_frames, read_folder, split_by_device, split_by_patient
+from .datasets import FrameSet, device_frames, glioma_frames, load_frames, phantom_frames, read_folder, split_by_device, split_by_fold, split_by_patient
 from .heatmaps import DECODERS, decode
 from hemidiaphragm_nb.learner import (
     History, Model, Recipe, canonical, evaluate, fit, lung_probability, make_learner, model_card, provenance, recipe, train, use_bf16, write_atomic,
@@ -116,7 +116,7 @@ class Run:
     repeat: int     # seed of the patient-wise split
     data: DataSpec
     recipe: Recipe
-    part: str = "all"           # of the data: "all", or a stage of `split_by_device`: "common", "portable"
+    part: str = "all"           # of the data: "all", a stage of `split_by_device` ("common", "portable"), or "fold 1 of 5" and so on
     share: float = 1.0          # of a stage's training films
     start: "Run | None" = None  # begin with this run's weights
 
@@ -143,7 +143,7 @@ def key(self: Run) -> str:
     else:
         words += [f"{r.tasks[0]}-alone"]
     if self.part != "all":
-        words += [self.part] + [f"{self.share:g}"] * (self.share < 1)
+        words += [self.part.replace(" ", "")] + [f"{self.share:g}"] * (self.share < 1)
     words += ["on"] * bool(self.start)
     text = json.dumps(self.identity, sort_keys=True)
     return "-".join([*words, f"r{self.repeat}", hashlib.sha256(text.encode()).hexdigest()[:10]])
@@ -320,7 +320,12 @@ def clean(value):
 # %% ../nbs/09_experiments.ipynb #00000028
 def run_split(run: Run, table: pd.DataFrame) -> dict:
     "Who trains, validates and tests in a run. Raises: DatasetError."
-    return split_by_patient(table, seed=run.repeat) if run.part == "all" else split_by_device(table, run.part, run.share, run.repeat)
+    if run.part == "all":
+        return split_by_patient(table, seed=run.repeat)
+    if run.part.startswith("fold"):
+        _, fold, _, folds = run.part.split()
+        return split_by_fold(table, int(fold) - 1, int(folds), run.repeat)
+    return split_by_device(table, run.part, run.share, run.repeat)
 
 
 def stage_cases(
@@ -358,7 +363,7 @@ def execute(
         listener = EveryDecoder(model)
         evaluation = evaluate(listener, test)
         cases = evaluation.per_image()
-        if run.part != "all":
+        if kept:
             cases = stage_cases(cases, model, test, len(split["test"]))
     config = {
         "key": run.key, "analysis": run.analysis, "name": run.name, "identity": run.identity, "threads": threads, "device": device,
