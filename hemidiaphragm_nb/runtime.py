@@ -8,7 +8,9 @@ __all__ = ['KEY', 'MARK', 'PHANTOMS', 'ENGINES', 'FILE', 'RIVALS', 'LUNGS_FINDER
            'ExportError', 'write_file', 'read_file', 'as_onnx', 'export_onnx', 'cores', 'openvino_engine',
            'onnxruntime_engine', 'block_means', 'FastModel', 'load_runtime', 'check_export', 'accuracy_beside',
            'in_order', 'Lane', 'judged', 'predict_folder', 'in_turns', 'beside', 'monai_network', 'smp_network',
-           'nearest', 'network_speed', 'file_to_json', 'lungs_finder', 'file_speed']
+           'nearest', 'network_speed', 'file_to_json', 'lungs_finder', 'file_speed', 'clocked', 'peak_mb', 'folder_job',
+           'fresh', 'write_films', 'folder_speed', 'circumstances', 'quiet', 'made_ready', 'real_test_part',
+           'speed_rows', 'measure_runtime']
 
 # %% ../nbs/15b_runtime.ipynb #00000003
 import copy
@@ -20,12 +22,13 @@ import os
 import subprocess
 import sys
 import threading
+import tempfile
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -434,14 +437,19 @@ def predict_folder(
     return errors
 
 # %% ../nbs/15b_runtime.ipynb #0000003e
-def in_turns(rivals: dict[str, Callable], rounds: int = 15, warm_up: int = 2) -> dict[str, np.ndarray]:  # seconds (rounds,)
-    "Wall-clock time of each rival, called one after another, round after round."
+def in_turns(
+    rivals: dict[str, Callable],
+    rounds: int = 15,
+    warm_up: int = 2,  # rounds thrown away
+    clock: Callable = time.perf_counter,  # or `time.process_time`: processor time, which other programs disturb less
+) -> dict[str, np.ndarray]:  # seconds (rounds,)
+    "Time of each rival, called one after another, round after round."
     spent = {name: [] for name in rivals}
     for _ in range(rounds + warm_up):
         for name, f in rivals.items():
-            start = time.perf_counter()
+            start = clock()
             f()
-            spent[name].append(time.perf_counter() - start)
+            spent[name].append(clock() - start)
     return {name: np.array(s[warm_up:]) for name, s in spent.items()}
 
 
@@ -482,8 +490,15 @@ def nearest(networks: Iterable, parameters: int):
 RIVALS = {"MONAI BasicUNet": monai_network, "segmentation-models-pytorch Unet": smp_network}
 
 
-def network_speed(model, runtimes: dict[str, FastModel], rounds: int = 15, rivals: dict | None = None) -> list[dict]:
-    "The network alone, one image at the working side: torch eager in 32-bit floats first, then each runtime, then other libraries'."
+def network_speed(
+    model,
+    runtimes: dict[str, FastModel],
+    rounds: int = 15,
+    rivals: dict | None = None,  # name -> function of the number of parameters that builds a network; None: `RIVALS`
+    clock: Callable = time.perf_counter,
+    what: str = "network alone",
+) -> list[dict]:
+    "One image at the working side: torch eager in 32-bit floats first, then each runtime, then other libraries'."
     import torch
 
     x = to_float(np.random.default_rng(0).integers(0, 256, (1, 1, model.recipe.side, model.recipe.side), dtype=np.uint8))
@@ -494,8 +509,8 @@ def network_speed(model, runtimes: dict[str, FastModel], rounds: int = 15, rival
         except ImportError as error: absent.append(dict(name=name, skipped=str(error)))
         else: parameters[name] = sum(p.numel() for p in nets[name].parameters())
     calls = {name: partial(net, image) for name, net in nets.items()} | {name: partial(r.infer, x) for name, r in runtimes.items()}
-    with torch.inference_mode(): rows = beside(in_turns(calls, rounds), base)
-    return [dict(what="network alone", parameters=parameters.get(r["name"], parameters[base])) | r for r in rows] + [dict(what="network alone") | a for a in absent]
+    with torch.inference_mode(): rows = beside(in_turns(calls, rounds, clock=clock), base)
+    return [dict(what=what, parameters=parameters.get(r["name"], parameters[base])) | r for r in rows] + [dict(what=what) | a for a in absent]
 
 # %% ../nbs/15b_runtime.ipynb #00000044
 def file_to_json(file: Path, model) -> str:
@@ -526,11 +541,177 @@ def lungs_finder(python: Path | str, threads: int) -> Callable:  # of a file, gi
     return ask
 
 # %% ../nbs/15b_runtime.ipynb #00000045
-def file_speed(model, runtimes: dict[str, FastModel], files: list, rounds: int = 5, python: Path | str | None = None) -> list[dict]:
-    "File to JSON, steady state, over several files in turn; `python`: that of an environment with lungs-finder."
+def file_speed(
+    model,
+    runtimes: dict[str, FastModel],
+    files: list,
+    rounds: int = 5,  # a file
+    python: Path | str | None = None,  # of an environment with lungs-finder
+    clock: Callable = time.perf_counter,
+    what: str = "file to JSON",
+) -> list[dict]:
+    "File to JSON, steady state, over several files in turn."
     base = "torch eager, fp32"
     rivals = {name: partial(file_to_json, model=m) for name, m in {base: model, **runtimes}.items()}
     if python: rivals["lungs-finder (a crop, no mask or landmarks)"] = lungs_finder(python, cores())
-    spent = [in_turns({name: partial(f, file) for name, f in rivals.items()}, rounds, warm_up=1) for file in files]
+    spent = [in_turns({name: partial(f, file) for name, f in rivals.items()}, rounds, 1, clock) for file in files]
     if python: rivals["lungs-finder (a crop, no mask or landmarks)"].close()
-    return [dict(what="file to JSON") | r for r in beside({name: np.concatenate([s[name] for s in spent]) for name in rivals}, base)]
+    return [dict(what=what) | r for r in beside({name: np.concatenate([s[name] for s in spent]) for name in rivals}, base)]
+
+# %% ../nbs/15b_runtime.ipynb #00000047
+def clocked(model) -> tuple:  # the same model, and a list to which each call of the network adds its seconds
+    "A model whose network's calls are timed, without what is around them."
+    spent = []
+
+    def timed(f, x):
+        start = time.perf_counter()
+        out = f(x)
+        spent.append(time.perf_counter() - start)
+        return out
+
+    if isinstance(model, FastModel): return replace(model, infer=partial(timed, model.infer)), spent
+    net = copy.copy(model.net)
+    net.forward = partial(timed, model.net.forward)
+    return replace(model, net=net), spent
+
+
+def peak_mb() -> float:
+    "Largest resident memory of this process so far, in MB; NaN where the system does not tell."
+    try: import resource
+    except ImportError: return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+# %% ../nbs/15b_runtime.ipynb #00000048
+def folder_job(
+    model: Path | str,  # folder of a `learner.Model`, or an exported file
+    films: Path | str,
+    beside: bool = True,  # read and write beside the network; False: one file after the other
+    threads: int = 1,  # of the network
+) -> dict:  # images, seconds, network_seconds, share, images_per_second, peak_mb
+    "Predict a folder and say what the time went into. To be run in a fresh process."
+    import torch
+    from hemidiaphragm_nb import predict as room
+    from hemidiaphragm_nb.learner import Model
+
+    torch.set_num_threads(threads)
+    model = Path(model)
+    known, spent = clocked(load_runtime(model, threads=threads) if model.suffix == ".onnx" else Model.load(model))
+    first = next(room.find_inputs([str(films)]))[0]
+    for _ in range(3): room.predict(first, known)
+    spent.clear()
+    with tempfile.TemporaryDirectory() as out:
+        start = time.perf_counter()
+        errors = (predict_folder if beside else room.predict_files)([str(films)], Path(out), known)
+        seconds = time.perf_counter() - start
+    if errors: raise errors[0]
+    return dict(images=len(spent), seconds=seconds, network_seconds=sum(spent), share=sum(spent) / seconds, images_per_second=len(spent) / seconds, peak_mb=peak_mb())
+
+# %% ../nbs/15b_runtime.ipynb #00000049
+def fresh(job: str, *given, **options) -> dict:
+    "What a function of this module returns, called in a fresh Python."
+    code = f"import json; from hemidiaphragm_nb.runtime import {job}; print(json.dumps({job}(*{given!r}, **{options!r})))"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    if done.returncode: raise RuntimeError(f"{job} failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def write_films(folder: Path, n: int, side: int = 1024, different: int = 20):
+    "Phantoms as PNG files of `side` px, each of `different` ones many times."
+    from hemidiaphragm_nb.phantom import phantom
+
+    pictures = [cv2.imencode(".png", cv2.resize(phantom(seed).image, (side, side), interpolation=cv2.INTER_CUBIC))[1].tobytes() for seed in range(min(n, different))]
+    for i in range(n): (folder / f"{i:04}.png").write_bytes(pictures[i % len(pictures)])
+
+
+def folder_speed(models: dict[str, Path], n: int = 200, side: int = 1024, repeats: int = 1, run: Callable = fresh) -> list[dict]:
+    "Each model over a folder of `n` films, serially with all cores, and with reading and writing beside the network on one."
+    with tempfile.TemporaryDirectory() as films:
+        write_films(Path(films), n, side)
+        ways = [(name, path, way) for _ in range(repeats) for name, path in models.items() for way in (False, True)]
+        return [dict(what=f"folder of {n} films of {side} px, " + ("beside" if way else "serial"), name=name)
+                | run("folder_job", str(path), films, beside=way, threads=1 if way else cores()) for name, path, way in ways]
+
+# %% ../nbs/15b_runtime.ipynb #0000004c
+def circumstances() -> dict:
+    "Processor, its features that matter here, load, versions, commit, date."
+    from importlib.metadata import version
+
+    from hemidiaphragm_nb.learner import provenance
+
+    info = Path("/proc/cpuinfo")
+    facts = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line) if info.exists() else {}
+    facts = {k.strip(): v.strip() for k, v in facts.items()}
+    units = [f for f in ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16") if f in facts.get("flags", "").split()]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return dict(cpu=facts.get("model name"), cores=cores(), units=units, load=load, engines={e: version(e) for e in ENGINES}, **provenance())
+
+
+def quiet(facts: dict) -> bool:  # of `circumstances`
+    "Do other programs leave most of the cores alone? If not, two threads wait for each other, and wall-clock times mean nothing."
+    return facts["load"] is None or facts["load"] < cores() / 2
+
+
+def made_ready(trained, home: Path, threads: int) -> tuple[dict[str, Path], dict[str, FastModel]]:  # what a folder job loads; engines ready to run
+    "Save and export a model in every form that is measured."
+    trained.save(home / "model")
+    small, plain = export_onnx(trained, home / "int8.onnx", "int8"), export_onnx(trained, home / "float.onnx")
+    ways = {"int8, OpenVINO": (small, "openvino"), "int8, ONNX Runtime": (small, "onnxruntime"), "bf16 where possible, OpenVINO": (plain, "openvino")}
+    ready = {name: load_runtime(path, engine, threads) for name, (path, engine) in ways.items()}
+    ready["fp32, OpenVINO"] = load_runtime(plain, threads=threads, arithmetic="f32")
+    return {"torch eager, fp32": home / "model", "int8, OpenVINO": small}, ready
+
+# %% ../nbs/15b_runtime.ipynb #0000004d
+def real_test_part() -> dict:  # {} or {name: FrameSet}
+    "The test part of the public films, where they are present."
+    from hemidiaphragm_nb import datasets
+
+    home = datasets.real_data_folder()
+    if home is None: return {}
+    table = datasets.read_folder(home)
+    test = datasets.split_by_patient(table, seed=0)["test"]
+    return {"real films, test part": datasets.load_frames(table.iloc[test].reset_index(drop=True), progress=False)}
+
+# %% ../nbs/15b_runtime.ipynb #0000004e
+def speed_rows(trained, home: Path, facts: dict, rounds: int, films: int, lungs_finder) -> list[dict]:
+    "Processor time on one thread and, on a quiet machine, wall-clock time on all cores; arguments as of `measure_runtime`."
+    import torch
+
+    (home / "films").mkdir()
+    write_films(home / "films", 3)
+    files, few, one = sorted((home / "films").glob("*")), max(1, rounds // 3), ", one thread, processor time"
+    torch.set_num_threads(1)
+    _, ready = made_ready(trained, home, 1)
+    rows = network_speed(trained, ready, rounds, clock=time.process_time, what="network alone" + one)
+    rows += file_speed(trained, ready, files, few, clock=time.process_time, what="file to JSON" + one)
+    torch.set_num_threads(cores())
+    if not quiet(facts):
+        return rows + [dict(what=w, skipped=f"other programs were running (load {facts['load']:.1f})") for w in ("network alone", "file to JSON", "folder")]
+    paths, ready = made_ready(trained, home, cores())
+    rows += network_speed(trained, ready, rounds) + file_speed(trained, ready, files, few, lungs_finder)
+    return rows + (folder_speed(paths, films) if films else [])
+
+# %% ../nbs/15b_runtime.ipynb #0000004f
+def measure_runtime(
+    out: Path | str,  # folder for runtime.json and runtime.csv
+    model=None,  # folder of a `learner.Model`; None: the one that comes with the library
+    rounds: int = 15,
+    films: int = 200,  # of the folder; 0: leave it out
+    lungs_finder: Path | str | None = None,  # a Python with lungs-finder
+) -> list[dict]:
+    "Measure network, file to JSON, folder and accuracy of the exported model beside torch and other libraries, in one run."
+    import pandas as pd
+    from hemidiaphragm_nb import datasets, predict
+    from hemidiaphragm_nb.learner import Model
+
+    facts, trained, out = circumstances(), Model.load(model) if model else predict.default_model(), Path(out)
+    with tempfile.TemporaryDirectory() as home:
+        rows = speed_rows(trained, Path(home), facts, rounds, films, lungs_finder)
+        small = load_runtime(export_onnx(trained, Path(home) / "int8.onnx", "int8"))
+    judged_on = {"phantoms": datasets.phantom_frames(24, seed=40)} | real_test_part()
+    accuracy = {name: accuracy_beside(trained, small, frames) | {"images": len(frames)} for name, frames in judged_on.items()}
+    report = dict(circumstances=facts, recipe=asdict(trained.recipe), accuracy_of_int8=accuracy, rows=rows)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "runtime.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    pd.DataFrame(rows).to_csv(out / "runtime.csv", index=False)
+    return rows
