@@ -86,12 +86,12 @@ PLACES = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatien
 
 
 def new_header(ds: Dataset, secret: bytes, keyed: bool) -> Dataset:
-    "A header written from nothing: size, class and modality of the film, made-up ids."
+    "A header written from nothing: size and class of the film, made-up ids."
     h = Dataset()
     for k in BLANKS:
         setattr(h, k, "")
-    for k in ("SOPClassUID", "Modality", "Rows", "Columns"):
-        setattr(h, k, ds.get(k))
+    for k in ("SOPClassUID", "Rows", "Columns"):
+        setattr(h, k, ds[k].value)
     for k in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(h, k, hashed_uid(secret, k, str(ds[k].value) if keyed else ""))
     who = str(ds.get("PatientID") or ds.StudyInstanceUID) if keyed else ""
@@ -350,7 +350,7 @@ def read_sr(path) -> dict:  # points (2, 2) as in a `Prediction`; numbers by (gr
             comments.append(item.TextValue)
     return dict(points=points, numbers=values, comments=comments)
 
-# %% ../nbs/15c_dicom.ipynb #00000037
+# %% ../nbs/15c_dicom.ipynb #00000039
 def is_dicom(path) -> bool:
     "By content; False for what cannot be read."
     try:
