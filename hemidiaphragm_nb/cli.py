@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['app', 'Out', 'Seed', 'Data', 'Cases', 'ANALYSES', 'Scale', 'Repeats', 'Workers', 'Scheduler', 'Resume', 'say', 'main',
-           'phantom', 'load_data', 'paper_row', 'report', 'train', 'evaluate', 'predict', 'demo', 'save_frame',
-           'contact_sheet', 'analysis_plan', 'saturation_report', 'explain_report', 'write_report', 'run_analysis',
-           'failures', 'prepare', 'replicate', 'transfer', 'crossval', 'open_app', 'benchmark']
+           'phantom', 'load_data', 'paper_row', 'report', 'train', 'evaluate', 'open_model', 'measured', 'dicom_files',
+           'predict', 'demo', 'save_frame', 'contact_sheet', 'analysis_plan', 'saturation_report', 'explain_report',
+           'write_report', 'run_analysis', 'failures', 'prepare', 'replicate', 'transfer', 'crossval', 'open_app',
+           'benchmark']
 
 # %% ../nbs/18_cli.ipynb #00000002
 import os
@@ -154,35 +155,71 @@ def evaluate(
     report(trained, frames, list(range(len(frames))) if everything else split["test"], out)
 
 # %% ../nbs/18_cli.ipynb #0000000f
+def open_model(folder: Path | None, fast: bool):
+    "The trained network in a folder, or the shipped one; `fast`: its export that runs without torch. Raises: ModelError, ExportError."
+    from importlib.resources import files
+
+    if fast:
+        from hemidiaphragm_nb.runtime import load_runtime
+
+        return load_runtime(folder or Path(str(files("hemidiaphragm_nb"))) / "weights" / "default")
+    from hemidiaphragm_nb.learner import Model
+    from hemidiaphragm_nb.predict import default_model
+
+    return Model.load(folder) if folder else default_model()
+
+
+def measured(prediction) -> dict:
+    "Columns of the lungs' sizes."
+    from hemidiaphragm_nb.measure import as_columns, measure
+
+    return as_columns(measure(prediction))
+
+
+def dicom_files(seg: bool, sr: bool, identity: str, key: str, model):
+    "What writes DICOM objects beside the results; None where none is asked for. Raises: ValueError for an unknown identity."
+    if not (seg or sr):
+        return None
+    from hemidiaphragm_nb.dicom import dicom_outputs
+
+    return dicom_outputs(seg, sr, identity, key, model, measured)
+
+# %% ../nbs/18_cli.ipynb #00000010
 @app.command()
 def predict(
     inputs: Annotated[list[str], typer.Argument(help="PNG, JPEG, TIFF or DICOM files, folders (with subfolders), or quoted patterns.")],
     out: Out = Path("predictions"),
     masks: Annotated[bool, typer.Option("--masks", help="Also write STEM_mask.png: 0 background, 1 right lung, 2 left lung.")] = False,
     model: Annotated[Path | None, typer.Option(help="Folder of a trained model; the shipped one if left out.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Run the network on bytes, without torch: about twice as fast; landmarks move by a tenth of a pixel.")] = False,
+    seg: Annotated[bool, typer.Option("--seg", help="For films that are DICOM, also write the lungs as a DICOM Segmentation, STEM_seg.dcm.")] = False,
+    sr: Annotated[bool, typer.Option("--sr", help="For films that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm.")] = False,
+    identity: Annotated[str, typer.Option(help="In SEG and SR: 'new', nothing of the film's header; 'keep', patient and study as in the film.")] = "new",
+    key: Annotated[str, typer.Option(envvar="HEMIDIAPHRAGM_KEY", help="With --identity new: a secret that ties the films of a patient together.")] = "",
 ):
-    """Lung mask, hemidiaphragm landmarks and their gap for each radiograph.
+    """Lung mask, hemidiaphragm landmarks, their gap and the lungs' sizes for each radiograph.
 
     Writes STEM.json and STEM_overlay.png for each image, and predictions.csv for all: points in the image's own
     pixels, gap positive where the right side stands higher, gap_mm empty where the pixel spacing is unknown.
     """
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from hemidiaphragm_nb import predict as rooms
-    from hemidiaphragm_nb.learner import Model
+    from hemidiaphragm_nb.predict import find_inputs
+    from hemidiaphragm_nb.runtime import predict_folder
 
-    trained = Model.load(model) if model else rooms.default_model()
-    total = sum(1 for _ in rooms.find_inputs(inputs, skip=out))
+    trained = open_model(model, fast)
+    also = dicom_files(seg, sr, identity, key, trained)
+    total = sum(1 for _ in find_inputs(inputs, skip=out))
     with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), transient=True) as bar:
         task = bar.add_task("predicting", total=total)
-        errors = rooms.predict_files(inputs, out, trained, masks, report=lambda f, e: bar.advance(task))
+        errors = predict_folder(inputs, out, trained, masks, lambda f, e: bar.advance(task), more=measured, also=also)
     for error in errors:
         say(str(error), error=True)
     say(f"{total - len(errors)} of {total} images predicted; results in {out / 'predictions.csv'}")
     if errors or not total:
         raise typer.Exit(1)
 
-# %% ../nbs/18_cli.ipynb #00000011
+# %% ../nbs/18_cli.ipynb #00000012
 @app.command()
 def demo(
     out: Out = Path("demo"),
@@ -204,7 +241,7 @@ def demo(
     contact_sheet(out / "predictions", out / "overlay.png")
     say(f"overlay in {out / 'overlay.png'}, predictions in {out / 'predictions/predictions.csv'} ({time.perf_counter() - start:.0f} s)")
 
-# %% ../nbs/18_cli.ipynb #00000012
+# %% ../nbs/18_cli.ipynb #00000013
 def save_frame(frames, i: int, folder: Path):
     "Write one framed image as a PNG, as if it had come from a hospital."
     import cv2
@@ -223,7 +260,7 @@ def contact_sheet(folder: Path, path: Path, columns: int = 3, side: int = 360):
     rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
     cv2.imwrite(str(path), np.vstack(rows))
 
-# %% ../nbs/18_cli.ipynb #00000014
+# %% ../nbs/18_cli.ipynb #00000015
 ANALYSES = {"I": "saturation", "II": "balance", "III": "multitask", "IV": "explain"}
 
 
@@ -254,7 +291,7 @@ def saturation_report(results, patients=None) -> dict:
         "answer": "\n".join(saturation.answers(results)),
     }
 
-# %% ../nbs/18_cli.ipynb #00000015
+# %% ../nbs/18_cli.ipynb #00000016
 def explain_report(frames, seed: int) -> dict:
     "Figures 8 and 9 and the share of activation in the lower lung, for the shipped model on the test part."
     from hemidiaphragm_nb import explain
@@ -285,7 +322,7 @@ def write_report(report: dict, folder: Path):
         else:
             thing.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
 
-# %% ../nbs/18_cli.ipynb #00000016
+# %% ../nbs/18_cli.ipynb #00000017
 def run_analysis(name: str, data: str, scale: str, repeats: int | None, workers: int, scheduler: str | None, out: Path):
     "One analysis: fill the store, keep the results, write the report."
     from hemidiaphragm_nb import balance, experiments, multitask, saturation
@@ -313,7 +350,7 @@ def failures(status) -> int:
         say(f"failed: {row.name}, repeat {row.repeat}: {row.error}", error=True)
     return len(failed)
 
-# %% ../nbs/18_cli.ipynb #00000017
+# %% ../nbs/18_cli.ipynb #00000018
 Scale = Annotated[str, typer.Option(help="'quick' for minutes on two cores, 'laptop' for hours, 'full' for a GPU.")]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Splits; the scale's if left out.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes on this machine.")]
@@ -335,7 +372,7 @@ def prepare(scale: str, resume: bool, out: Path):
     if not resume:
         shutil.rmtree(out / "store", ignore_errors=True)
 
-# %% ../nbs/18_cli.ipynb #00000018
+# %% ../nbs/18_cli.ipynb #00000019
 @app.command()
 def replicate(
     analysis: Annotated[str, typer.Option(help="I (saturation distance), II (balance), III (multi-task), IV (what it sees) or all.")] = "all",
@@ -356,7 +393,7 @@ def replicate(
         run_analysis(ANALYSES[number], data, scale, repeats, workers, scheduler, out)
     say(f"\nresults in {out}")
 
-# %% ../nbs/18_cli.ipynb #0000001a
+# %% ../nbs/18_cli.ipynb #0000001b
 @app.command()
 def transfer(
     data: Annotated[str, typer.Option(help="'phantom', or a folder whose metadata.csv names views: PA films are common, AP films portable.")] = "phantom",
@@ -389,7 +426,7 @@ def transfer(
     if failed:
         raise typer.Exit(1)
 
-# %% ../nbs/18_cli.ipynb #0000001c
+# %% ../nbs/18_cli.ipynb #0000001d
 @app.command()
 def crossval(
     data: Data = "phantom",
@@ -406,7 +443,7 @@ def crossval(
     prepare(scale, resume, out)
     write_report(crossval_report(run_crossval(data, scale, folds, out, workers, scheduler)), out)
 
-# %% ../nbs/18_cli.ipynb #0000001e
+# %% ../nbs/18_cli.ipynb #0000001f
 @app.command("app")
 def open_app(
     folder: Annotated[Path, typer.Option(help="Where reports go at first.")] = Path("reports"),
@@ -420,7 +457,7 @@ def open_app(
 
     serve(port, folder, model, browser)
 
-# %% ../nbs/18_cli.ipynb #0000001f
+# %% ../nbs/18_cli.ipynb #00000020
 @app.command()
 def benchmark(out: Out = Path("benchmark")):
     "Measure speed and memory beside other libraries, in one run; ratios of medians."

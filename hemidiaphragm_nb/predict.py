@@ -6,7 +6,7 @@
 __all__ = ['SIDES', 'APART', 'SMALL', 'RED', 'LUNGS', 'ENDINGS', 'COLUMNS', 'around', 'lung_labels', 'fuse', 'Prediction',
            'expected_error', 'side_warnings', 'image_labels', 'mask_points', 'predict', 'default_model', 'overlay',
            'draw_landmark', 'read_frames', 'readings_table', 'is_image', 'find_inputs', 'unused', 'known', 'as_row',
-           'as_json', 'write_outputs', 'predict_files']
+           'as_json', 'write_outputs', 'columns_of', 'full_row', 'predict_files']
 
 # %% ../nbs/15_predict.ipynb #00000002
 import csv
@@ -299,9 +299,9 @@ def as_row(p: Prediction) -> dict:
     return dict(zip(COLUMNS, row + [known(p.spacing and p.spacing[0], 4), *(known(v, 1) for v in (*apart, *radius))]))
 
 
-def as_json(p: Prediction, model: Model) -> dict:
-    "A prediction with its units and the model it comes from."
-    row = as_row(p)
+def as_json(p: Prediction, model: Model, more=None) -> dict:
+    "A prediction with its units and the model it comes from; `more` as for `predict_files`."
+    row = (more(p) if more else {}) | as_row(p)
     return row | {
         "warnings": p.warnings, "spacing_source": p.spacing_source, "units": "px of the image, origin at the centre of the top left pixel; right is the patient's right",
         "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",
@@ -309,37 +309,52 @@ def as_json(p: Prediction, model: Model) -> dict:
     }
 
 # %% ../nbs/15_predict.ipynb #00000030
-def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: Path, masks: bool):
-    "STEM.json, STEM_overlay.png and, where asked, STEM_mask.png."
+def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: Path, masks: bool, more=None, also=None):
+    "STEM.json, STEM_overlay.png and, where asked, STEM_mask.png and what `also` writes."
     (out / stem).parent.mkdir(parents=True, exist_ok=True)
     pictures = {"overlay": cv2.cvtColor(overlay(r, p), cv2.COLOR_RGB2BGR)} | ({"mask": p.mask} if masks else {})
     for name, picture in pictures.items():
         data = cv2.imencode(".png", picture)[1].tobytes()
         write_atomic(out / stem.with_name(f"{stem.name}_{name}.png"), lambda f: f.write_bytes(data))
-    text = json.dumps(as_json(p, model), indent=1) + "\n"
+    if also:
+        also(p, out / stem)
+    text = json.dumps(as_json(p, model, more), indent=1) + "\n"
     write_atomic(out / stem.with_name(f"{stem.name}.json"), lambda f: f.write_text(text, encoding="utf-8"))
 
-# %% ../nbs/15_predict.ipynb #00000031
+# %% ../nbs/15_predict.ipynb #00000032
+def columns_of(more=None) -> list[str]:
+    "Columns of `predictions.csv`: ours, then those that `more` gives of a prediction of nothing."
+    nothing = Prediction("", 2, 2, np.full((2, 2), np.nan), np.zeros((2, 2), np.uint8))
+    return COLUMNS + [k for k in (more(nothing) if more else {}) if k not in COLUMNS]
+
+
+def full_row(p: Prediction, more=None) -> dict:
+    "A prediction as a row of `predictions.csv`, with what `more` adds."
+    return (more(p) if more else {}) | as_row(p)
+
+# %% ../nbs/15_predict.ipynb #00000033
 def predict_files(
     inputs: Iterable[str],  # files, folders, glob patterns
     out: Path,  # folder for the results
     model: Model | None = None,  # None: the model that comes with the library
     masks: bool = False,  # write a label image beside each JSON
     report=lambda file, error: None,  # called once a file: error is None, or the RadiographError
+    more=None,  # prediction -> dict of further columns, as `measure.as_columns` of its measurements
+    also=None,  # called with a prediction and OUT/STEM, to write further files
 ) -> list[RadiographError]:  # what could not be read
     "Predict all inputs into `out`; a bad file is reported and left out."
     model, out, taken, errors = model or default_model(), Path(out), set(), []
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "predictions.csv", "w", newline="", encoding="utf-8") as f:
-        table = csv.DictWriter(f, COLUMNS)
+        table = csv.DictWriter(f, columns_of(more))
         table.writeheader()
         for file, stem in find_inputs(inputs, skip=out):
             error = None
             try:
                 r = read_radiograph(file)
                 p = predict(r, model)
-                write_outputs(r, p, model, out, unused(stem, taken), masks)
-                table.writerow(as_row(p))
+                write_outputs(r, p, model, out, unused(stem, taken), masks, more, also)
+                table.writerow(full_row(p, more))
                 f.flush()
             except RadiographError as e:
                 error = e

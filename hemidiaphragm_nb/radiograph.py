@@ -230,7 +230,7 @@ def _view(dataset: pydicom.Dataset) -> str:
     "The frontal view; '' where unknown. A lateral, oblique or decubitus film is refused."
     view = str(dataset.get('ViewPosition') or '').strip().upper()
     if view in _NOT_FRONTAL or 'LATERAL' in view:
-        raise _Refusal(f'it is a {view} film, not a frontal one', 'Leave laterals, obliques and decubitus films out.')
+        raise _Refusal(f"it is a {view if view in _NOT_FRONTAL else 'LATERAL'} film, not a frontal one", 'Leave laterals, obliques and decubitus films out.')
     return view
 
 # %% ../nbs/00_radiograph.ipynb #00000026
@@ -308,12 +308,14 @@ def _read_dicom(data: bytes) -> dict:
     else: pixels, notes = _densities(stored, ds)
     return dict(pixels=pixels, spacing=spacing, spacing_source=source, view=view, notes=notes + _remarks(ds))
 
+_PARTS = set('ABDOMEN ANKLE ARM BREAST CSPINE ELBOW EXTREMITY FEMUR FOOT HAND HEAD HIP HUMERUS KNEE LEG LSPINE NECK PELVIS RIBS SHOULDER SKULL SPINE TSPINE WRIST'.split())
+
 def _remarks(ds: pydicom.Dataset) -> tuple[str, ...]:
     "What the header says that makes a reading of the film doubtful."
     part, side = str(ds.get('BodyPartExamined') or '').strip().upper(), list(ds.get('PatientOrientation') or [])[:1]
     remarks = {'it holds raw detector values, not a film for viewing': ds.get('PresentationIntentType') == 'FOR PROCESSING',
                'its header says that it is mirrored: right and left may be exchanged': side == ['R'],
-               f'its header says that it shows {part[:16]}, not a chest': part not in ('', 'CHEST', 'THORAX', 'LUNG', 'PORT CHEST')}
+               f'its header says that it shows {part if part in _PARTS else "something else"}, not a chest': part not in ('', 'CHEST', 'THORAX', 'LUNG', 'PORT CHEST')}
     return tuple(remark for remark, holds in remarks.items() if holds)
 
 def _guess(ds: pydicom.Dataset) -> uid.UID:

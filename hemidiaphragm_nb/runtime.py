@@ -409,6 +409,8 @@ def predict_folder(
     masks: bool = False,  # write a label image beside each JSON
     report=lambda file, error: None,  # called once a file, in order
     workers: int = 2,  # threads that read, and as many that write
+    more=None,  # as for `predict_files`
+    also=None,  # as for `predict_files`
 ) -> list[RadiographError]:  # what could not be read
     "As `predict.predict_files`, with the same files as its result, but reading and writing go on beside the network."
     from hemidiaphragm_nb import predict as room
@@ -423,15 +425,15 @@ def predict_folder(
 
     def written(job):
         file, film, answer, error, stem = job
-        if not error: room.write_outputs(film, answer, model, out, stem, masks)
+        if not error: room.write_outputs(film, answer, model, out, stem, masks, more, also)
         return file, answer, error
 
     with lane.pool, open(out / "predictions.csv", "w", newline="", encoding="utf-8") as f:
-        table = csv.DictWriter(f, room.COLUMNS)
+        table = csv.DictWriter(f, room.columns_of(more))
         table.writeheader()
         for file, answer, error in in_order(written, named(), workers):
             if error: errors.append(error)
-            else: table.writerow(room.as_row(answer))
+            else: table.writerow(room.full_row(answer, more))
             f.flush()
             report(file, error)
     return errors
