@@ -1,4 +1,4 @@
-"""What `make test` runs: the library's checks, every notebook, its widgets in a browser, the wheel in a clean environment, and coverage.
+"""What `make test` runs: the library's checks, broken and hostile files, every notebook, its widgets in a browser, the wheel in a clean environment, and coverage.
 
 `python tools/run_tests.py [PART ...]` runs only the items whose names contain one of the parts.
 A line for each item as it ends; the last line counts them: `N passed, N failed, N skipped`.
@@ -17,6 +17,10 @@ import app_browser
 import browser
 import checks
 import clean_install
+import fuzz
+import hostile
+import interrupt
+import licences
 import notebooks
 from common import ROOT, Failed, Skipped
 
@@ -53,7 +57,8 @@ def plan(scratch: Path) -> list[list[Item]]:
     books = [Item(path.name, partial(notebooks.run, path, scratch)) for path in notebooks.found()]
     wheel = clean_install.CleanInstall(scratch / "clean")
     return [
-        *([Item(name, work)] for name, work in checks.CHECKS.items()),
+        *([Item(name, work)] for name, work in (checks.CHECKS | licences.CHECKS).items()),
+        *([Item(name, work)] for name, work in (fuzz.CHECKS | hostile.CHECKS | interrupt.CHECKS).items()),
         books,
         [Item(name, work) for name, work in (browser.items() | app_browser.items()).items()],
         *([Item(name, work)] for name, work in wheel.checks().items()),
