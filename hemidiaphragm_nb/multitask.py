@@ -54,7 +54,7 @@ def plot_losses(
     title: str = "",
 ) -> Figure:
     "Training and validation losses on a logarithmic axis: mean and band over the repeats."
-    fig, axes = plt.subplots(1, len(losses), figsize=(2.4*len(losses) + .4, 2.3), dpi=34, layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(1, len(losses), figsize=(2.4*len(losses) + .4, 2.3), dpi=21, layout="constrained", squeeze=False)
     for ax, loss in zip(axes[0], losses):
         for part, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
             c = curves[(curves["loss"] == loss) & (curves["part"] == part)]
@@ -196,7 +196,7 @@ def draw_threshold(
     if threshold not in set(curve["threshold"]):
         raise ValueError(f"the curve has no threshold of {threshold:g} px; it has {curve['threshold'].tolist()}")
     errors = results.complete().errors()
-    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=34, layout="constrained")
+    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=21, layout="constrained")
     plot_cdf({"alone": errors["heatmap"], "together": errors["both"]}, a)
     a.axvline(threshold, color="tab:red", lw=1)
     b.plot(curve["threshold"], curve["difference"], "o-", color="tab:blue", ms=3)

@@ -299,7 +299,7 @@ def draw_saturation(
     import matplotlib.pyplot as plt  # drawing only
 
     side, points = case.images.shape[-1], (case.points[0] + .5) * case.images.shape[-1] / 512 - .5
-    fig, (a, b, c) = plt.subplots(1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=34)
+    fig, (a, b, c) = plt.subplots(1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=26)
     a.imshow(case.images[0, 0], cmap="gray")
     b.imshow(encode(case.points, side, beta).amin(1)[0], cmap="gray", vmin=0, vmax=1)
     for ax in (a, b):
