@@ -191,7 +191,7 @@ def lung_measures(window: tuple[slice, slice], grey: np.ndarray, mask: np.ndarra
     "The part of `measure` that looks at mask and landmarks."
     shown, scale = labels[window], mask.shape[-1] / FRAME
     lungs = cv2.resize(shown, (GRID, GRID), interpolation=cv2.INTER_NEAREST)
-    part = tuple(slice(round(w.start * scale), max(round(w.stop * scale), round(w.start * scale) + 1)) for w in window)
+    part = tuple(slice(int(w.start * scale), int(np.ceil(w.stop * scale))) for w in window)
     m = faults(cv2.resize(mask.max(0)[part].astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA), lungs)
     either = (lungs > 0).view(np.uint8)
     for k, side in enumerate(SIDES):
@@ -354,7 +354,8 @@ def contrast(m: dict[str, float], known: Reference | None = None) -> list[Findin
         why.append("it uses few of its grey levels")
     if m["equal"] > STEPS:
         why.append("its grey levels come in coarse steps")
-    if "tilt" in m and np.nanmax([m["right contrast"], m["left contrast"], -9]) < PALE:
+    lungs = [m[name] for name in ("right contrast", "left contrast") if np.isfinite(m.get(name, np.nan))]
+    if lungs and max(lungs) < PALE:
         why.append("the lungs hardly differ from what surrounds them")
     return [Finding("low_contrast", f"low contrast: {' and '.join(why)}")] if why else []
 
