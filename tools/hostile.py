@@ -10,6 +10,7 @@ import resource
 import struct
 import tempfile
 import time
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -253,6 +254,7 @@ def paths_lead_nowhere() -> str:
 
 def links_are_files() -> str:
     "A link is read as what it leads to: a device, a pipe or a loop is no film; results replace a link and do not follow it."
+    warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries
     from hemidiaphragm_nb.learner import write_atomic
     from hemidiaphragm_nb.predict import find_inputs
     from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
