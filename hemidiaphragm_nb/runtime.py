@@ -409,8 +409,7 @@ def predict_folder(
     masks: bool = False,  # write a label image beside each JSON
     report=lambda file, error: None,  # called once a file, in order
     workers: int = 2,  # threads that read, and as many that write
-    more=None,  # as for `predict_files`
-    also=None,  # as for `predict_files`
+    more=None, also=None,  # as for `predict_files`
 ) -> list[RadiographError]:  # what could not be read
     "As `predict.predict_files`, with the same files as its result, but reading and writing go on beside the network."
     from hemidiaphragm_nb import predict as room
