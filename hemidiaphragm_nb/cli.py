@@ -146,10 +146,7 @@ def evaluate(
     everything: Annotated[bool, typer.Option("--all", help="Judge on all cases, not on the test part alone.")] = False,
 ):
     "Judge a model on data with known answers: by default the same test part that `train` with this seed leaves out."
-    from hemidiaphragm_nb.learner import Model
-    from hemidiaphragm_nb.predict import default_model
-
-    trained = Model.load(model) if model else default_model()
+    trained = open_model(model, fast=False)
     frames, split = load_data(data, cases, seed)
     out.mkdir(parents=True, exist_ok=True)
     report(trained, frames, list(range(len(frames))) if everything else split["test"], out)

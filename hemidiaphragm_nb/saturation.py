@@ -114,11 +114,12 @@ def missing(self: Archive) -> list[tuple[str, int]]:  # (name, repeat)
 def results_folder(
     analysis: str,  # such as "saturation", "balance", "multitask"
     data: str = "covid_cxr",  # or "phantom"
+    file: str = "runs.json",  # that it must hold
 ) -> Path | None:
-    "The folder of full-size results in `results/`, here or in a folder above; None where there is none."
+    "The folder of kept results in `results/`, here or in a folder above; None where there is none."
     here = [Path.cwd(), Path(__file__).resolve().parent] if "__file__" in globals() else [Path.cwd()]
     places = (p / "results" / data / analysis for start in here for p in (start, *start.parents))
-    return next((p for p in places if (p / "runs.json").exists()), None)
+    return next((p for p in places if (p / file).exists()), None)
 
 
 def describe(results: Results) -> str:

@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from .experiments import DataSpec, Plan, Results, Run, Store, data_spec, load_data, run_split
 from .learner import Model, Recipe, build_net, lung_probability, provenance, recipe, weights_hash
 from .metrics import VIDAL_SCORES, as_printed, beside, bootstrap_interval, holm, published, signed_rank
+from .saturation import results_folder
 from .unet import BrainUNet, WeightsError, brain_state_shapes, load_brain_weights
 
 # %% ../nbs/14_transfer.ipynb #00000008
@@ -341,7 +342,5 @@ def transfer_report(results: Results, group: str = "COVID-19") -> dict:
 # %% ../nbs/14_transfer.ipynb #00000033
 def kept_results(data: str = "covid_cxr") -> Results | None:
     "The results of `results/DATA/transfer`, here or in a folder above; None where there are none."
-    here = [Path.cwd(), Path(__file__).resolve().parent] if "__file__" in globals() else [Path.cwd()]
-    places = [p / "results" / data / "transfer" for start in here for p in (start, *start.parents)]
-    found = next((p for p in places if (p / "runs.csv").exists()), None)
+    found = results_folder("transfer", data, "runs.csv")
     return Results.load(found) if found else None

@@ -24,6 +24,7 @@ from .learner import Model, Recipe, provenance, recipe, upsample, write_atomic
 from .metrics import bootstrap_interval, segmentation_scores
 from .predict import SIDES, expected_error, fuse, lung_labels, mask_points
 from .radiograph import FRAME
+from .saturation import results_folder
 
 # %% ../nbs/15a_validate.ipynb #00000005
 def crossval_plan(
@@ -150,10 +151,8 @@ def trust_table(films: pd.DataFrame, weight: float = 0.75) -> pd.DataFrame:
 # %% ../nbs/15a_validate.ipynb #00000015
 def kept_films(data: str = "covid_cxr") -> pd.DataFrame | None:
     "The films of `results/DATA/crossval`, here or in a folder above; None where there are none."
-    here = [Path.cwd(), Path(__file__).resolve().parent] if "__file__" in globals() else [Path.cwd()]
-    places = [p / "results" / data / "crossval" / "films.csv" for start in here for p in (start, *start.parents)]
-    found = next((p for p in places if p.exists()), None)
-    return pd.read_csv(found, dtype={"id": str, "patient_id": str}) if found else None
+    found = results_folder("crossval", data, "films.csv")
+    return pd.read_csv(found / "films.csv", dtype={"id": str, "patient_id": str}) if found else None
 
 
 def crossval_report(films: pd.DataFrame) -> dict:
