@@ -179,7 +179,9 @@ def dicom_files(seg: bool, sr: bool, identity: str, key: str, model):
         return None
     from hemidiaphragm_nb.dicom import dicom_outputs
 
-    return dicom_outputs(seg, sr, identity, key, model, measured)
+    write = dicom_outputs(seg, sr, identity, key, model, measured)
+    write.name = f"seg={seg} sr={sr} identity={identity}"
+    return write
 
 # %% ../nbs/18_cli.ipynb #00000010
 @app.command()
@@ -192,12 +194,13 @@ def predict(
     seg: Annotated[bool, typer.Option("--seg", help="For films that are DICOM, also write the lungs as a DICOM Segmentation, STEM_seg.dcm.")] = False,
     sr: Annotated[bool, typer.Option("--sr", help="For films that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm.")] = False,
     identity: Annotated[str, typer.Option(help="In SEG and SR: 'new', nothing of the film's header; 'keep', patient and study as in the film.")] = "new",
-    key: Annotated[str, typer.Option(envvar="HEMIDIAPHRAGM_KEY", help="With --identity new: a secret that ties the films of a patient together.")] = "",
+    key: Annotated[str, typer.Option(envvar="HEMIDIAPHRAGM_KEY", help="With --identity new: a secret that ties the films of a patient together. Another secret needs --fresh.")] = "",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Predict all again instead of going on with what OUT holds.")] = False,
 ):
     """Lung mask, hemidiaphragm landmarks, their gap and the lungs' sizes for each radiograph.
 
     Writes STEM.json and STEM_overlay.png for each image, and predictions.csv for all: points in the image's own
-    pixels, gap positive where the right side stands higher, gap_mm empty where the pixel spacing is unknown.
+    pixels, gap positive where the right side stands higher, gap_mm empty where the pixel spacing is unknown. After an interruption the same command goes on.
     """
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -205,11 +208,10 @@ def predict(
     from hemidiaphragm_nb.runtime import predict_folder
 
     trained = open_model(model, fast)
-    also = dicom_files(seg, sr, identity, key, trained)
     total = sum(1 for _ in find_inputs(inputs, skip=out))
     with Progress(*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn(), transient=True) as bar:
         task = bar.add_task("predicting", total=total)
-        errors = predict_folder(inputs, out, trained, masks, lambda f, e: bar.advance(task), more=measured, also=also)
+        errors = predict_folder(inputs, out, trained, masks, lambda f, e: bar.advance(task), more=measured, also=dicom_files(seg, sr, identity, key, trained), resume=not fresh)
     for error in errors:
         say(str(error), error=True)
     say(f"{total - len(errors)} of {total} images predicted; results in {out / 'predictions.csv'}")

@@ -37,7 +37,7 @@ from scipy import ndimage
 from sklearn.model_selection import StratifiedGroupKFold
 
 from .phantom import glioma_batch, phantom_batch
-from .radiograph import FRAME, Frame, Radiograph, RadiographError, framed, read_radiograph, shrink, shrink_labels
+from .radiograph import FRAME, MAX_PIXELS, Frame, Radiograph, RadiographError, framed, read_radiograph, shrink, shrink_labels
 
 # %% ../nbs/02_datasets.ipynb #00000005
 class Problem(NamedTuple):
@@ -130,10 +130,17 @@ def landmarks_from_mask(
     return points
 
 # %% ../nbs/02_datasets.ipynb #00000017
+def _film_size(height, width) -> tuple[int, int]:
+    "(height, width) as a file states them, in whole numbers. Raises: ValueError where no film has that size."
+    h, w = int(height), int(width)
+    if min(h, w) < 1 or h * w > MAX_PIXELS: raise ValueError(f'{w} x {h} pixels is no size of a film')
+    return h, w
+
 def _open_grey(path: str, palette: bool = False) -> np.ndarray:
     "The pixels (h, w) of a grey picture; a palette's index where `palette`, its brightness otherwise."
     try:
-        with Image.open(path) as im:
+        with Image.open(io.BytesIO(Path(path).read_bytes()), formats=['PNG', 'GIF', 'TIFF', 'BMP', 'JPEG']) as im:
+            _film_size(im.height, im.width)
             if im.mode == 'P' and not palette: im = im.convert('L')
             pixels = np.array(im)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
@@ -508,9 +515,11 @@ def fill_rings(
     crossings = np.zeros((height, width + 1), np.int32)
     for ring in rings:
         p = np.asarray(ring, float).reshape(-1, 2)
+        if not (np.abs(p) < 1e6).all(): raise ValueError('a corner is no place in a picture')
         q = np.roll(p, -1, 0)
         lo, hi = (np.clip(np.ceil(f(p[:, 1], q[:, 1]) - .5), 0, height).astype(int) for f in (np.minimum, np.maximum))
         n = hi - lo                                             # rows whose centre an edge passes
+        if n.sum() > 1000 * height: raise ValueError('a polygon crosses the rows a thousand times')
         edge = np.repeat(np.arange(len(p)), n)
         row = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + lo[edge]
         a, b = p[edge], q[edge]
@@ -535,7 +544,7 @@ def inside(
 def _read_json(path: str | Path):
     "A JSON file's content. Raises: DatasetError naming the file."
     try: return json.loads(Path(path).read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError) as e: raise DatasetError(Problem(str(path), f'is no readable JSON ({e})', 'Export it again')) from e
+    except (OSError, ValueError, RecursionError) as e: raise DatasetError(Problem(str(path), f'is no readable JSON ({e})', 'Export it again')) from e
 
 # %% ../nbs/02_datasets.ipynb #00000045
 def _darwin_rings(annotation: dict) -> list[np.ndarray]:
@@ -554,11 +563,11 @@ def read_darwin_mask(
     data = _read_json(path)
     try:
         image = data.get('image') or (data['item'].get('slots') or [{}])[0]
-        height, width = int(image.get('height', size[0])), int(image.get('width', size[1]))
+        height, width = _film_size(image.get('height', size[0]), image.get('width', size[1]))
         lungs = [(a['name'], _darwin_rings(a)) for a in data['annotations'] if 'lung' in a['name'].lower()]
-    except (KeyError, TypeError, AttributeError, ValueError) as e:
+        lungs = [(n, fill_rings(r, height, width)) for n, r in lungs if r]
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as e:
         raise DatasetError(Problem(path, f'is not in the Darwin form ({e!r})', 'Export it from Darwin as JSON')) from e
-    lungs = [(n, fill_rings(r, height, width)) for n, r in lungs if r]
     if not lungs: return np.zeros((height, width), np.uint8)
     return label_sides([m for _, m in lungs], [n for n, _ in lungs])
 
@@ -568,9 +577,12 @@ MASK_READERS['darwin'] = read_darwin_mask
 def _darwin_name(path: Path) -> str:
     "The image that a Darwin file belongs to ('' where it shows no lung)."
     data = _read_json(path)
-    if not isinstance(data, dict) or not any('lung' in str(a.get('name', '')).lower() for a in data.get('annotations', [])): return ''
-    item = data.get('image') or data.get('item') or {}
-    return item.get('original_filename') or item.get('name') or item.get('filename') or ''
+    try:
+        if not isinstance(data, dict) or not any('lung' in str(a.get('name', '')).lower() for a in data.get('annotations', [])): return ''
+        item = data.get('image') or data.get('item') or {}
+        return str(item.get('original_filename') or item.get('name') or item.get('filename') or '')
+    except (TypeError, AttributeError) as e:
+        raise DatasetError(Problem(str(path), f'is not in the Darwin form ({e!r})', 'Export it from Darwin as JSON')) from e
 
 def read_covid_darwin(
     root: str | Path,  # holds the collection's images/ and metadata.csv, and V7's JSON files at any depth
@@ -611,7 +623,7 @@ def decode_rle(
     rle: dict,  # COCO's {'size': [h, w], 'counts': list or packed string}
 ) -> np.ndarray:  # (h, w) bool
     "Unpack COCO's run lengths, which begin with background and run down the columns. Raises: ValueError where they do not fill the picture."
-    h, w = rle['size']
+    h, w = _film_size(*rle['size'])
     counts = np.array(_unpack_counts(rle['counts']) if isinstance(rle['counts'], str) else rle['counts'], int)
     if counts.sum() != h*w or (counts < 0).any(): raise ValueError(f'run lengths sum to {counts.sum()}, not {h} x {w}')
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(w, h).T
@@ -624,10 +636,12 @@ def _coco(path: str, stamp: int) -> tuple[dict, dict, dict, dict]:
     try:
         images, kinds = {i['id']: i for i in data['images']}, {c['id']: c for c in data['categories']}
         lungs, points = {i: [] for i in images}, {i: [] for i in images}
+        if not all(isinstance(i['file_name'], str) for i in data['images']): raise TypeError('a file_name is no text')
         for a in data['annotations']:
+            np.reshape(a.get('keypoints', []), (-1, 3)).astype(float)
             if a.get('segmentation') and 'lung' in kinds[a['category_id']]['name'].lower(): lungs[a['image_id']].append(a)
             if a.get('keypoints'): points[a['image_id']].append(a)
-    except (KeyError, TypeError, AttributeError) as e:
+    except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise DatasetError(Problem(path, f'is not in the COCO form ({e!r})',
             'It needs images, categories and annotations that refer to them')) from e
     return images, kinds, lungs, points
@@ -643,12 +657,13 @@ def read_coco_mask(
     file, _, key = path.rpartition('#')
     images, kinds, lungs, _ = _open_coco(file)
     record = {str(i): i for i in images}[key]
-    h, w = int(images[record].get('height', size[0])), int(images[record].get('width', size[1]))
+    try: h, w = _film_size(images[record].get('height', size[0]), images[record].get('width', size[1]))
+    except (TypeError, ValueError, OverflowError) as e: raise DatasetError(Problem(file, f'image {key} has no usable size ({e})', 'Export it again')) from e
     masks, names = [], []
     for a in lungs[record]:
         s = a['segmentation']
         try: masks.append(decode_rle(s) if isinstance(s, dict) else np.any([fill_rings([r], h, w) for r in s], 0))
-        except (KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise DatasetError(Problem(file, f'annotation {a.get("id")} cannot be drawn ({e})', 'Export it again')) from e
         names.append(kinds[a['category_id']]['name'])
     if any(m.shape != (h, w) for m in masks): raise DatasetError(Problem(file, f'image {key} and its run lengths differ in size',

@@ -5,14 +5,17 @@
 # %% auto #0
 __all__ = ['APART', 'RED', 'LUNGS', 'ENDINGS', 'COLUMNS', 'around', 'lung_labels', 'fuse', 'Prediction', 'expected_error',
            'landmark_warnings', 'image_labels', 'mask_points', 'predict', 'default_model', 'overlay', 'draw_landmark',
-           'read_frames', 'readings_table', 'is_image', 'find_inputs', 'unused', 'known', 'as_row', 'as_json',
-           'write_outputs', 'columns_of', 'full_row', 'predict_files']
+           'read_frames', 'readings_table', 'is_image', 'find_inputs', 'unused', 'known', 'as_row', 'made_by',
+           'as_json', 'source_of', 'parts_of', 'write_outputs', 'columns_of', 'full_row', 'kept_row', 'whole_table',
+           'predict_files']
 
 # %% ../nbs/15_predict.ipynb #00000002
 import csv
 import glob
 import json
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -23,6 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from . import __version__
 from .checks import SIDES, judge
 from .datasets import FrameSet, landmarks_from_mask, largest_piece
 from .learner import Model, upsample, write_atomic
@@ -291,18 +295,37 @@ def as_row(p: Prediction) -> dict:
     return dict(zip(COLUMNS, row + [known(p.spacing and p.spacing[0], 4), *(known(v, 1) for v in (*apart, *radius))]))
 
 
+def made_by(model: Model) -> dict:
+    "What a prediction comes from: the model, and the version of this library."
+    facts = {k: model.card.get(k) for k in ("git_commit", "created", "use")} | ({"export": model.card["export"]} if "export" in model.card else {})
+    return {"model": facts | {"recipe": model.recipe.name}, "version": __version__}
+
+
 def as_json(p: Prediction, model: Model, more=None) -> dict:
     "A prediction with its units and the model it comes from; `more` as for `predict_files`."
     row = (more(p) if more else {}) | as_row(p)
     return row | {
         "warnings": p.warnings, "spacing_source": p.spacing_source, "units": "px of the image, origin at the centre of the top left pixel; right is the patient's right",
         "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",
-        "model": {k: model.card.get(k) for k in ("git_commit", "created", "use")} | {"recipe": model.recipe.name},
-    }
+    } | made_by(model)
 
 # %% ../nbs/15_predict.ipynb #00000030
-def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: Path, masks: bool, more=None, also=None):
-    "STEM.json, STEM_overlay.png and, where asked, STEM_mask.png and what `also` writes."
+def source_of(file: Path) -> dict | None:  # None: there is no such file
+    "Size and time of the last change of a file: what tells, without reading it, whether it is still the same."
+    try:
+        found = os.stat(file)
+    except (OSError, ValueError):
+        return None
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
+
+
+def parts_of(masks: bool, also) -> list[str]:
+    "What is written for a film beside its JSON; `also` may carry a `name` that tells its settings apart."
+    return ["overlay"] + ["mask"] * bool(masks) + [getattr(also, "name", "also")] * bool(also)
+
+
+def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: Path, masks: bool, more=None, also=None, source: dict | None = None) -> dict:  # row of predictions.csv
+    "STEM_overlay.png, where asked STEM_mask.png and what `also` writes, and last STEM.json: where that stands, all are whole."
     (out / stem).parent.mkdir(parents=True, exist_ok=True)
     pictures = {"overlay": cv2.cvtColor(overlay(r, p), cv2.COLOR_RGB2BGR)} | ({"mask": p.mask} if masks else {})
     for name, picture in pictures.items():
@@ -310,8 +333,9 @@ def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: P
         write_atomic(out / stem.with_name(f"{stem.name}_{name}.png"), lambda f: f.write_bytes(data))
     if also:
         also(p, out / stem)
-    text = json.dumps(as_json(p, model, more), indent=1) + "\n"
+    text = json.dumps(as_json(p, model, more) | {"source": source, "parts": parts_of(masks, also)}, indent=1) + "\n"
     write_atomic(out / stem.with_name(f"{stem.name}.json"), lambda f: f.write_text(text, encoding="utf-8"))
+    return full_row(p, more)
 
 # %% ../nbs/15_predict.ipynb #00000032
 def columns_of(more=None) -> list[str]:
@@ -325,6 +349,30 @@ def full_row(p: Prediction, more=None) -> dict:
     return (more(p) if more else {}) | as_row(p)
 
 # %% ../nbs/15_predict.ipynb #00000033
+def kept_row(file: Path, stem: Path, out: Path, model: Model, masks: bool, more=None, also=None) -> dict | None:  # its row of the table
+    "What an earlier run said of the file: None where something is missing, or file, model or library have changed since."
+    now = json.loads(json.dumps({"file": str(file), "source": source_of(file)} | made_by(model)))
+    try:
+        said = json.loads((out / stem.with_name(f"{stem.name}.json")).read_text(encoding="utf-8"))
+        whole = all((out / stem.with_name(f"{stem.name}_{part}.png")).exists() for part in parts_of(masks, None))
+        same = now["source"] is not None and said | now == said and set(parts_of(masks, also)) <= set(said["parts"])
+        return {c: said[c] for c in columns_of(more)} | {"warnings": "; ".join(said["warnings"])} if same and whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def whole_table(out: Path, more=None):  # gives a csv.DictWriter
+    "Write predictions.csv: it is replaced, whole, at the end; until then the rows stand in predictions.csv.part."
+    out.mkdir(parents=True, exist_ok=True)
+    part = out / "predictions.csv.part"
+    with open(part, "w", newline="", encoding="utf-8", buffering=1) as f:
+        table = csv.DictWriter(f, columns_of(more))
+        table.writeheader()
+        yield table
+    os.replace(part, out / "predictions.csv")
+
+# %% ../nbs/15_predict.ipynb #6e6e0002
 def predict_files(
     inputs: Iterable[str],  # files, folders, glob patterns
     out: Path,  # folder for the results
@@ -333,22 +381,21 @@ def predict_files(
     report=lambda file, error: None,  # called once a file: error is None, or the RadiographError
     more=None,  # prediction -> dict of further columns, as `measure.as_columns` of its measurements
     also=None,  # called with a prediction and OUT/STEM, to write further files
+    resume: bool = True,  # keep what an earlier run into `out` said of unchanged files
 ) -> list[RadiographError]:  # what could not be read
-    "Predict all inputs into `out`; a bad file is reported and left out."
+    "Predict all inputs into `out`; a bad file is reported and left out. After an interruption the same call goes on."
     model, out, taken, errors = model or default_model(), Path(out), set(), []
-    out.mkdir(parents=True, exist_ok=True)
-    with open(out / "predictions.csv", "w", newline="", encoding="utf-8") as f:
-        table = csv.DictWriter(f, columns_of(more))
-        table.writeheader()
+    with whole_table(out, more) as table:
         for file, stem in find_inputs(inputs, skip=out):
-            error = None
+            error, name = None, unused(stem, taken)
             try:
-                r = read_radiograph(file)
-                p = predict(r, model)
-                write_outputs(r, p, model, out, unused(stem, taken), masks, more, also)
-                table.writerow(full_row(p, more))
-                f.flush()
+                row = kept_row(file, name, out, model, masks, more, also) if resume else None
+                if row is None:
+                    source, r = source_of(file), read_radiograph(file)
+                    row = write_outputs(r, predict(r, model), model, out, name, masks, more, also, source)
+                table.writerow(row)
             except RadiographError as e:
+                taken.discard(str(name).lower())
                 error = e
                 errors.append(e)
             report(file, error)

@@ -28,6 +28,7 @@ from fastcore.basics import patch
 from PIL import Image
 from pydicom import uid
 from pydicom.encaps import get_frame
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 
 # %% ../nbs/00_radiograph.ipynb #00000005
@@ -181,7 +182,8 @@ def _read_tiff(data: bytes) -> np.ndarray:
         _check_size(page.imagelength, page.imagewidth)
         if any(at + size > len(data) for at, size in zip(page.dataoffsets, page.databytecounts)):
             raise _Refusal('the file is cut short', 'Copy it again from its source.')
-        if page.nbytes > 2 * MAX_BYTES or page.imagedepth > 1: raise _Refusal('it is gigantic or a volume')
+        piece = float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize  # one strip or tile, unpacked
+        if max(page.nbytes, piece) > 2 * MAX_BYTES or page.imagedepth > 1: raise _Refusal('it is gigantic or a volume')
         colours, spare, array = page.photometric.name, page.extrasamples, page.asarray()
         if colours not in ('MINISBLACK', 'MINISWHITE', 'RGB', 'PALETTE') and page.compression.name != 'JPEG':
             raise _Refusal(f'its colours are {colours}', 'Save it as grey or RGB.')
@@ -203,10 +205,11 @@ RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColor
 
 def _dataset(data: bytes) -> pydicom.Dataset:
     "The elements of a DICOM file that describe its picture, and no others."
-    if uid.DeflatedExplicitVRLittleEndian.encode() in data[:2048]:
-        start = 144 + struct.unpack('<I', data[140:144])[0]
+    file = BytesIO(data)
+    read_preamble(file, force=True)
+    if _read_file_meta_info(file).get('TransferSyntaxUID') == uid.DeflatedExplicitVRLittleEndian:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflater.decompress(data[start:], MAX_BYTES)
+        inflater.decompress(data[file.tell():], MAX_BYTES)   # from where pydicom will, wherever the header says that it ends
         if inflater.unconsumed_tail: raise _Refusal('it inflates beyond every limit')
     return pydicom.dcmread(BytesIO(data), specific_tags=_TAGS, force=data[128:132] != b'DICM')
 
@@ -239,12 +242,18 @@ _PLUGIN = {uid.RLELossless: 'pydicom', uid.JPEGBaseline8Bit: 'pillow', uid.JPEGL
            uid.HTJ2KLossless: 'pylibjpeg', uid.HTJ2KLosslessRPCL: 'pylibjpeg', uid.HTJ2K: 'pylibjpeg'}
 _TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)   # decoded by libjpeg-turbo
 
+def _check_rle(stream: bytes, pixels: int) -> None:
+    "Refuse an RLE frame of which a segment unfolds to over twice its share of the picture."
+    n, *starts = struct.unpack_from('<16I', stream)
+    for start, end in zip(starts[:n], [*starts[1:n], len(stream)]): imagecodecs.packbits_decode(stream[start:end], out=2 * pixels + 64)
+
 def _stored(ds: pydicom.Dataset) -> np.ndarray:
     "The stored values of a single-frame data set, (h, w) or (h, w, 3)."
     syntax = ds.file_meta.get('TransferSyntaxUID', uid.ImplicitVRLittleEndian)
     if syntax.is_encapsulated:
         stream = get_frame(ds.PixelData, 0, number_of_frames=1)
-        if syntax != uid.RLELossless:
+        if syntax == uid.RLELossless: _check_rle(stream, ds.Rows * ds.Columns)
+        else:
             if _stream_size(stream) != (ds.Rows, ds.Columns): raise _Refusal('the size in its header is not that of its picture')
             if b'\xff\xd9' not in stream[-64:]: raise _Refusal('its picture is cut short')
             _check_scans(stream, ds.Rows, ds.Columns)

@@ -7,10 +7,10 @@ __all__ = ['KEY', 'MARK', 'PHANTOMS', 'ENGINES', 'FILE', 'RIVALS', 'LUNGS_FINDER
            'rounded_layers', 'watch_ranges', 'rounding_net', 'byte_weights', 'split_concatenations', 'round_weights',
            'ExportError', 'write_file', 'read_file', 'as_onnx', 'export_onnx', 'cores', 'openvino_engine',
            'onnxruntime_engine', 'block_means', 'FastModel', 'load_runtime', 'check_export', 'accuracy_beside',
-           'in_order', 'Lane', 'judged', 'predict_folder', 'in_turns', 'beside', 'monai_network', 'smp_network',
-           'nearest', 'network_speed', 'file_to_json', 'lungs_finder', 'file_speed', 'clocked', 'peak_mb', 'folder_job',
-           'fresh', 'write_films', 'folder_speed', 'circumstances', 'quiet', 'made_ready', 'real_test_part',
-           'speed_rows', 'measure_runtime']
+           'in_order', 'Lane', 'judged', 'looked', 'predict_folder', 'in_turns', 'beside', 'monai_network',
+           'smp_network', 'nearest', 'network_speed', 'file_to_json', 'lungs_finder', 'file_speed', 'clocked',
+           'peak_mb', 'folder_job', 'fresh', 'write_films', 'folder_speed', 'circumstances', 'quiet', 'made_ready',
+           'real_test_part', 'speed_rows', 'measure_runtime']
 
 # %% ../nbs/15b_runtime.ipynb #00000003
 import copy
@@ -401,6 +401,14 @@ def judged(file: Path, model) -> tuple:  # Radiograph, Prediction, None; or None
         return film, predict(film, model), None
     except RadiographError as error: return None, None, error
 
+
+def looked(file: Path, row: dict | None, model) -> tuple:  # row, source, Radiograph, Prediction, error
+    "The `row` kept of an earlier run; where there is none, the film and what the model says of it."
+    from hemidiaphragm_nb.predict import source_of
+
+    source = source_of(file)  # before it is read: a change meanwhile must not pass for the film that was read
+    return row, source, *(judged(file, model) if row is None else (None, None, None))
+
 # %% ../nbs/15b_runtime.ipynb #0000003b
 def predict_folder(
     inputs: Iterable[str],  # files, folders, glob patterns
@@ -410,30 +418,29 @@ def predict_folder(
     report=lambda file, error: None,  # called once a file, in order
     workers: int = 2,  # threads that read, and as many that write
     more=None, also=None,  # as for `predict_files`
+    resume: bool = True,  # keep what an earlier run into `out` said of unchanged files
 ) -> list[RadiographError]:  # what could not be read
     "As `predict.predict_files`, with the same files as its result, but reading and writing go on beside the network."
     from hemidiaphragm_nb import predict as room
 
-    model, out, taken, errors = model or room.default_model(), Path(out), set(), []
-    out.mkdir(parents=True, exist_ok=True)
-    lane, found = Lane(model), room.find_inputs(inputs, skip=out)
+    model, out, taken, guessed, errors = model or room.default_model(), Path(out), set(), set(), []
+    lane, kept = Lane(model), lambda file, name: room.kept_row(file, name, out, model, masks, more, also) if resume else None
+    found = ((file, stem, room.unused(stem, guessed)) for file, stem in room.find_inputs(inputs, skip=out))
 
-    def named():
-        for (file, stem), (film, answer, error) in in_order(lambda item: (item, judged(item[0], lane)), found, workers):
-            yield file, film, answer, error, None if error else room.unused(stem, taken)
+    def named():  # the name is the guess, unless a film before it that would have taken its name cannot be read
+        for (file, stem, guess), (row, *seen, error) in in_order(lambda item: (item, looked(item[0], kept(item[0], item[2]), lane)), found, workers):
+            name = None if error else room.unused(stem, taken)
+            if row is not None and name != guess: row, *seen, error = looked(file, None, lane)
+            yield file, name, row, seen, error
 
     def written(job):
-        file, film, answer, error, stem = job
-        if not error: room.write_outputs(film, answer, model, out, stem, masks, more, also)
-        return file, answer, error
+        file, name, row, (source, film, answer), error = job
+        if row is None and not error: row = room.write_outputs(film, answer, model, out, name, masks, more, also, source)
+        return file, row, error
 
-    with lane.pool, open(out / "predictions.csv", "w", newline="", encoding="utf-8") as f:
-        table = csv.DictWriter(f, room.columns_of(more))
-        table.writeheader()
-        for file, answer, error in in_order(written, named(), workers):
-            if error: errors.append(error)
-            else: table.writerow(room.full_row(answer, more))
-            f.flush()
+    with lane.pool, room.whole_table(out, more) as table:
+        for file, row, error in in_order(written, named(), workers):
+            (errors.append if error else table.writerow)(error or row)
             report(file, error)
     return errors
 
