@@ -191,7 +191,7 @@ def collection(folder: Path, annotations: object, listed: str = "a.png") -> Path
 
 
 def annotation_bombs() -> str:
-    from hemidiaphragm_nb import datasets as room
+    from hemidiaphragm_nb import datasets, public
     from PIL import Image
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as scratch:
@@ -200,26 +200,26 @@ def annotation_bombs() -> str:
         def case(name: str, read: Callable, content: bytes) -> None:
             path = root / f"{len(cases)}.png"
             path.write_bytes(content)
-            cases[name] = (lambda: read(str(path))), room.DatasetError
+            cases[name] = (lambda: read(str(path))), datasets.DatasetError
 
         for name, content in DARWIN.items():
-            case(f"Darwin, {name}", lambda path: room.read_darwin_mask(path, (64, 64)), json.dumps(content).encode())
-        case("Darwin, deep", lambda path: room.read_darwin_mask(path, (64, 64)), b"[" * 200_000)
+            case(f"Darwin, {name}", lambda path: public.read_darwin_mask(path, (64, 64)), json.dumps(content).encode())
+        case("Darwin, deep", lambda path: public.read_darwin_mask(path, (64, 64)), b"[" * 200_000)
         for name, content in COCO.items():
-            case(f"COCO, {name}", lambda path: room.read_coco_mask(f"{path}#1", (64, 64)), json.dumps(content).encode())
+            case(f"COCO, {name}", lambda path: public.read_coco_mask(f"{path}#1", (64, 64)), json.dumps(content).encode())
         script = io.BytesIO()
         Image.new("L", (64, 64)).convert("RGB").save(script, "EPS")
         liar = bytearray(fuzz.corpus()["png8"])
         liar[liar.index(b"IDAT") - 4 : liar.index(b"IDAT")] = b"\xff\xff\xff\xf0"  # Pillow would ask for 4 GB of the file
         masks = {"a mask of 13000 x 13000": png(13_000, 13_000), "a program": script.getvalue(), "a part of 4 GB": bytes(liar)}
         for name, content in masks.items():
-            case(f"mask, {name}", room.read_mask, content)
+            case(f"mask, {name}", datasets.read_mask, content)
         return judged(cases)
 
 
 def paths_lead_nowhere() -> str:
     "No CSV or JSON file of a data set makes the library touch a file outside the set's folder."
-    from hemidiaphragm_nb import datasets as room
+    from hemidiaphragm_nb import datasets, public
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as scratch:
         root, cases = Path(scratch), {}
@@ -229,24 +229,24 @@ def paths_lead_nowhere() -> str:
             folder = collection(root / str(len(cases)), annotations, listed)
             for file, text in files.items():
                 (folder / file.replace("_", ".")).write_text(text)
-            cases[name] = (lambda: read(folder)), room.DatasetError
+            cases[name] = (lambda: read(folder)), datasets.DatasetError
 
         for name in OUTSIDE:
             said = darwin(image={"height": 64, "width": 64, "original_filename": name})
-            case(f"COCO names {name!r}", lambda folder: room.read_coco(folder / "x.json"), coco(file_name=name))
+            case(f"COCO names {name!r}", lambda folder: public.read_coco(folder / "x.json"), coco(file_name=name))
             if name:
-                case(f"Darwin names {name!r}", room.read_covid_darwin, said, name)
-                case(f"metadata.csv names {name!r}", room.read_folder, {}, metadata_csv=f"id,patient_id,view\na,1,AP\n{name},2,AP\n")
+                case(f"Darwin names {name!r}", public.read_covid_darwin, said, name)
+                case(f"metadata.csv names {name!r}", datasets.read_folder, {}, metadata_csv=f"id,patient_id,view\na,1,AP\n{name},2,AP\n")
         for name, content in MANGLED.items():
-            case(f"COCO, {name}", lambda folder: room.read_coco(folder / "x.json"), content)
+            case(f"COCO, {name}", lambda folder: public.read_coco(folder / "x.json"), content)
         for name in ("image is text", "annotations are numbers", "annotations are missing"):
-            case(f"Darwin, {name}", room.read_covid_darwin, DARWIN[name])
+            case(f"Darwin, {name}", public.read_covid_darwin, DARWIN[name])
         note = judged(cases)
         folder = collection(root / "marks", {})
         (folder / "metadata.csv").unlink()
         (folder / "landmarks.csv").write_text("id,right_x,right_y,left_x,left_y\n../../secret,1,2,3,4\n/etc/passwd,1,2,3,4\n")
-        problems = [p for p in room.scan_folder(folder)[1] if p.file.startswith("landmarks.csv")]
-        table = room.read_folder(folder)
+        problems = [p for p in datasets.scan_folder(folder)[1] if p.file.startswith("landmarks.csv")]
+        table = datasets.read_folder(folder)
         if len(problems) != 2 or table["image"].tolist() != [str(folder / "images/a.png")]:
             raise Failed("landmarks.csv that names files outside the folder", "\n".join(map(str, problems)))
         return f"{note}; rows of landmarks.csv without an image are reported and never opened"
