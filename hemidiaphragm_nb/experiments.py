@@ -116,7 +116,7 @@ class Run:
     repeat: int     # seed of the patient-wise split
     data: DataSpec
     recipe: Recipe
-    part: str = "all"           # of the data: "all", a stage of `split_by_device` ("common", "portable"), or "fold 1 of 5" and so on
+    part: str = "all"           # of the data: "all", "all but test", a stage of `split_by_device` ("common", "portable"), or "fold 1 of 5" and so on
     share: float = 1.0          # of a stage's training films
     start: "Run | None" = None  # begin with this run's weights
 
@@ -322,6 +322,11 @@ def run_split(run: Run, table: pd.DataFrame) -> dict:
     "Who trains, validates and tests in a run. Raises: DatasetError."
     if run.part == "all":
         return split_by_patient(table, seed=run.repeat)
+    if run.part == "all but test":  # more to train on: an eighth to watch, dealt by the recipe's seed
+        known = split_by_patient(table, seed=run.repeat)
+        rest = np.concatenate([known["train"], known["valid"]])
+        inner = split_by_patient(table.iloc[rest], (0.875, 0.125, 0.0), run.recipe.seed)
+        return {"train": rest[inner["train"]], "valid": rest[inner["valid"]], "test": known["test"]}
     if run.part.startswith("fold"):
         _, fold, _, folds = run.part.split()
         return split_by_fold(table, int(fold) - 1, int(folds), run.repeat)

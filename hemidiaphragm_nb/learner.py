@@ -8,8 +8,8 @@ __all__ = ['CHOICES', 'PRESETS', 'CHECKPOINT_SHARE', 'RecipeError', 'Checked', '
            'as_tuple', 'Bf16', 'FilmBrainUNet', 'build_net', 'FrameLoss', 'point_accuracy', 'lung_dice', 'Column',
            'table_metrics', 'Epochs', 'FrameLearner', 'make_learner', 'History', 'write_atomic', 'prefixed', 'only',
            'save_checkpoint', 'load_checkpoint', 'Keeper', 'plateau_lr', 'Plateau', 'Bar', 'provenance', 'Outputs',
-           'Model', 'ModelError', 'weights_hash', 'start_from', 'run_identity', 'begin', 'fit', 'model_card', 'train',
-           'finish', 'upsample', 'lung_probability', 'evaluate', 'show_results']
+           'Model', 'ModelError', 'Ensemble', 'members', 'ensemble', 'weights_hash', 'start_from', 'run_identity',
+           'begin', 'fit', 'model_card', 'train', 'finish', 'upsample', 'lung_probability', 'evaluate', 'show_results']
 
 # %% ../nbs/08_learner.ipynb #00000002
 import hashlib
@@ -579,11 +579,11 @@ class Model:
     recipe: Recipe
     card: dict = field(default_factory=dict)
 
-    def save(self, folder: Path):
-        "Write `weights.safetensors` and `card.json` into `folder`, each whole or not at all."
+    def save(self, folder: Path, half: bool = False):
+        "Write `weights.safetensors` (`half`: in 16-bit floats) and `card.json` into `folder`, each whole or not at all."
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
+        tensors = {k: (v.half() if half and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
         write_atomic(folder / "weights.safetensors", lambda p: save_file(tensors, p))
         card = self.card | {"recipe": asdict(self.recipe)}
         write_atomic(folder / "card.json", lambda p: p.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"))
@@ -595,7 +595,8 @@ class Model:
         try:
             card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
             made_by = Recipe(**card["recipe"])
-            net = build_net(made_by)
+            nets = [build_net(made_by) for _ in card.get("members", [0])]
+            net = Ensemble(nets) if "members" in card else nets[0]
             net.load_state_dict(load_file(folder / "weights.safetensors"))
         except Exception as error:
             raise ModelError(folder, error) from error
@@ -629,6 +630,33 @@ def predict(
     heat, mask = torch.cat(heat) if heat else None, torch.cat(mask) if mask else None
     points = None if heat is None else decode(heat, self.recipe.decoder, beta=self.recipe.beta, shared=self.recipe.shared)
     return Outputs(points, mask, heat)
+
+# %% ../nbs/08_learner.ipynb #00000e02
+class Ensemble(nn.Module):
+    "Networks of one recipe asked together: the mean of their heatmaps, and of their masks' log-odds."
+
+    def __init__(self, nets: list):
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, x):
+        means = tuple(torch.stack(outs).mean(0) for outs in zip(*(as_tuple(net(x)) for net in self.nets)))
+        return means if len(means) > 1 else means[0]
+
+
+def members(net: nn.Module) -> list:
+    "The networks of an ensemble; any other network is its own only member."
+    return list(net.nets) if isinstance(net, Ensemble) else [net]
+
+# %% ../nbs/08_learner.ipynb #00000e03
+def ensemble(models: list) -> Model:
+    "One model of several whose recipes differ in the seed alone. Raises: RecipeError."
+    first = models[0]
+    if any(replace(m.recipe, seed=first.recipe.seed) != first.recipe for m in models):
+        raise RecipeError("the members of an ensemble differ in more than their seeds; train them with one recipe")
+    net = Ensemble([m.net for m in models]).eval()
+    own = [{"seed": m.recipe.seed} | {k: m.card.get(k) for k in ("data", "epochs", "last_epoch", "seconds")} for m in models]
+    return Model(net, first.recipe, first.card | {"parameters": count_parameters(net), "members": own})
 
 # %% ../nbs/08_learner.ipynb #0000003f
 def weights_hash(net: nn.Module) -> str:
