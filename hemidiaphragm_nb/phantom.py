@@ -116,9 +116,9 @@ def shadows(view:View, bodies:Bodies)->Shadows:
     "Silhouette conics of `bodies`, exact for any view (remembered for the last one)."
     known = bodies.__dict__.get('seen')
     if known and known[0] is view.basis: return known[1]
-    beta = np.einsum('kij,kj->ki', bodies.shape, view.source-bodies.centre)
-    P = bodies.shape@view.basis; G = P.transpose(0,2,1)@P; h = np.einsum('kji,kj->ki', P, beta)
-    out = Shadows(h[:,:,None]*h[:,None]-((beta**2).sum(1)-1)[:,None,None]*G, G, h)
+    o = np.einsum('kij,kj->ki', bodies.shape, view.source-bodies.centre)
+    P = bodies.shape@view.basis; G = P.transpose(0,2,1)@P; h = np.einsum('kji,kj->ki', P, o)
+    out = Shadows(h[:,:,None]*h[:,None]-((o**2).sum(1)-1)[:,None,None]*G, G, h)
     bodies.__dict__['seen'] = view.basis,out
     return out
 
@@ -398,7 +398,6 @@ def extent(
         ends = g[[0,1],16-ok[:,::-1].argmax(1)]
     return ends
 
-# %% ../nbs/01_phantom.ipynb #00000027
 def landmarks_of(view:View, chest:Chest, rect=(-.5,-.5,FRAME-.5,FRAME-.5))->tuple: # (2, 2) points, (2, 2) extents
     "Midpoints of the right and left hemidiaphragm contours, in 512-frame px."
     ends = np.stack([extent(view,chest,k,rect) for k in (0,1)]); x = ends.mean(1)
@@ -556,6 +555,35 @@ def ribs(view:View, chest:Chest)->np.ndarray: # (side, side) mm of rib
         out = out+weight*_rib_pattern(y,z,chest.anatomy,float(chest.top),float(c[1]),float(r[1]),float(r[2]))
     return resize(out*shell,view.side)
 
+# %% ../nbs/01_phantom.ipynb #0000003c
+def _clavicle(view:View, chest:Chest, k:int, out:np.ndarray):
+    "Add one clavicle (k 0 right, 1 left) to `out`."
+    a = chest.anatomy; s = a.size; g = (-1,1)[k]; l = np.linspace(0,1,24); c = view.side/FRAME
+    y = chest.top+(42-.4*a.clavicle-(34+a.clavicle)*l-5*np.sin(2*np.pi*l))*s
+    axis = np.stack([g*(17+140*l)*s, y, (.72*a.depth*(1-l)+5*l+16*np.sin(2*np.pi*l))*s],1)
+    p,m = project(view,axis); p = p[np.argsort(p[:,0])]; px = pixel_centres(view.side)
+    i0,i1 = np.searchsorted(px,p[[0,-1],0]); x = px[i0:i1]
+    if len(x)<2: return
+    mid = np.interp(x,*p.T); slope = np.gradient(mid,x); m = m.mean()/view.pitch
+    r = (5.+3.4*np.abs(2*(x-x[0])/(x[-1]-x[0])-1)**2)*s*m; j0,j1 = np.searchsorted(px,[mid.min()-25,mid.max()+25])
+    e = ((px[j0:j1,None]-mid)/(np.sqrt(1+slope**2)*r)).astype(np.float32); e *= e
+    e = np.sqrt(np.maximum(1-e,0))-.58*np.sqrt(np.maximum(1-e*(1/.72**2),0))
+    ends = np.minimum(_smooth(x,p[0,0],p[0,0]+9),1-_smooth(x,p[-1,0]-9,p[-1,0]))
+    out[j0:j1,i0:i1] += ((BONE-SOFT)*2.5*r/m*ends).astype(np.float32)*e
+
+def _scapula(view:View, chest:Chest, k:int, out:np.ndarray):
+    "Add one shoulder blade to `out`: signed distances to the three edges give blade and rim."
+    a = chest.anatomy; s = a.size; g = (-1,1)[k]; o = g*(a.scapula*s+(30*s if chest.dials.fixed else 0)); t = chest.top
+    p,m = project(view,np.array([(g*152*s+.5*o,t+30*s,-70*s),(g*92*s+.6*o,t+22*s,-88*s),(g*112*s+o,t+150*s,-88*s)]))
+    px = pixel_centres(view.side); (i0,j0),(i1,j1) = (np.searchsorted(px,z) for z in (p.min(0)-15,p.max(0)+15))
+    x,y = px[i0:i1].astype(np.float32),px[j0:j1].astype(np.float32)[:,None]; mm = view.pitch/m.mean(); edge = []
+    for q,r in zip(p,np.roll(p,-1,0)):
+        n = np.array([r[1]-q[1],q[0]-r[0]]); n *= mm/np.linalg.norm(n)*np.sign(n@(p.mean(0)-q))
+        edge.append(float(n[0])*(x-float(q[0]))+float(n[1])*(y-float(q[1])))            # mm, positive inside
+    d = -4*np.log(sum(np.exp(np.clip(-e/4,-20,20)) for e in edge))                      # rounded corners
+    thick = 3*_smooth(d,0,2.5)+3.2*np.exp(-((d-2.2)/2)**2)+5.5*_smooth(d,-1,2)*np.exp(-((edge[2]-4)/3.2)**2)
+    out[j0:j1,i0:i1] += np.float32((BONE-SOFT)*s)*thick
+
 # %% ../nbs/01_phantom.ipynb #0000003a
 def _vertebrae(chest:Chest)->np.ndarray: # (160, 8): ellipsoids and their weights
     "The spine from the neck to the loins, gently curved."
@@ -585,35 +613,6 @@ def bones(view:View, chest:Chest)->np.ndarray: # (side, side) line integral
     out = absorb(mid,ellipsoid_table(rows[:,:7]),rows[:,7],np.zeros((mid.side,)*2,np.float32))
     for k in (0,1): _clavicle(mid,chest,k,out); _scapula(mid,chest,k,out)
     return resize(out,view.side)
-
-# %% ../nbs/01_phantom.ipynb #0000003c
-def _clavicle(view:View, chest:Chest, k:int, out:np.ndarray):
-    "Add one clavicle (k 0 right, 1 left) to `out`."
-    a = chest.anatomy; s = a.size; g = (-1,1)[k]; l = np.linspace(0,1,24); c = view.side/FRAME
-    y = chest.top+(42-.4*a.clavicle-(34+a.clavicle)*l-5*np.sin(2*np.pi*l))*s
-    axis = np.stack([g*(17+140*l)*s, y, (.72*a.depth*(1-l)+5*l+16*np.sin(2*np.pi*l))*s],1)
-    p,m = project(view,axis); p = p[np.argsort(p[:,0])]; px = pixel_centres(view.side)
-    i0,i1 = np.searchsorted(px,p[[0,-1],0]); x = px[i0:i1]
-    if len(x)<2: return
-    mid = np.interp(x,*p.T); slope = np.gradient(mid,x); m = m.mean()/view.pitch
-    r = (5.+3.4*np.abs(2*(x-x[0])/(x[-1]-x[0])-1)**2)*s*m; j0,j1 = np.searchsorted(px,[mid.min()-25,mid.max()+25])
-    e = ((px[j0:j1,None]-mid)/(np.sqrt(1+slope**2)*r)).astype(np.float32); e *= e
-    e = np.sqrt(np.maximum(1-e,0))-.58*np.sqrt(np.maximum(1-e*(1/.72**2),0))
-    ends = np.minimum(_smooth(x,p[0,0],p[0,0]+9),1-_smooth(x,p[-1,0]-9,p[-1,0]))
-    out[j0:j1,i0:i1] += ((BONE-SOFT)*2.5*r/m*ends).astype(np.float32)*e
-
-def _scapula(view:View, chest:Chest, k:int, out:np.ndarray):
-    "Add one shoulder blade to `out`: signed distances to the three edges give blade and rim."
-    a = chest.anatomy; s = a.size; g = (-1,1)[k]; o = g*(a.scapula*s+(30*s if chest.dials.fixed else 0)); t = chest.top
-    p,m = project(view,np.array([(g*152*s+.5*o,t+30*s,-70*s),(g*92*s+.6*o,t+22*s,-88*s),(g*112*s+o,t+150*s,-88*s)]))
-    px = pixel_centres(view.side); (i0,j0),(i1,j1) = (np.searchsorted(px,z) for z in (p.min(0)-15,p.max(0)+15))
-    x,y = px[i0:i1].astype(np.float32),px[j0:j1].astype(np.float32)[:,None]; mm = view.pitch/m.mean(); edge = []
-    for q,r in zip(p,np.roll(p,-1,0)):
-        n = np.array([r[1]-q[1],q[0]-r[0]]); n *= mm/np.linalg.norm(n)*np.sign(n@(p.mean(0)-q))
-        edge.append(float(n[0])*(x-float(q[0]))+float(n[1])*(y-float(q[1])))            # mm, positive inside
-    d = -4*np.log(sum(np.exp(np.clip(-e/4,-20,20)) for e in edge))                      # rounded corners
-    thick = 3*_smooth(d,0,2.5)+3.2*np.exp(-((d-2.2)/2)**2)+5.5*_smooth(d,-1,2)*np.exp(-((edge[2]-4)/3.2)**2)
-    out[j0:j1,i0:i1] += np.float32((BONE-SOFT)*s)*thick
 
 # %% ../nbs/01_phantom.ipynb #0000003f
 def air(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
