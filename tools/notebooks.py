@@ -1,14 +1,17 @@
 """Run the notebooks for the tests, each in a process of its own, and report what they proved and covered."""
 import ast
 import re
+from functools import partial
 from pathlib import Path
 
 from common import LIBRARY, NOTEBOOKS, ROOT, Failed, python
+from execnb.nbio import read_nb
 from IPython.core.inputtransformer2 import TransformerManager
 from nbdev.config import get_config
 from nbdev.test import nb_test_cells
 
 SECONDS = 300  # limit for one notebook
+ANSWERS, ANSWER_SECONDS = ROOT / "answers", 120  # the exercises' answers, and the limit for one notebook of them
 COVERED = 90  # percent of the exported lines that the notebooks must execute
 CHECKS = re.compile(r"(test|assert|check_raises)(_|$)|^(ExceptionExpected|raises)$")
 
@@ -33,12 +36,10 @@ def assertions(source: str) -> int:
     return sum(map(is_assertion, ast.walk(tree)))
 
 
-def run(path: Path, scratch: Path) -> str:
-    "Run the notebook at `path` under coverage; `Failed` also where it executes no cell or asserts nothing."
-    measure = ["coverage", "run", "--parallel-mode", f"--data-file={scratch / '.coverage'}", f"--source={LIBRARY}"]
-    output = python("-m", *measure, ROOT / "tools/notebook.py", path, limit=SECONDS)
+def execute(path: Path, planned: list, *measure: str, limit: float = SECONDS) -> str:
+    "Run the notebook at `path` (`measure`: with what); `Failed` also where it leaves a planned cell out or asserts nothing."
+    output = python(*measure, ROOT / "tools/notebook.py", path, limit=limit)
     executed = int(re.findall(r"^cells executed: (\d+)$", output, re.M)[-1])
-    planned = [cell for cell in nb_test_cells(path, get_config().tst_flags.split()) if cell.source.strip()]
     proofs = sum(assertions(cell.source) for cell in planned)
     note = f"{executed} cells executed, {proofs} assertions"
     if executed != len(planned) or not executed:
@@ -46,6 +47,61 @@ def run(path: Path, scratch: Path) -> str:
     if not proofs:
         raise Failed(f"{note}: nothing can fail")
     return note
+
+
+def run(path: Path, scratch: Path) -> str:
+    "Run the notebook at `path` under coverage."
+    measure = ["coverage", "run", "--parallel-mode", f"--data-file={scratch / '.coverage'}", f"--source={LIBRARY}"]
+    planned = [cell for cell in nb_test_cells(path, get_config().tst_flags.split()) if cell.source.strip()]
+    return execute(path, planned, "-m", *measure)
+
+
+def exercises(lesson: Path) -> list[int]:
+    "Numbers of the exercises that close a lesson; none for a notebook without."
+    text = "\n".join(cell.source for cell in read_nb(lesson).cells if cell.cell_type == "markdown")
+    return [int(number) for number in re.findall(r"^(\d+)\. ", text.partition("## Exercises")[2], re.M)]
+
+
+def answered(path: Path) -> dict[int, int]:
+    "Number of each exercise under whose heading an answer stands: number of assertions there."
+    found, number = {}, 0
+    for cell in read_nb(path).cells:
+        if heading := re.match(r"## Exercise (\d+)$", cell.source.partition("\n")[0]):
+            number = int(heading[1])
+            found[number] = 0
+        elif cell.cell_type == "code" and number:
+            found[number] += assertions(cell.source)
+    return found
+
+
+def answer(lesson: Path) -> str:
+    "Run the answers to a lesson, every cell of them, without coverage."
+    path = ANSWERS / lesson.name
+    cells = [cell for cell in read_nb(path).cells if cell.cell_type == "code" and cell.source.strip()]
+    return execute(path, cells, limit=ANSWER_SECONDS)
+
+
+def answers_complete() -> str:
+    "Each lesson with exercises has an answer to each of them that can fail; answers keep no outputs."
+    wanted = {path.name: exercises(path) for path in found() if exercises(path)}
+    there = {path.name for path in ANSWERS.glob("*.ipynb")}
+    problems = [f"{name}: no lesson has these exercises" for name in sorted(there - wanted.keys())]
+    for name, numbers in wanted.items():
+        given = answered(ANSWERS / name) if name in there else {}
+        if list(given) != numbers:
+            problems.append(f"{name}: exercises {numbers}, answers to {list(given)}")
+        problems += [f"{name}: the answer to exercise {number} asserts nothing" for number, proofs in given.items() if not proofs]
+        if name in there and any(cell.get("outputs") or cell.get("execution_count") for cell in read_nb(ANSWERS / name).cells):
+            problems.append(f"{name}: outputs were kept; clear them")
+    if problems or not wanted:
+        raise Failed(f"{len(problems)} problems with answers", "\n".join(problems))
+    return f"{sum(map(len, wanted.values()))} exercises of {len(wanted)} lessons"
+
+
+def answer_checks() -> dict:
+    "Name of each check of the answers, and what does it."
+    lessons = [path for path in found() if exercises(path)]
+    return {"answers: complete": answers_complete} | {f"answers: {path.stem.partition('_')[0]}": partial(answer, path) for path in lessons}
 
 
 def coverage(scratch: Path) -> str:

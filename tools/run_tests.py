@@ -1,4 +1,4 @@
-"""What `make test` runs: the library's checks, broken and hostile files, every notebook, its widgets in a browser, the wheel in a clean environment, and coverage.
+"""What `make test` runs: the library's checks, broken and hostile files, every notebook, the exercises' answers, widgets in a browser, the wheel in a clean environment, and coverage.
 
 `python tools/run_tests.py [PART ...]` runs only the items whose names contain one of the parts.
 A line for each item as it ends; the last line counts them: `N passed, N failed, N skipped`.
@@ -60,6 +60,7 @@ def plan(scratch: Path) -> list[list[Item]]:
         *([Item(name, work)] for name, work in (checks.CHECKS | licences.CHECKS).items()),
         *([Item(name, work)] for name, work in (fuzz.CHECKS | hostile.CHECKS | interrupt.CHECKS).items()),
         books,
+        [Item(name, work) for name, work in notebooks.answer_checks().items()],
         [Item(name, work) for name, work in (browser.items() | app_browser.items()).items()],
         *([Item(name, work)] for name, work in wheel.checks().items()),
         [Item("coverage", partial(notebooks.coverage, scratch))],
