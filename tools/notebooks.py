@@ -4,8 +4,8 @@ import re
 from functools import partial
 from pathlib import Path
 
+import nbformat
 from common import LIBRARY, NOTEBOOKS, ROOT, Failed, python
-from execnb.nbio import read_nb
 from IPython.core.inputtransformer2 import TransformerManager
 from nbdev.config import get_config
 from nbdev.test import nb_test_cells
@@ -56,16 +56,20 @@ def run(path: Path, scratch: Path) -> str:
     return execute(path, planned, "-m", *measure)
 
 
+def cells_of(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
 def exercises(lesson: Path) -> list[int]:
     "Numbers of the exercises that close a lesson; none for a notebook without."
-    text = "\n".join(cell.source for cell in read_nb(lesson).cells if cell.cell_type == "markdown")
+    text = "\n".join(cell.source for cell in cells_of(lesson) if cell.cell_type == "markdown")
     return [int(number) for number in re.findall(r"^(\d+)\. ", text.partition("## Exercises")[2], re.M)]
 
 
 def answered(path: Path) -> dict[int, int]:
     "Number of each exercise under whose heading an answer stands: number of assertions there."
     found, number = {}, 0
-    for cell in read_nb(path).cells:
+    for cell in cells_of(path):
         if heading := re.match(r"## Exercise (\d+)$", cell.source.partition("\n")[0]):
             number = int(heading[1])
             found[number] = 0
@@ -77,7 +81,7 @@ def answered(path: Path) -> dict[int, int]:
 def answer(lesson: Path) -> str:
     "Run the answers to a lesson, every cell of them, without coverage."
     path = ANSWERS / lesson.name
-    cells = [cell for cell in read_nb(path).cells if cell.cell_type == "code" and cell.source.strip()]
+    cells = [cell for cell in cells_of(path) if cell.cell_type == "code" and cell.source.strip()]
     return execute(path, cells, limit=ANSWER_SECONDS)
 
 
@@ -91,7 +95,7 @@ def answers_complete() -> str:
         if list(given) != numbers:
             problems.append(f"{name}: exercises {numbers}, answers to {list(given)}")
         problems += [f"{name}: the answer to exercise {number} asserts nothing" for number, proofs in given.items() if not proofs]
-        if name in there and any(cell.get("outputs") or cell.get("execution_count") for cell in read_nb(ANSWERS / name).cells):
+        if name in there and any(cell.get("outputs") or cell.get("execution_count") for cell in cells_of(ANSWERS / name)):
             problems.append(f"{name}: outputs were kept; clear them")
     if problems or not wanted:
         raise Failed(f"{len(problems)} problems with answers", "\n".join(problems))
