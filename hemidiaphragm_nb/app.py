@@ -42,9 +42,9 @@ from matplotlib.figure import Figure
 
 from .heatmaps import encode
 from .learner import Model, write_atomic
-from .measure import SIDES, Measurements, as_columns, measure
+from .measure import Measurements, as_columns, measure
 from .phantom import phantom
-from .predict import Prediction, as_row, default_model, overlay, predict
+from .predict import SIDES, Prediction, as_row, default_model, overlay, predict
 from .radiograph import MAX_BYTES, Frame, Radiograph, RadiographError, framed, read_radiograph, standardise
 
 # %% ../nbs/17_app.ipynb #00000007
@@ -113,8 +113,9 @@ class Session:
 
     @property
     def current(self) -> Prediction:
-        "The prediction with the points as they stand now."
-        return replace(self.prediction, points=self.points)
+        "The prediction with the points as they stand now; a landmark placed by hand has no radius."
+        radius, moved = self.prediction.radius, [name in self.edited for name in SIDES]
+        return replace(self.prediction, points=self.points, radius=None if radius is None else np.where(moved, np.nan, radius))
 
     @property
     def edited(self) -> list[str]:

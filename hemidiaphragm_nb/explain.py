@@ -10,6 +10,7 @@ __all__ = ['SPOT', 'TASKS', 'METHODS', 'STAGES', 'choose_cases', 'draw_points', 
 
 # %% ../nbs/13_explain.ipynb #00000002
 import copy
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 
 from .datasets import FrameSet
 from .heatmaps import distance
-from .learner import Model, as_tuple, build_net
+from .learner import Model, as_tuple, build_net, members
 from .metrics import R, bootstrap_interval, radial_error
 from .radiograph import FRAME, shrink, shrink_labels, to_float
 
@@ -152,13 +153,13 @@ def cam(
     images: Tensor,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
     weights: Tensor,  # (n, c, s, s) of `score_weights`
     method: str = 'Grad-CAM',  # a name in `METHODS`
-    layer: nn.Module | None = None,  # None: the fourth encoder block
+    layer: nn.Module | None = None,  # None: the fourth encoder block, of an ensemble that of each member
     batch: int = 8,
 ) -> Tensor:  # (n, s, s) float32 on the CPU, each map from 0 to 1; a blank map is 0 everywhere
     "Activation maps of a score, enlarged to the recipe's side. The network's gradients are left clean."
     net, device = model.net, next(model.net.parameters()).device
     maps = []
-    with METHODS[method](OneOutput(net), [layer or fourth_block(net)]) as explain:
+    with METHODS[method](OneOutput(net), [layer] if layer else [fourth_block(one) for one in members(net)]) as explain:
         for part, w in zip(images.split(batch), weights.to(device).split(batch)):
             x = to_float(shrink(part, model.recipe.side).to(device))
             maps.append(torch.from_numpy(explain(x, [WeightedSum(one) for one in w])))
@@ -199,9 +200,9 @@ def randomise(
     "Forget what some stages have learnt. Raises: ValueError for an unknown stage."
     if set(stages) - set(STAGES): raise ValueError(f'stages are {STAGES}, not {tuple(stages)}')
     net = copy.deepcopy(model.net)
-    from_scratch = build_net(type(model.recipe)(**{**vars(model.recipe), 'seed': seed}))
-    state = {k: v for k, v in from_scratch.state_dict().items() if k.split('.')[0] in stages}
-    net.load_state_dict(state, strict=False)
+    for i, one in enumerate(members(net)):
+        from_scratch = build_net(replace(model.recipe, seed=seed + i))
+        one.load_state_dict({k: v for k, v in from_scratch.state_dict().items() if k.split('.')[0] in stages}, strict=False)
     return Model(net.eval(), model.recipe, model.card)
 
 # %% ../nbs/13_explain.ipynb #00000024

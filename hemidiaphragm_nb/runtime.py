@@ -65,12 +65,12 @@ def rounded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 # %% ../nbs/15b_runtime.ipynb #0000000c
 def rounded_layers(net) -> dict:  # name -> module
-    "The layers whose outputs are rounded."
+    "The layers whose outputs are rounded: all but the last of each network."
     from torch import nn
+    from hemidiaphragm_nb.learner import members
 
-    layers = {name: m for name, m in net.named_modules() if isinstance(m, (nn.ReLU, nn.ConvTranspose2d))}
-    layers.pop([name for name, m in layers.items() if isinstance(m, nn.ReLU)][-1])
-    return layers
+    lasts = [[m for m in one.modules() if isinstance(m, nn.ReLU)][-1] for one in members(net)]
+    return {name: m for name, m in net.named_modules() if isinstance(m, (nn.ReLU, nn.ConvTranspose2d)) and m not in lasts}
 
 # %% ../nbs/15b_runtime.ipynb #0000000d
 def watch_ranges(
