@@ -11,7 +11,7 @@ __all__ = ['COMPONENTS', 'NONE', 'PAPER', 'PAPER_AS_PRINTED', 'VIDAL', 'STRONG',
 
 # %% ../nbs/05_augment.ipynb #00000003
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +81,7 @@ VIDAL = Augmentation(rotate_p=.75, rotate=(-10., 10.))
 STRONG = Augmentation(rotate_p=.7, rotate=(-15., 15.), scale_p=.7, scale=(.8, 1.2), shear_p=.3, shear=(-8., 8.), shift_p=.7, shift=(-40., 40.),
                       elastic_p=.3, elastic=(4., 16.), brightness_p=.5, brightness=(.7, 1.3), contrast_p=.5, contrast=(.6, 1.4), gamma_p=.5, gamma=(.7, 1.4),
                       blur_p=.2, blur=(.5, 3.), noise_p=.3, noise=(2., 16.), cutout_p=.3, cutout=(30., 110.), reread=True)
-AUGMENTATIONS = dict(none=NONE, paper=PAPER, paper_as_printed=PAPER_AS_PRINTED, vidal=VIDAL, strong=STRONG)
+AUGMENTATIONS = dict(none=NONE, paper=PAPER, paper_as_printed=PAPER_AS_PRINTED, vidal=VIDAL, strong=STRONG, mirrored=replace(STRONG, flip_p=.5))
 
 # %% ../nbs/05_augment.ipynb #0000000d
 HOLES, MODES = 4, 3                                       # rectangles blanked; cosine waves a direction
