@@ -54,13 +54,14 @@ def plot_losses(
     title: str = "",
 ) -> Figure:
     "Training and validation losses on a logarithmic axis: mean and band over the repeats."
-    fig, axes = plt.subplots(1, len(losses), figsize=(2.4*len(losses) + .4, 2.3), dpi=21, layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(1, len(losses), figsize=(2.4*len(losses) + .4, 2.3), dpi=90, layout="constrained", squeeze=False)
     for ax, loss in zip(axes[0], losses):
         for part, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
             c = curves[(curves["loss"] == loss) & (curves["part"] == part)]
             ax.plot(c["epoch"], c["mean"], style, color=colour, label=part)
             ax.fill_between(c["epoch"], c["low"], c["high"], color=colour, alpha=.25, lw=0)
         ax.set(yscale="log", xlabel="epoch")
+        ax.tick_params(which="both", labelsize=6)
         ax.set_title(TITLES[loss], fontsize=9)
     axes[0, 0].legend(fontsize=7)
     fig.suptitle(title, fontsize=9)
@@ -196,7 +197,7 @@ def draw_threshold(
     if threshold not in set(curve["threshold"]):
         raise ValueError(f"the curve has no threshold of {threshold:g} px; it has {curve['threshold'].tolist()}")
     errors = results.complete().errors()
-    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=21, layout="constrained")
+    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=90, layout="constrained")
     plot_cdf({"alone": errors["heatmap"], "together": errors["both"]}, a)
     a.axvline(threshold, color="tab:red", lw=1)
     b.plot(curve["threshold"], curve["difference"], "o-", color="tab:blue", ms=3)
