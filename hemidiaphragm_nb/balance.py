@@ -99,7 +99,7 @@ def plot_trade_off(
 
 def trade_off_figure(points: pd.DataFrame) -> Figure:
     "The published trade-off, and ours with the published points in the same axes."
-    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=20, layout="constrained")
+    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=90, layout="constrained")
     paper = trade_off(published_pairs(5), published_pairs(6))
     plot_trade_off(paper, a, "tab:orange", "s").set_title("published (numbers: λ_hem)", fontsize=9)
     plot_trade_off(points, b, label="ours")
@@ -252,7 +252,7 @@ def draw_lambda(
     settings = lambdas_of(results)
     if lam_hem not in settings:
         raise ValueError(f"λ_hem = {lam_hem:g} was not run; there are {list(settings)}")
-    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=20, layout="constrained")
+    fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=90, layout="constrained")
     plot_pull(pull, lam_hem, a)
     plot_cdf(results.complete().errors(), b, highlight=settings[lam_hem])
     fig.suptitle(table_row(results, settings[lam_hem]), fontsize=8)

@@ -208,7 +208,8 @@ def plot_cdf(
         ax.axvline(t, c="0.6", lw=.6, zorder=0)
     ax.set(xscale="log", xlim=(1, 512), ylim=(0, 102), xlabel="radial error x (px in the 512-px frame)", ylabel=f"{lung}: error < x (%)")
     ax.set_xticks([1, 10, 20, 50, 100, 500], ["1", "10", "20", "50", "100", "500"], minor=False)
-    ax.legend(fontsize=7, loc="upper left")
+    named = [line for line in ax.lines if line.get_label() in ([highlight] if highlight else errors)]
+    ax.legend(handles=named, fontsize=7, loc="upper left", **(dict(bbox_to_anchor=(1, 1)) if len(named) > 4 else {}))  # beside the curves where it would hide them
     return ax
 
 # %% ../nbs/10_saturation.ipynb #00000022
@@ -300,7 +301,7 @@ def draw_saturation(
     import matplotlib.pyplot as plt  # drawing only
 
     side, points = case.images.shape[-1], (case.points[0] + .5) * case.images.shape[-1] / 512 - .5
-    fig, (a, b, c) = plt.subplots(1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=26)
+    fig, (a, b, c) = plt.subplots(1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=90)
     a.imshow(case.images[0, 0], cmap="gray")
     b.imshow(encode(case.points, side, beta).amin(1)[0], cmap="gray", vmin=0, vmax=1)
     for ax in (a, b):

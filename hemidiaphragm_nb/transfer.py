@@ -287,7 +287,7 @@ def draw_share(curve: pd.DataFrame, share: float = 1.0):
     "The learning curve with one share marked, its figures in the title. Raises: ValueError for a share that the curve lacks."
     if share not in set(curve["share"]):
         raise ValueError(f"the curve has no share {share}; it has {sorted(set(curve['share']))}")
-    fig, ax = plt.subplots(figsize=(6, 2.8), dpi=28, layout="constrained")
+    fig, ax = plt.subplots(figsize=(6, 2.8), dpi=90, layout="constrained")
     for route, style in zip(ROUTES, ("o-", "s--", "^-.", "D:")):
         c = curve[curve["route"] == route].sort_values("share")
         ax.errorbar(100 * c["share"], c["dice"], [c["dice"] - c["low"], c["high"] - c["dice"]], fmt=style, ms=4, capsize=2, label=route)
