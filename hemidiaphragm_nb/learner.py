@@ -36,7 +36,7 @@ from fastai.data.core import DataLoader, DataLoaders
 from fastai.learner import AvgMetric, Learner
 from fastai.optimizer import OptimWrapper
 from fastcore.basics import chunked, patch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from .augment import AUGMENTATIONS, augment
@@ -59,7 +59,7 @@ CHOICES = {
     "weighting": ["fixed", "learned"],
     "mask_channels": [1, 2],
     "norm": [None, "batch", "group", "instance"],
-    "augmentation": ["none", "paper", "strong", "vidal"],
+    "augmentation": ["none", "paper", "strong", "mirrored", "vidal"],
     "schedule": ["one_cycle", "flat", "plateau"],
     "keep": ["last", "best"],
     "precision": ["auto", "fp32", "bf16"],
@@ -100,7 +100,7 @@ class Recipe(Checked):
     width: int = 16                 # features of the first block
     depth: int = 4                  # times the image is halved
     norm: str | None = "batch"      # normalisation after each convolution; None as published
-    augmentation: str = "strong"    # "none", "paper", "strong" or "vidal"
+    augmentation: str = "strong"    # "none", "paper", "strong", "mirrored" or "vidal"
     epochs: int = 60
     batch: int = 8                  # images
     lr: float = 4e-3                # the largest learning rate
@@ -584,7 +584,7 @@ class Model:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {k: (v.half() if half and v.is_floating_point() else v).detach().cpu().contiguous() for k, v in self.net.state_dict().items()}
-        write_atomic(folder / "weights.safetensors", lambda p: save_file(tensors, p))
+        write_atomic(folder / "weights.safetensors", lambda p: p.write_bytes(save(tensors)))  # readable by others, as `save_file` makes it not
         card = self.card | {"recipe": asdict(self.recipe)}
         write_atomic(folder / "card.json", lambda p: p.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"))
 

@@ -6,7 +6,7 @@
 __all__ = ['TOGETHER', 'CARD', 'coarse_to_fine', 'networks', 'check_done', 'crossval_plan', 'trained', 'judge_films',
            'fold_films', 'landmark_errors', 'gap_errors', 'crossval_table', 'ship_plan', 'run_ship', 'radius_factor',
            'coverage', 'plot_trust', 'trust_table', 'ablation_plan', 'ablation_films', 'ablation_table', 'kept_films',
-           'crossval_report', 'keep', 'run_crossval', 'run_ablation', 'card_text', 'adopt']
+           'crossval_report', 'keep', 'run_crossval', 'run_ablation', 'warning_table', 'card_text', 'adopt']
 
 # %% ../nbs/15a_validate.ipynb #00000002
 import json
@@ -24,7 +24,7 @@ from .datasets import FrameSet
 from .experiments import SCALES, DataSpec, ExperimentError, Plan, Run, Store, data_spec, load_data, run_plan, run_split
 from .learner import Model, Recipe, ensemble, provenance, recipe, upsample, write_atomic
 from .metrics import bootstrap_interval, segmentation_scores
-from .predict import SIDES, expected_error, fuse, lung_labels, mask_points
+from .predict import APART, SIDES, WIDE, expected_error, fuse, lung_labels, mask_points
 from .radiograph import FRAME
 from .saturation import results_folder
 
@@ -276,6 +276,19 @@ def run_ablation(data, scale: str, out: Path, workers: int = 1, scheduler=None) 
     out, plan = Path(out), ablation_plan(data, scale=scale)
     check_done(run_plan(plan, out / "store", workers=workers, scheduler=scheduler, weights=True))
     return keep(ablation_films(plan, Store(out / "store"), load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))), plan, out)
+
+# %% ../nbs/15a_validate.ipynb #0000da02
+def warning_table(
+    films: pd.DataFrame,  # findings (of the checks), and of each side apart, radius, error (px of the 512-px frame)
+    limits: tuple = ((20, 20), (20, 25), (APART, WIDE), (25, 35)),  # px, for the readings' distance and the radius
+) -> pd.DataFrame:
+    "Share of the films that get a warning, and of those more than 20 px off that do (%), by limits."
+    apart, radius, error = (films[[f"{side}_{name}" for side in SIDES]].to_numpy() for name in ("apart", "radius", "error"))
+    wrong, rows = (error > 20).any(1), {}
+    for near, wide in limits:
+        warned = (apart > near).any(1) | (radius > wide).any(1) | (films["findings"] > 0).to_numpy()
+        rows[f"{near:g} and {wide:g} px"] = {"films with a warning (%)": 100 * warned.mean(), "right films with one (%)": 100 * warned[~wrong].mean(), "films off by > 20 px": wrong.sum(), "of these warned (%)": 100 * warned[wrong].mean() if wrong.any() else np.nan}
+    return pd.DataFrame(rows).T
 
 # %% ../nbs/15a_validate.ipynb #0000ca02
 CARD = """# Model card: the weights that come with hemidiaphragm_nb
