@@ -378,7 +378,7 @@ def make_learner(
     train: FrameSet,  # frames at the recipe's side, on the device to train on
     valid: FrameSet,
     recipe: Recipe,
-    start: "Model | None" = None,  # begin with its weights, see `start_from`
+    start=None,  # a `Model`: begin with its weights, see `start_from`
 ) -> FrameLearner:  # ready for `fit`
     "The fastai Learner of a recipe."
     dls = frame_dls(train, valid, recipe)

@@ -193,7 +193,7 @@ def read_file(path: Path) -> tuple[bytes, dict]:  # the file's bytes, its card
 PHANTOMS = 16  # to calibrate with; the ranges hardly change beyond
 
 
-def as_onnx(net, side: int, tasks: tuple) -> "onnx.ModelProto":
+def as_onnx(net, side: int, tasks: tuple):  # an onnx.ModelProto
     "Write down what the network does with a batch of images, by watching it do it once."
     import onnx
     import torch
