@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'SCALES', 'BETAS', 'LAMBDAS', 'PLANS', 'STARTS', 'POLL', 'ExperimentError', 'DataSpec', 'data_spec',
-           'case_ids', 'check_frames', 'load_data', 'Run', 'Plan', 'stage_columns', 'as_columns', 'repeated',
-           'saturation_plan', 'balance_plan', 'multitask_plan', 'distance_plan', 'channel_plan', 'run_of',
+           'case_ids', 'check_frames', 'load_data', 'Run', 'Plan', 'stage_columns', 'as_columns', 'at_scale',
+           'repeated', 'saturation_plan', 'balance_plan', 'multitask_plan', 'distance_plan', 'channel_plan', 'run_of',
            'EveryDecoder', 'fixed_threads', 'clean', 'run_split', 'stage_cases', 'execute', 'Store', 'write_file',
            'attempt', 'time_left', 'Watch', 'in_turn', 'help_out', 'over_processes', 'dask_client', 'over_dask',
            'run_plan', 'shared_loader', 'train_shared', 'Results']
@@ -184,6 +184,14 @@ SCALES = {  # sizes for a lesson on two cores, for a day on them, and for a GPU
 }
 
 
+def at_scale(data, base: Recipe | None, scale: str) -> tuple[DataSpec, Recipe]:
+    "The data and the recipe of a scale, `base` instead of its own where given. Raises: RecipeError, ExperimentError, DatasetError."
+    if scale not in SCALES:
+        raise ExperimentError(f"no scale {scale!r}; there are {list(SCALES)}")
+    base = base or recipe("fast", **SCALES[scale]["recipe"])
+    return data_spec(data, side=base.side, n=SCALES[scale]["n"]), base
+
+
 def repeated(
     analysis: str,  # name of the plan
     variants: dict,  # name of the row -> fields of `Recipe` to change
@@ -193,13 +201,9 @@ def repeated(
     scale: str = "quick",  # a name in `SCALES`
 ) -> Plan:
     "Every variant in every repeat, paired. Raises: RecipeError, ExperimentError, DatasetError."
-    if scale not in SCALES:
-        raise ExperimentError(f"no scale {scale!r}; there are {list(SCALES)}")
-    size = SCALES[scale]
-    base = base or recipe("fast", **size["recipe"])
-    spec = data_spec(data, side=base.side, n=size["n"])
+    spec, base = at_scale(data, base, scale)
     return Plan(analysis, tuple(Run(analysis, name, i, spec, replace(base, seed=base.seed + i, **changes))
-        for i in range(repeats or size["repeats"]) for name, changes in variants.items()))
+        for i in range(repeats or SCALES[scale]["repeats"]) for name, changes in variants.items()))
 
 # %% ../nbs/09_experiments.ipynb #00000017
 BETAS = (1, 10, 25, 50, 75, 100, 125, 150, 175, 200)  # px, tables 3 and 4

@@ -6,7 +6,7 @@
 __all__ = ['APART', 'WIDE', 'RED', 'LUNGS', 'ENDINGS', 'COLUMNS', 'around', 'lung_labels', 'fuse', 'Prediction', 'expected_error',
            'landmark_warnings', 'image_labels', 'mask_points', 'predict', 'default_model', 'overlay', 'draw_landmark',
            'read_frames', 'readings_table', 'is_image', 'find_inputs', 'unused', 'known', 'as_row', 'made_by',
-           'as_json', 'source_of', 'parts_of', 'write_outputs', 'columns_of', 'full_row', 'kept_row', 'whole_table',
+           'as_json', 'source_of', 'parts_of', 'write_outputs', 'columns_of', 'table_row', 'kept_row', 'whole_table',
            'predict_files']
 
 # %% ../nbs/15_predict.ipynb #00000002
@@ -333,9 +333,10 @@ def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: P
         write_atomic(out / stem.with_name(f"{stem.name}_{name}.png"), lambda f: f.write_bytes(data))
     if also:
         also(p, out / stem)
-    text = json.dumps(as_json(p, model, more) | {"source": source, "parts": parts_of(masks, also)}, indent=1) + "\n"
+    said = as_json(p, model, more) | {"source": source, "parts": parts_of(masks, also)}
+    text = json.dumps(said, indent=1) + "\n"
     write_atomic(out / stem.with_name(f"{stem.name}.json"), lambda f: f.write_text(text, encoding="utf-8"))
-    return full_row(p, more)
+    return table_row(said, more)
 
 # %% ../nbs/15_predict.ipynb #00000032
 def columns_of(more=None) -> list[str]:
@@ -344,9 +345,9 @@ def columns_of(more=None) -> list[str]:
     return COLUMNS + [k for k in (more(nothing) if more else {}) if k not in COLUMNS]
 
 
-def full_row(p: Prediction, more=None) -> dict:
-    "A prediction as a row of `predictions.csv`, with what `more` adds."
-    return (more(p) if more else {}) | as_row(p)
+def table_row(said: dict, more=None) -> dict:
+    "The row of `predictions.csv` for what STEM.json says."
+    return {c: said[c] for c in columns_of(more)} | {"warnings": "; ".join(said["warnings"])}
 
 # %% ../nbs/15_predict.ipynb #00000033
 def kept_row(file: Path, stem: Path, out: Path, model: Model, masks: bool, more=None, also=None) -> dict | None:  # its row of the table
@@ -356,7 +357,7 @@ def kept_row(file: Path, stem: Path, out: Path, model: Model, masks: bool, more=
         said = json.loads((out / stem.with_name(f"{stem.name}.json")).read_text(encoding="utf-8"))
         whole = all((out / stem.with_name(f"{stem.name}_{part}.png")).exists() for part in parts_of(masks, None))
         same = now["source"] is not None and said | now == said and set(parts_of(masks, also)) <= set(said["parts"])
-        return {c: said[c] for c in columns_of(more)} | {"warnings": "; ".join(said["warnings"])} if same and whole else None
+        return table_row(said, more) if same and whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
