@@ -135,7 +135,7 @@ class Run:
 @patch(as_prop=True)
 def key(self: Run) -> str:
     "Name of the run's folder: readable, and ending in ten hexadecimal digits of the identity's SHA-256."
-    r, words = self.recipe, ["brain"] * (self.recipe.arch == "brain")
+    r, words = self.recipe, [self.recipe.arch] * (self.recipe.arch != "unet")
     if "heatmap" in r.tasks:
         words += [f"beta{r.beta:g}"] + [r.metric] * (r.metric != "euclidean") + ["shared"] * r.shared
     if len(r.tasks) > 1:

@@ -224,7 +224,7 @@ def decode_tanh(maps: Tensor,                # (n, side, side)
                 beta: float = 125.,          # saturation distance, px in the 512-px frame
                 window: float | None = None, # half-width, px in the 512-px frame; None: `beta`/4
                ) -> Tensor:                  # (n, 2) as (x, y), px in the 512-px frame
-    "Trilaterate: lowest point of $d^2$ from the inverted profile in a window, moved onto the answer four times."
+    "Trilaterate: lowest point of $d^2$ from the inverted profile in a window, moved onto the answer up to four times."
     side, r = maps.shape[-1], _radius(window, beta, maps.shape[-1])
     half, rate = r * FRAME/side, math.pi/beta  # of the window, in px; positions below are in units of it
     t = _darkest_patch(maps, beta)
@@ -235,7 +235,9 @@ def decode_tanh(maps: Tensor,                # (n, side, side)
         d = torch.atanh(h.clamp(0, SATURATED)) / rate
         near = half**2 * (u*u + v*v)
         w = (1 - torch.tanh(rate*near.sqrt())**2)**2 / (near + 1) * (inside & (h < SATURATED))
-        t = t + _lowest(u, v, (d/half)**2, w).clamp(-1, 1) * r
+        step = _lowest(u, v, (d/half)**2, w).clamp(-1, 1) * r
+        t = t + step
+        if step.abs().max() < .001: break
     return _to_frame(t, side)
 
 # %% ../nbs/03_heatmaps.ipynb #0000002f

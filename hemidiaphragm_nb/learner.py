@@ -25,10 +25,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # %% ../nbs/08_learner.ipynb #00000003
+import cv2
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from fastai.callback import schedule  # gives Learner its fit_one_cycle
 from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.training import GradientClip
@@ -44,6 +44,7 @@ from .datasets import FrameSet
 from .heatmaps import decode, encode
 from .losses import JointLoss, UncertaintyLoss
 from .metrics import Evaluation
+from .pretrained import LiteUNet, enlarged, load_imagenet
 from .radiograph import FRAME, shrink, to_float
 from .unet import BrainUNet, UNet, count_parameters, transfer_encoder
 
@@ -53,7 +54,7 @@ class RecipeError(ValueError):
 
 
 CHOICES = {
-    "arch": ["unet", "brain"],
+    "arch": ["unet", "lite0", "imagenet", "brain"],
     "tasks": [("heatmap", "mask"), ("heatmap",), ("mask",)],
     "side": [64, 128, 256, 512],
     "weighting": ["fixed", "learned"],
@@ -82,6 +83,8 @@ class Checked:
             raise RecipeError("lam_hem and lam_segm must not be negative, nor both 0")
         if self.arch == "brain" and (self.tasks, self.mask_channels, self.depth, self.norm) != (("mask",), 1, 4, "batch"):
             raise RecipeError("the brain-MRI network has one head: arch 'brain' goes with tasks ('mask',), mask_channels 1, depth 4 and norm 'batch'")
+        if self.arch in ("lite0", "imagenet") and (self.depth, self.norm) != (4, "batch"):
+            raise RecipeError(f"EfficientNet-Lite0 is as it is: arch {self.arch!r} goes with depth 4 and norm 'batch'")
 
 # %% ../nbs/08_learner.ipynb #00000009
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Recipe(Checked):
     channels_last: bool = True      # memory laid out pixel by pixel, which convolutions like
     decoder: str = "tanh"           # how points are read off the heatmaps
     seed: int = 0
-    arch: str = field(default="unet", metadata={"later": True})  # "unet" (Morís) or "brain" (Buda's, for Vidal)
+    arch: str = field(default="unet", metadata={"later": True})  # "unet" (Morís), "brain" (Buda's, for Vidal), "lite0" (EfficientNet-Lite0's encoder), "imagenet" (the same, begun with weights learnt on photographs)
 
 # %% ../nbs/08_learner.ipynb #0000000b
 PRESETS = {
@@ -122,6 +125,7 @@ PRESETS = {
         name="paper", side=512, mask_channels=1, width=64, norm=None, augmentation="paper",
         epochs=200, batch=1, lr=1e-5, wd=0.0, schedule="flat", clip=0.0, precision="fp32",
     ),
+    "lite": Recipe(name="lite", arch="imagenet", epochs=30, lr=2e-3),
     "vidal": Recipe(
         name="vidal", arch="brain", tasks=("mask",), mask_channels=1, width=32, augmentation="vidal",
         epochs=200, lr=1e-3, wd=0.0, schedule="plateau", clip=0.0, keep="best", patience=20,
@@ -301,13 +305,13 @@ class FilmBrainUNet(BrainUNet):
 def build_net(recipe: Recipe) -> nn.Module:
     "The untrained network of a recipe, weights drawn from its seed."
     set_seed(recipe.seed)
+    heads = dict(heat_channels=1 if recipe.shared else 2, mask_channels=recipe.mask_channels, heat_bias=1.0, mask_bias=-1.5)
     if recipe.arch == "brain":
         net = FilmBrainUNet(width=recipe.width)
+    elif recipe.arch in ("lite0", "imagenet"):
+        net = LiteUNet(recipe.width, recipe.tasks, **heads)
     else:
-        net = UNet(
-            1, recipe.width, recipe.depth, recipe.norm, recipe.tasks,
-            heat_channels=1 if recipe.shared else 2, mask_channels=recipe.mask_channels, heat_bias=1.0, mask_bias=-1.5,
-        )
+        net = UNet(1, recipe.width, recipe.depth, recipe.norm, recipe.tasks, **heads)
     return net.to(memory_format=torch.channels_last) if recipe.channels_last else net
 
 # %% ../nbs/08_learner.ipynb #00000028
@@ -373,7 +377,7 @@ class FrameLearner(Learner):
     def show_results(self, ds_idx: int = 1, max_n: int = 4, **kwargs):
         return show_results(Model(self.model, self.recipe), self.dls[ds_idx].frames, max_n)
 
-
+# %% ../nbs/08_learner.ipynb #00000b2b
 def make_learner(
     train: FrameSet,  # frames at the recipe's side, on the device to train on
     valid: FrameSet,
@@ -385,6 +389,8 @@ def make_learner(
     net, loss = build_net(recipe), FrameLoss(recipe)
     if start:
         start_from(net, start)
+    elif recipe.arch == "imagenet":
+        load_imagenet(net)
     cbs = [Epochs()] + ([GradientClip(recipe.clip)] if recipe.clip else [])
     if use_bf16(recipe, dls.device):
         cbs.append(Bf16())
@@ -640,7 +646,9 @@ class Ensemble(nn.Module):
         self.nets = nn.ModuleList(nets)
 
     def forward(self, x):
-        means = tuple(torch.stack(outs).mean(0) for outs in zip(*(as_tuple(net(x)) for net in self.nets)))
+        small = all(isinstance(net, LiteUNet) for net in self.nets) and not any(side % 32 for side in x.shape[-2:])
+        said = [net.maps(x) if small else as_tuple(net(x)) for net in self.nets]
+        means = enlarged(tuple(torch.stack(outs).mean(0) for outs in zip(*said)), tuple(x.shape[-2:]))  # once for all
         return means if len(means) > 1 else means[0]
 
 
@@ -769,10 +777,11 @@ def upsample(
     mask: torch.Tensor,  # (n, 1 or 2, s, s) probabilities of `Outputs`
     side: int = FRAME,  # wanted side, px
 ) -> torch.Tensor:  # (n, 1 or 2, side, side)
-    "Probabilities interpolated to another side of the same frame."
+    "Probabilities interpolated to another side of the same frame (by OpenCV: several times faster than torch here)."
     if mask.shape[-1] == side:
         return mask
-    return F.interpolate(mask, size=(side, side), mode="bilinear", align_corners=False)
+    planes = [cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in mask.flatten(0, 1).numpy()]
+    return torch.from_numpy(np.stack(planes)).unflatten(0, mask.shape[:2])
 
 
 def lung_probability(

@@ -133,14 +133,15 @@ def image_labels(
 ) -> np.ndarray:  # (height, width) uint8 labels of the image's own size
     "Decide the lungs pixel by pixel at the image's size."
     (rows, columns), (top, left) = frame.size, frame.corner
-    best = np.full((frame.height, frame.width), 0.5, np.float32)
-    result = np.zeros(best.shape, np.uint8)
+    planes = []
     for k in (1, 2):
         near = cv2.dilate((labels == k).view(np.uint8), np.ones((5, 5), np.uint8))
         p = np.multiply(mask[min(k, len(mask)) - 1], near, dtype=np.float32)[top : top + rows, left : left + columns]
-        p = cv2.resize(p, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR)
-        result[p > best], best = k, np.maximum(p, best)
-    return result
+        planes.append(cv2.resize(p, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR))
+    right, left = planes
+    second = (left > right).view(np.uint8)
+    lung = (np.maximum(right, left, out=right) > 0.5).view(np.uint8)
+    return np.left_shift(lung, second, out=lung)
 
 # %% ../nbs/15_predict.ipynb #00000019
 def mask_points(

@@ -362,10 +362,11 @@ def read_radiograph(path: str | os.PathLike,
             kind = _kind(data)
             if kind == 'dicom': fields = _read_dicom(data)
             else: fields = dict(pixels=_read_tiff(data) if kind == 'tiff' else _read_picture(data, kind))
+            whole = fields['pixels'].dtype.kind in 'bui'
             pixels = np.ascontiguousarray(fields.pop('pixels'), dtype=np.float32)
             if pixels.ndim != 2: raise _Refusal(f'it has {pixels.ndim} dimensions')
             _check_size(*pixels.shape); _check_shape(*pixels.shape, max_aspect)
-            if not np.isfinite(pixels).all(): raise _Refusal('it holds values that are not finite (NaN or infinite)')
+            if not whole and not np.isfinite(pixels).all(): raise _Refusal('it holds values that are not finite (NaN or infinite)')
             if pixels.min() == pixels.max(): raise _Refusal('it is constant: every pixel has the same value')
     except _Refusal as refusal: raise RadiographError(path, refusal.reason, refusal.advice) from None
     except Exception as error:
