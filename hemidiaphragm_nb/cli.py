@@ -464,7 +464,7 @@ def crossval(
 def ensemble(
     data: Data = "phantom",
     scale: Scale = "quick",
-    members: Members = 2,
+    members: Members = 3,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -118,10 +119,12 @@ def landmarks_from_mask(
 ) -> np.ndarray:  # (2, 2) float: (right, left) by (x, y), pixels of the mask, NaN where unknown
     "Midpoint of each hemidiaphragm: the lung's middle column, height from a cubic through the lower border of its middle 60 %."
     points, labels = np.full((2, 2), np.nan), np.asarray(labels)
-    for i, box in enumerate(ndimage.find_objects(labels, 2)):  # each lung's bounding box: the only part to look at
-        if box is None: continue
-        lung = labels[box] == i + 1
-        points[i] = np.add(_landmark(largest_piece(lung) if largest else lung), (box[1].start, box[0].start))
+    for i in range(2):
+        lung = labels == i + 1
+        x, y, w, h = cv2.boundingRect(lung.view(np.uint8))  # the only part to look at
+        if not w: continue
+        lung = lung[y:y + h, x:x + w]
+        points[i] = np.add(_landmark(largest_piece(lung) if largest else lung), (x, y))
     return points
 
 # %% ../nbs/02_datasets.ipynb #00000014

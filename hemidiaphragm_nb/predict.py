@@ -109,7 +109,7 @@ def expected_error(
     return np.broadcast_to(np.arctanh(lowest) * beta / np.pi, (2,)).astype(float)
 
 # %% ../nbs/15_predict.ipynb #00000013
-APART, WIDE = 20.0, 30.0  # px of the 512-px frame, for the readings' distance and the radius: on one real film in ten there is a warning
+APART, WIDE = 20.0, 20.0  # px of the 512-px frame, for the readings' distance and the radius: on one real film in ten there is a warning
 
 
 def landmark_warnings(

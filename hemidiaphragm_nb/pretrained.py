@@ -26,7 +26,7 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor, # (b, channels, h, w)
     ) -> Tensor: # (b, channels, h', w')
-        if x.device.type != 'cpu': return super().forward(x)
+        if x.device.type != 'cpu' or not torch.is_autocast_enabled('cpu'): return super().forward(x)
         with torch.autocast('cpu', enabled=False): return super().forward(x.float())
 
 # %% ../nbs/06b_pretrained.ipynb #00000008
