@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PACKAGES', 'ROWS', 'seconds', 'take_turns', 'compared', 'versions', 'processor', 'machine', 'skipped', 'same_peaks',
            'heatmap_speed', 'FileItems', 'write_files', 'Throughput', 'cpu_seconds', 'epoch_cost', 'usual_learner',
-           'training_speed', 'peak_mb', 'memory_job', 'training_memory', 'as_table', 'busy', 'run_benchmark']
+           'training_speed', 'memory_job', 'training_memory', 'as_table', 'busy', 'run_benchmark']
 
 # %% ../nbs/19_benchmark.ipynb #00000002
 import json
@@ -35,6 +35,7 @@ from .datasets import FrameSet, phantom_frames
 from .heatmaps import decode, encode
 from .learner import FrameLoss, build_net, make_learner, mask_target, provenance, recipe, use_bf16
 from .radiograph import FRAME, to_float
+from .runtime import peak_mb
 
 # %% ../nbs/19_benchmark.ipynb #00000005
 def seconds(f) -> float:
@@ -204,13 +205,6 @@ def training_speed(images: int = 64, stored: int = 1024, side: int = 256, width:
                                                   cpu_ratio=float(np.median(cpu_b)/np.median(cpu_a)), bf16=use_bf16(fast, device))
 
 # %% ../nbs/19_benchmark.ipynb #00000017
-def peak_mb() -> float:
-    "Largest resident memory of this process so far, in MB; NaN where the system does not tell."
-    try: import resource
-    except ImportError: return float('nan')
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak/(2**20 if sys.platform == 'darwin' else 2**10)
-
 def memory_job(side: int, batch: int, width: int, steps: int) -> dict:
     "To be run in a fresh process: peak memory before and after `steps` training steps of the preset `fast`."
     frames = phantom_frames(steps*batch, seed=11, side=side)

@@ -10,7 +10,6 @@ __all__ = ['ROUTES', 'SHARES', 'SIZES', 'PUBLISHED_BRAIN', 'BEFORE', 'AFTER', 'T
            'draw_share', 'heads_table', 'answers', 'transfer_report', 'kept_results']
 
 # %% ../nbs/14_transfer.ipynb #00000002
-import hashlib
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from safetensors.torch import save_file
 from .experiments import DataSpec, Plan, Results, Run, Store, data_spec, load_data, run_split
 from .learner import Model, Recipe, build_net, lung_probability, provenance, recipe, weights_hash
 from .metrics import VIDAL_SCORES, as_printed, beside, bootstrap_interval, holm, published, signed_rank
+from .pretrained import checked_state
 from .saturation import results_folder
 from .unet import BrainUNet, WeightsError, brain_state_shapes, load_brain_weights
 
@@ -94,13 +94,7 @@ def convert_brain_weights(
     sha256: str = PUBLISHED_BRAIN["sha256"],  # the checksum, or its first digits
 ) -> Path:  # `out`
     "Check a state dict and keep it as safetensors. Raises: WeightsError for another file, other contents than tensors, or another network's."
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    if not digest.startswith(sha256):
-        raise WeightsError(f"{path}: its SHA-256 begins with {digest[:len(sha256)]} and not with {sha256}: damaged, or another file. Fetch it again")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise WeightsError(f"{path}: holds something other than tensors, which is not opened ({type(error).__name__})") from error
+    state = checked_state(path, sha256)
     save_file({k: v.contiguous() for k, v in load_brain_weights(BrainUNet(), state).state_dict().items()}, out)
     return Path(out)
 
