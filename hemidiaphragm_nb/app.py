@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NOTICE', 'DRAWING', 'LEVELS', 'HANDLES', 'HANDS', 'FILES', 'RENDER', 'STYLE', 'CSS', 'LOOPBACK', 'POLICY',
            'plain_name', 'read_bytes', 'Upload', 'Session', 'png', 'on_screen', 'lung_paths', 'film_png',
-           'gap_in_words', 'amount', 'write', 'safe_name', 'stem', 'append_row', 'Film', 'explain', 'guarded', 'listed',
-           'tabled', 'number', 'App', 'make_app', 'free_port', 'server_settings', 'write_page', 'voila_options',
-           'announce', 'serve']
+           'gap_in_words', 'amount', 'folded', 'write', 'safe_name', 'stem', 'append_row', 'Film', 'explain', 'guarded',
+           'listed', 'tabled', 'number', 'App', 'make_app', 'free_port', 'server_settings', 'write_page',
+           'voila_options', 'announce', 'serve']
 
 # %% ../nbs/17_app.ipynb #00000002
 import csv
@@ -288,21 +288,27 @@ def model_name(self: Session) -> str:
     return f"{self.model.recipe.name}, {card.get('created', 'date unknown')}, commit {str(card.get('git_commit', ''))[:7] or 'unknown'}"
 
 # %% ../nbs/17_app.ipynb #00000026
+def folded(lines: list[str], monospace: bool = False) -> list[str]:
+    "Lines of at most 70 characters; those of a table keep their spaces."
+    return [part for line in lines for part in textwrap.wrap(line, 70, subsequent_indent="   ", replace_whitespace=False, drop_whitespace=not monospace)]
+
+
 def write(ax, lines: list[str], title: str = "", **style):
     "A title and plain lines from the top of an empty axis."
-    fold = lambda line: textwrap.wrap(line, 70, subsequent_indent="   ", replace_whitespace=False, drop_whitespace=not style)
     ax.axis("off")
     ax.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
-    text = "\n".join(part for line in lines for part in fold(line))
-    ax.text(0, 1, text, va="top", fontsize=8.5, parse_math=False, linespacing=1.5, **style)
+    ax.text(0, 1, "\n".join(lines), va="top", fontsize=8.5, parse_math=False, linespacing=1.5, in_layout=False, **style)
 
 
 @patch
 def figure(self: Session, name: str = "") -> Figure:
     "The report: film, heatmap, numbers, warnings."
-    fig = Figure(figsize=(11, 6.6), layout="constrained")
+    table = ["".join(f"{cell:<{w}}" for cell, w in zip(row, (13, 14, 14, 6))) for row in self.side_table()]
+    texts = [folded([f"{k}: {v}" for k, v in self.film_table()]), folded(table, True), folded(self.notes())]
+    heights = [0.55 + 0.19 * len(lines) for lines in texts] + [2.1]  # inches; the last is the heatmap's
+    fig = Figure(figsize=(11, max(6.6, sum(heights) + 0.6)), layout="constrained")
     fig.get_layout_engine().set(rect=(0.01, 0.055, 0.98, 0.935))
-    grid = fig.add_gridspec(4, 2, width_ratios=(1.35, 1), height_ratios=(1, 1.5, 1.2, 1.8))
+    grid = fig.add_gridspec(4, 2, width_ratios=(1.35, 1), height_ratios=heights)
     ax = fig.add_subplot(grid[:, 0])
     ax.imshow(overlay(self.radiograph, self.current), extent=(-0.5, self.radiograph.width - 0.5, self.radiograph.height - 0.5, -0.5))
     moved = [k for k in (0, 1) if SIDES[k] in self.edited]
@@ -311,10 +317,9 @@ def figure(self: Session, name: str = "") -> Figure:
         ax.legend(loc="lower right", fontsize=8, facecolor="gray", labelcolor="white")
     ax.set(xlabel="x, px of the film", ylabel="y, px of the film")
     ax.set_title(name or plain_name(self.radiograph.path), parse_math=False)
-    write(fig.add_subplot(grid[0, 1]), [f"{k}: {v}" for k, v in self.film_table()], gap_in_words(self.current).capitalize())
-    table = ["".join(f"{cell:<{w}}" for cell, w in zip(row, (13, 14, 14, 6))) for row in self.side_table()]
-    write(fig.add_subplot(grid[1, 1]), table, family="monospace")
-    write(fig.add_subplot(grid[2, 1]), self.notes(), "Warnings and notes")
+    titles = (gap_in_words(self.current).capitalize(), "", "Warnings and notes")
+    for i, (lines, title) in enumerate(zip(texts, titles)):
+        write(fig.add_subplot(grid[i, 1]), lines, title, family=["sans-serif", "monospace"][i == 1])
     ax = fig.add_subplot(grid[3, 1])
     ax.imshow(self.paint(self.target())); ax.axis("off")
     ax.set_title(f"target heatmap of these points, β = {self.beta:g} px of 512", fontsize=9)

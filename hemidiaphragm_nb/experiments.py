@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'SCALES', 'BETAS', 'LAMBDAS', 'PLANS', 'STARTS', 'POLL', 'ExperimentError', 'DataSpec', 'data_spec',
-           'case_ids', 'check_frames', 'load_data', 'Run', 'Plan', 'stage_columns', 'as_columns', 'at_scale',
+           'case_ids', 'check_frames', 'load_data', 'Run', 'Plan', 'stage_columns', 'as_columns', 'size_of', 'at_scale',
            'repeated', 'saturation_plan', 'balance_plan', 'multitask_plan', 'distance_plan', 'channel_plan', 'run_of',
            'EveryDecoder', 'fixed_threads', 'clean', 'run_split', 'stage_cases', 'execute', 'Store', 'write_file',
            'attempt', 'time_left', 'Watch', 'in_turn', 'help_out', 'over_processes', 'dask_client', 'over_dask',
@@ -184,12 +184,18 @@ SCALES = {  # sizes for a lesson on two cores, for a day on them, and for a GPU
 }
 
 
-def at_scale(data, base: Recipe | None, scale: str) -> tuple[DataSpec, Recipe]:
-    "The data and the recipe of a scale, `base` instead of its own where given. Raises: RecipeError, ExperimentError, DatasetError."
+def size_of(scale: str) -> dict:  # what `SCALES` says of it
+    "The settings of a scale. Raises: ExperimentError."
     if scale not in SCALES:
         raise ExperimentError(f"no scale {scale!r}; there are {list(SCALES)}")
-    base = base or recipe("fast", **SCALES[scale]["recipe"])
-    return data_spec(data, side=base.side, n=SCALES[scale]["n"]), base
+    return SCALES[scale]
+
+
+def at_scale(data, base: Recipe | None, scale: str) -> tuple[DataSpec, Recipe]:
+    "The data and the recipe of a scale, `base` instead of its own where given. Raises: RecipeError, ExperimentError, DatasetError."
+    size = size_of(scale)
+    base = base or recipe("fast", **size["recipe"])
+    return data_spec(data, side=base.side, n=size["n"]), base
 
 
 def repeated(
@@ -477,15 +483,19 @@ def begin(self: Store, run: Run, folder: Path) -> int:
 
 # %% ../nbs/09_experiments.ipynb #00000036
 @patch
+def model(self: Store, run: Run, device: str = "cpu") -> Model:
+    "The network of a finished run. Raises: ExperimentError where the run has failed or has left no weights."
+    if self.failure(run).exists():
+        raise ExperimentError(f"the run {run.key}, whose network is wanted, has failed; retry=True tries it, and what starts from it, again")
+    if not (self.path(run) / "weights.safetensors").exists():
+        raise ExperimentError(f"the run was run without keeping its weights; remove {self.path(run)} to have it run again")
+    return Model.load(self.path(run), device)
+
+
+@patch
 def start(self: Store, run: Run, device: str = "cpu") -> Model | None:
-    "The model that a run starts from. Raises: ExperimentError where that run has failed or has left no weights."
-    if run.start is None:
-        return None
-    if self.failure(run.start).exists():
-        raise ExperimentError(f"the run it starts from, {run.start.key}, has failed; retry=True tries both again")
-    if not (self.path(run.start) / "weights.safetensors").exists():
-        raise ExperimentError(f"the run it starts from was run without keeping its weights; remove {self.path(run.start)} to have it run again")
-    return Model.load(self.path(run.start), device)
+    "The model that a run starts from. Raises: ExperimentError as `model`."
+    return self.model(run.start, device) if run.start else None
 
 # %% ../nbs/09_experiments.ipynb #00000037
 _TRAINING = threading.Lock()

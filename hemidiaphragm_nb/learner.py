@@ -645,10 +645,14 @@ class Ensemble(nn.Module):
         super().__init__()
         self.nets = nn.ModuleList(nets)
 
-    def forward(self, x):
+    def maps(self, x):
+        "The means as the networks give them: of `LiteUNet`s, for sides divisible by 32, at half the side."
         small = all(isinstance(net, LiteUNet) for net in self.nets) and not any(side % 32 for side in x.shape[-2:])
         said = [net.maps(x) if small else as_tuple(net(x)) for net in self.nets]
-        means = enlarged(tuple(torch.stack(outs).mean(0) for outs in zip(*said)), tuple(x.shape[-2:]))  # once for all
+        return tuple(torch.stack(outs).mean(0) for outs in zip(*said))
+
+    def forward(self, x):
+        means = enlarged(self.maps(x), tuple(x.shape[-2:]))  # once for all
         return means if len(means) > 1 else means[0]
 
 

@@ -215,7 +215,7 @@ def measure_table(
     return pd.DataFrame([{"id": k} | _flat(m) for k, m in measured.items()], columns=["id", *MEASURES])
 
 # %% ../nbs/16_measure.ipynb #00000029
-COLOURS = {"right": "tab:orange", "left": "tab:cyan"}  # apart in grey too
+COLOURS = {"right": "gold", "left": "dodgerblue"}  # apart in grey too
 _LABEL = dict(color="white", fontsize=7, bbox=dict(fc="black", ec="none", alpha=0.6, pad=0.8))
 
 

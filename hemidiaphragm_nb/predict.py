@@ -183,7 +183,7 @@ def default_model() -> Model:
     return Model.load(Path(str(files("hemidiaphragm_nb"))) / "weights" / "default")
 
 # %% ../nbs/15_predict.ipynb #00000024
-RED, LUNGS = (230, 30, 30), ((255, 190, 60), (90, 200, 250))  # landmarks; right and left lung: apart in grey too
+RED, LUNGS = (230, 30, 30), ((255, 190, 60), (90, 200, 250))  # landmarks; right and left lung, which the letters beside the landmarks tell apart in grey
 
 
 def overlay(

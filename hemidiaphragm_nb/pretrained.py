@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from .unet import TASKS, NetworkError, WeightsError, check_input, conv_block, encoder_state, init_weights, pad_to_multiple
+from .unet import TASKS, WeightsError, check_input, conv_block, encoder_state, init_weights, make_heads, pad_to_multiple, start_heads
 
 # %% ../nbs/06b_pretrained.ipynb #00000005
 class Depthwise(nn.Conv2d):
@@ -97,7 +97,6 @@ class LiteUNet(nn.Module):
                  heat_bias: float = 0., # starting bias of the heatmap head
                  mask_bias: float = 0.): # starting bias of the mask head
         super().__init__()
-        if not tasks or {*tasks} - {*TASKS}: raise NetworkError(f'tasks {tasks!r}: use one or both of {TASKS}')
         self.config = dict(in_channels=1, width=width, tasks=tuple(tasks), heat_channels=heat_channels, mask_channels=mask_channels)
         ends = [level[-1][3] for level in LITE0]
         levels = [lite_level(ci, stages) for ci, stages in zip([32, *ends], LITE0)]
@@ -105,11 +104,9 @@ class LiteUNet(nn.Module):
         self.encoder, self.bottleneck = nn.ModuleList(levels[:-1]), levels[-1]
         outs = [width * n for n in (8, 4, 3, 2)]
         self.decoder = nn.ModuleList(UpNear(*c) for c in zip([ends[-1], *outs], ends[-2::-1], outs))
-        self.heads = nn.ModuleDict({t: nn.Conv2d(outs[-1], heat_channels if t == 'heatmap' else mask_channels, 1) for t in tasks})
+        self.heads = make_heads(outs[-1], tasks, heat_channels, mask_channels)
         init_weights(self)
-        for t, head in self.heads.items():
-            nn.init.normal_(head.weight, std=.1 * outs[-1]**-.5)
-            nn.init.constant_(head.bias, heat_bias if t == 'heatmap' else mask_bias)
+        start_heads(self.heads, heat_bias, mask_bias)
         self.multiple, self.least = 32, 33
 
 # %% ../nbs/06b_pretrained.ipynb #00000012

@@ -224,7 +224,7 @@ def plot_changes(
     films = frames.subset([frames.table["id"].tolist().index(name) for name in most_changed(results, repeat, n)])
     fig, axes = plt.subplots(2, n, figsize=(1.5 * n, 3), squeeze=False)
     for name, colour, style in ((BEFORE, "red", "--"), (AFTER, "deepskyblue", "-")):
-        model = store.start(replace(runs[AFTER], start=runs[name]))
+        model = store.model(runs[name])
         lungs = lung_probability(model.predict(films.images).mask, films.side)
         for ax, p in zip(axes[1], lungs):
             ax.contour(p > 0.5, [0.5], colors=colour, linestyles=style, linewidths=1)

@@ -22,7 +22,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from .datasets import FrameSet
-from .experiments import SCALES, DataSpec, ExperimentError, Plan, Run, Store, at_scale, data_spec, load_data, run_plan, run_split
+from .experiments import SCALES, DataSpec, ExperimentError, Plan, Run, Store, at_scale, data_spec, load_data, run_plan, run_split, size_of
 from .learner import Model, Recipe, ensemble, provenance, recipe, upsample, write_atomic
 from .metrics import bootstrap_interval, segmentation_scores
 from .predict import APART, SIDES, WIDE, expected_error, fuse, lung_labels, mask_points
@@ -32,9 +32,7 @@ from .saturation import results_folder
 # %% ../nbs/15a_validate.ipynb #0000ea01
 def shipped_recipe(scale: str) -> Recipe:
     "The recipe of the networks that ship, at a scale of `SCALES`; a lesson's size does with the plain U-Net. Raises: ExperimentError."
-    if scale not in SCALES:
-        raise ExperimentError(f"no scale {scale!r}; there are {list(SCALES)}")
-    return recipe("fast" if scale == "quick" else "lite", **SCALES[scale]["recipe"])
+    return recipe("fast" if scale == "quick" else "lite", **size_of(scale)["recipe"])
 
 
 def networks(analysis: str, part: str, repeat: int, spec: DataSpec, base: Recipe, members: int) -> list[Run]:
@@ -71,7 +69,7 @@ def trained(plan: Plan, store: Store, members: int | None = None) -> dict:  # (r
     for run in plan:
         groups.setdefault((run.repeat, run.part), []).append(run)
     whole = {key: runs[:members] for key, runs in groups.items() if all(r in store for r in runs)}
-    return {key: ensemble([store.start(replace(r, start=r)) for r in runs]) for key, runs in whole.items()}
+    return {key: ensemble([store.model(r) for r in runs]) for key, runs in whole.items()}
 
 # %% ../nbs/15a_validate.ipynb #00000008
 def judge_films(
@@ -224,7 +222,7 @@ def ablation_films(plan: Plan, store: Store, frames: FrameSet) -> pd.DataFrame: 
     "Validation and test films, read by every variant and by the ensembles of `TOGETHER`."
     split = run_split(plan.runs[0], frames.table)
     unseen = frames.subset(np.concatenate([split["valid"], split["test"]]))
-    models = {run.name: store.start(replace(run, start=run)) for run in plan if run.name != "phantoms alone"}
+    models = {run.name: store.model(run) for run in plan if run.name != "phantoms alone"}
     models |= {name: ensemble([models[m] for m in parts]) for name, parts in TOGETHER.items()}
     return pd.concat([judge_films(model, unseen).assign(variant=name) for name, model in models.items()], ignore_index=True)
 
