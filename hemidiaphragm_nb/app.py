@@ -287,7 +287,7 @@ def model_name(self: Session) -> str:
     card = self.model.card
     return f"{self.model.recipe.name}, {card.get('created', 'date unknown')}, commit {str(card.get('git_commit', ''))[:7] or 'unknown'}"
 
-# %% ../nbs/17_app.ipynb #00000026
+# %% ../nbs/17_app.ipynb #00000b26
 def folded(lines: list[str], monospace: bool = False) -> list[str]:
     "Lines of at most 70 characters; those of a table keep their spaces."
     return [part for line in lines for part in textwrap.wrap(line, 70, subsequent_indent="   ", replace_whitespace=False, drop_whitespace=not monospace)]
@@ -299,13 +299,13 @@ def write(ax, lines: list[str], title: str = "", **style):
     ax.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
     ax.text(0, 1, "\n".join(lines), va="top", fontsize=8.5, parse_math=False, linespacing=1.5, in_layout=False, **style)
 
-
+# %% ../nbs/17_app.ipynb #00000026
 @patch
 def figure(self: Session, name: str = "") -> Figure:
     "The report: film, heatmap, numbers, warnings."
     table = ["".join(f"{cell:<{w}}" for cell, w in zip(row, (13, 14, 14, 6))) for row in self.side_table()]
     texts = [folded([f"{k}: {v}" for k, v in self.film_table()]), folded(table, True), folded(self.notes())]
-    heights = [0.55 + 0.19 * len(lines) for lines in texts] + [2.1]  # inches; the last is the heatmap's
+    heights = [0.55 + 0.19 * len(lines) for lines in texts] + [2.0]  # inches; the last is the heatmap's
     fig = Figure(figsize=(11, max(6.6, sum(heights) + 0.6)), layout="constrained")
     fig.get_layout_engine().set(rect=(0.01, 0.055, 0.98, 0.935))
     grid = fig.add_gridspec(4, 2, width_ratios=(1.35, 1), height_ratios=heights)

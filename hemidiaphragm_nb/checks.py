@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['CODES', 'SIDES', 'EMPTY', 'WAVES', 'COARSE', 'WAYS', 'GRID', 'SHAPE', 'SQUARE', 'EDGE', 'LOOK', 'TURNED', 'FORM',
-           'SPAN', 'STEPS', 'PALE', 'TINY', 'ENDS', 'FAULTS', 'OFF', 'Finding', 'field', 'waves', 'shown', 'grain',
-           'lung_shape', 'faults', 'edges', 'off_border', 'measure', 'levels', 'lung_measures', 'shrunk_covariance',
-           'turned', 'Reference', 'mirrored', 'vector', 'learn_reference', 'save_reference', 'load_reference',
-           'presentation', 'strangeness', 'contrast', 'side_findings', 'askew', 'mask_findings', 'judge']
+           'MOVED', 'SPAN', 'STEPS', 'PALE', 'TINY', 'ENDS', 'FAULTS', 'OFF', 'Finding', 'field', 'waves', 'shown',
+           'grain', 'lung_shape', 'faults', 'edges', 'off_border', 'measure', 'levels', 'lung_measures',
+           'shrunk_covariance', 'turned', 'Reference', 'gain', 'mirrored', 'vector', 'learn_reference',
+           'save_reference', 'load_reference', 'presentation', 'strangeness', 'contrast', 'side_findings', 'askew',
+           'mask_findings', 'judge']
 
 # %% ../nbs/14b_checks.ipynb #00000002
 import json
@@ -189,15 +190,16 @@ def levels(film: np.ndarray) -> dict[str, float]:
 # %% ../nbs/14b_checks.ipynb #00000019
 def lung_measures(window: tuple[slice, slice], grey: np.ndarray, mask: np.ndarray, labels: np.ndarray, points: np.ndarray | None) -> dict[str, float]:
     "The part of `measure` that looks at mask and landmarks."
-    shown, scale = labels[window], mask.shape[-1] / FRAME
-    lungs = cv2.resize(shown, (GRID, GRID), interpolation=cv2.INTER_NEAREST)
+    scale = mask.shape[-1] / FRAME
+    lungs = cv2.resize(labels[window], (GRID, GRID), interpolation=cv2.INTER_NEAREST)
     part = tuple(slice(int(w.start * scale), int(np.ceil(w.stop * scale))) for w in window)
     m = faults(cv2.resize(mask.max(0)[part].astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA), lungs)
     either = (lungs > 0).view(np.uint8)
     for k, side in enumerate(SIDES):
         m |= {f"{side} {n}": v for n, v in zip(SHAPE, lung_shape((lungs == k + 1).view(np.uint8), either, grey))}
-        m |= {f"{side} {n}": v for n, v in edges(shown == k + 1).items()}
-        m[f"{side} off border"] = np.nan if points is None else off_border(labels == k + 1, points[k])
+        lung = labels == k + 1
+        m |= {f"{side} {n}": v for n, v in edges(lung[window]).items()}
+        m[f"{side} off border"] = np.nan if points is None else off_border(lung, points[k])
     m["tilt"] = np.degrees(np.arctan2(m["left y"] - m["right y"], m["left x"] - m["right x"]))
     m["ratio"] = m["right size"] - m["left size"]
     return m
@@ -219,13 +221,13 @@ def shrunk_covariance(
 LOOK = [f"wave {i} {j}" for i in range(WAVES) for j in range(WAVES) if i + j] + [f"grain {i}" for i in range(5)]
 TURNED = [way[:3] != (1, 0, 1) for way in WAYS]  # all but the film itself and its plain mirror image
 FORM = [f"{side} {name}" for side in SIDES for name in SHAPE]
+MOVED = np.stack([shown(np.arange(1, WAVES**2 + 1).reshape(WAVES, WAVES), way).ravel()[1:] for way in WAYS])  # (16, 24): which wave comes where, and its sign
 
 
 def turned(look: np.ndarray) -> np.ndarray:  # (16, 29)
     "The look of a film shown in all `WAYS`; its grain stays."
     n = WAVES**2 - 1
-    picture = np.concatenate([[0], look[:n]]).reshape(WAVES, WAVES)
-    return np.stack([np.concatenate([shown(picture, way).ravel()[1:], look[n:]]) for way in WAYS])
+    return np.hstack([look[np.abs(MOVED) - 2] * np.sign(MOVED), np.tile(look[n:], (len(WAYS), 1))])
 
 # %% ../nbs/14b_checks.ipynb #0000001f
 @dataclass(frozen=True)
@@ -250,10 +252,11 @@ class Reference:
         d = np.sqrt(np.maximum(np.einsum("...i,ij,...j->...", z, self.inverses[k], z), 0))
         return np.where(np.isnan(d), np.inf, d)[()]
 
-    def gain(self, look: np.ndarray) -> float:
-        "By how much turning or inverting a film brings it nearer to the usual ones, in squared distance."
-        d = self.distance(turned(look)) ** 2
-        return float(d[[not t for t in TURNED]].min() - d[TURNED].min())
+
+def gain(distances: np.ndarray) -> float:
+    "By how much turning or inverting a film brings it nearer to the usual ones, in squared distance; of its 16 distances in all `WAYS`."
+    d = distances**2
+    return float(d[[not t for t in TURNED]].min() - d[TURNED].min())
 
 # %% ../nbs/14b_checks.ipynb #00000021
 def mirrored(
@@ -286,8 +289,8 @@ def learn_reference(
     known = Reference(mean, spread, shrunk_covariance((x - mean) / spread)[0], {})
     v = np.stack([vector(m) for m in valid])
     look, form = known.distance(v[:, : len(LOOK)]), known.distance(v[:, len(LOOK) :])
-    gain = [known.gain(vector(m, LOOK)) for m in (*train, *valid)]
-    limits = {"turned": max(2.0, 1.5 * max(gain)), "look": 1.05 * look.max(), "form": 1.05 * form[np.isfinite(form)].max()}
+    gains = [gain(known.distance(turned(vector(m, LOOK)))) for m in (*train, *valid)]
+    limits = {"turned": max(2.0, 1.5 * max(gains)), "look": 1.05 * look.max(), "form": 1.05 * form[np.isfinite(form)].max()}
     limits["mirror"] = max(2.0, 1.1 * (known.distance(v) ** 2 - known.distance(mirrored(v)) ** 2).max())
     both = [*train, *valid]
     for name in ("tilt", "ratio", "right contrast", "left contrast"):
@@ -322,10 +325,9 @@ def load_reference(path: Path | None = None) -> Reference:
 # %% ../nbs/14b_checks.ipynb #0000002c
 def presentation(m: dict[str, float], known: Reference) -> list[Finding]:
     "Inverted, upside down or on its side."
-    look = vector(m, LOOK)
-    d = known.distance(turned(look))
+    d = known.distance(turned(vector(m, LOOK)))
     best = int(d.argmin())
-    if known.gain(look) < known.limits["turned"] or d[best] > known.limits["look"]:
+    if gain(d) < known.limits["turned"] or d[best] > known.limits["look"]:
         return []
     grey, swap, down, across = WAYS[best]
     how = "looks turned by a quarter" if swap else "looks upside down" if down < 0 else ""

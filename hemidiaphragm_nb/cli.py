@@ -447,7 +447,7 @@ def crossval(
     data: Data = "phantom",
     scale: Scale = "quick",
     folds: Annotated[int, typer.Option(min=2, help="Shares of the patients; each is judged by networks trained on the others.")] = 5,
-    members: Members = 2,
+    members: Members = 3,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,

@@ -398,10 +398,13 @@ def standardise(pixels: np.ndarray) -> np.ndarray:
     "Grey levels to [0, 1], float32, the same for `a * pixels + b` with a > 0; a constant image gives zeros."
     low, high = grey_range(pixels)
     whole = np.floor(low)                       # exact to subtract from whole grey levels, however large they are
-    scaled = np.subtract(pixels, whole, dtype=np.float32)
-    scaled -= low - whole
-    scaled *= 1 / (high - low) if high > low else 0
-    return np.clip(scaled, 0, 1, out=scaled)
+    scaled = np.empty(pixels.shape, np.float32)
+    for top in range(0, len(pixels), 64):       # strips that stay in the processor's cache
+        strip = np.subtract(pixels[top:top + 64], whole, out=scaled[top:top + 64], dtype=np.float32)
+        strip -= low - whole
+        strip *= 1 / (high - low) if high > low else 0
+        np.clip(strip, 0, 1, out=strip)
+    return scaled
 
 # %% ../nbs/00_radiograph.ipynb #00000039
 @dataclass(frozen=True)

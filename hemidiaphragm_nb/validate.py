@@ -52,7 +52,7 @@ def filled(plan: Plan, out: Path, workers: int = 1, scheduler=None) -> Store:
 def crossval_plan(
     data="phantom",  # "phantom", a folder, or a `data_spec`
     folds: int = 5,
-    members: int = 2,  # networks of each fold's ensemble
+    members: int = 3,  # networks of each fold's ensemble
     repeats: int = 1,  # other folds in each
     base: Recipe | None = None,  # None: `shipped_recipe`
     scale: str = "quick",  # a name in `SCALES`
@@ -263,7 +263,7 @@ def keep(films: pd.DataFrame, plan: Plan, out: Path) -> pd.DataFrame:  # the fil
     return films
 
 
-def run_crossval(data, scale: str, folds: int, out: Path, workers: int = 1, scheduler=None, repeats: int = 1, members: int = 2) -> pd.DataFrame:
+def run_crossval(data, scale: str, folds: int, out: Path, workers: int = 1, scheduler=None, repeats: int = 1, members: int = 3) -> pd.DataFrame:
     "Fill OUT/store with the folds, judge their films in the 512-px frame and keep them in OUT/films.csv. Raises: ExperimentError, DatasetError."
     out, plan = Path(out), crossval_plan(data, folds, members, repeats, scale=scale)
     store = filled(plan, out, workers, scheduler)
