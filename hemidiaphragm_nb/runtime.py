@@ -282,7 +282,7 @@ def read_file(path: Path) -> tuple[bytes, dict]:  # the file's bytes, its card
 
 # %% ../nbs/15b_runtime.ipynb #0000b806
 def one_head(net) -> list[int]:  # channels of each task
-    "Make the heads of each `LiteUNet`, changed in place, one convolution."
+    "Make the heads of each network, changed in place, one convolution."
     import torch
     from torch import nn
     from hemidiaphragm_nb.learner import members
@@ -409,7 +409,7 @@ SATURATED, LEASH = 0.99, 0.01  # as in `heatmaps`, which needs torch
 def darkest_patches(maps: np.ndarray, beta: float) -> np.ndarray:  # (n, s, s) -> (n, 2) columns and rows
     "Middle of the square patch, of side about `beta`/4, with the smallest mean."
     side, width = maps.shape[-1], beta / 4 * maps.shape[-1] / FRAME
-    step = max(1, int(width / 3))
+    step = max(1, int(beta / 12 * side / FRAME))
     starts = np.arange(0, side, step)
     long = np.diff(starts, append=side).astype(np.float32)
     blocks = np.add.reduceat(np.add.reduceat(maps.clip(-1, 1), starts, 1), starts, 2) / np.outer(long, long)
