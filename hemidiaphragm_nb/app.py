@@ -317,9 +317,9 @@ def figure(self: Session, name: str = "") -> Figure:
         ax.legend(loc="lower right", fontsize=8, facecolor="gray", labelcolor="white")
     ax.set(xlabel="x, px of the film", ylabel="y, px of the film")
     ax.set_title(name or plain_name(self.radiograph.path), parse_math=False)
-    titles = (gap_in_words(self.current).capitalize(), "", "Warnings and notes")
-    for i, (lines, title) in enumerate(zip(texts, titles)):
-        write(fig.add_subplot(grid[i, 1]), lines, title, family=["sans-serif", "monospace"][i == 1])
+    titles, families = (gap_in_words(self.current).capitalize(), "", "Warnings and notes"), ("sans-serif", "monospace", "sans-serif")
+    for i, (lines, title, family) in enumerate(zip(texts, titles, families)):
+        write(fig.add_subplot(grid[i, 1]), lines, title, family=family)
     ax = fig.add_subplot(grid[3, 1])
     ax.imshow(self.paint(self.target())); ax.axis("off")
     ax.set_title(f"target heatmap of these points, β = {self.beta:g} px of 512", fontsize=9)

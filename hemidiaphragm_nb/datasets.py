@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LANDMARKS', 'CASE_COLUMNS', 'MASK_READERS', 'IMAGE_READERS', 'Problem', 'DatasetError', 'find_twins', 'case_table',
-           'largest_piece', 'landmarks_from_mask', 'read_mask', 'read_labels', 'read_csv', 'files_by_id', 'inside',
-           'scan_folder', 'read_folder', 'check_case', 'validate_folder', 'split_by_patient', 'split_by_fold',
+           'around', 'largest_piece', 'landmarks_from_mask', 'read_mask', 'read_labels', 'read_csv', 'files_by_id',
+           'inside', 'scan_folder', 'read_folder', 'check_case', 'validate_folder', 'split_by_patient', 'split_by_fold',
            'split_by_device', 'FrameSet', 'load_case', 'load_frames', 'phantom_frames', 'glioma_frames',
            'device_frames', 'write_folder', 'real_data_folder']
 
@@ -94,7 +94,12 @@ def case_table(
     table['same_as'] = [table['id'][twins[i]] if i in twins else '' for i in range(len(table))]
     return table
 
-# %% ../nbs/02_datasets.ipynb #0000000f
+# %% ../nbs/02_datasets.ipynb #00000d0f
+def around(mask: np.ndarray) -> tuple[slice, slice]:
+    "The rows and columns that hold all of a mask (h, w): the only part of it to look at; slices of nothing where it is empty."
+    found = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return tuple(slice(i[0], i[-1] + 1) if len(i) else slice(0, 0) for i in found)
+
 def largest_piece(
     mask: np.ndarray,  # (h, w) bool
 ) -> np.ndarray:  # (h, w) bool
@@ -103,6 +108,7 @@ def largest_piece(
     pieces, _ = ndimage.label(mask, np.ones((3, 3)))
     return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
 
+# %% ../nbs/02_datasets.ipynb #0000000f
 def _landmark(lung: np.ndarray) -> tuple[float, float]:
     "The landmark (x, y) of one lung's (h, w) bool mask, NaN where it has no cubic."
     columns = np.flatnonzero(lung.any(0))
@@ -122,10 +128,8 @@ def landmarks_from_mask(
     points, labels = np.full((2, 2), np.nan), np.asarray(labels)
     for i in range(2):
         lung = labels == i + 1
-        x, y, w, h = cv2.boundingRect(lung.view(np.uint8))  # the only part to look at
-        if not w: continue
-        lung = lung[y:y + h, x:x + w]
-        points[i] = np.add(_landmark(largest_piece(lung) if largest else lung), (x, y))
+        box = rows, columns = around(lung)
+        if lung[box].size: points[i] = np.add(_landmark(largest_piece(lung[box]) if largest else lung[box]), (columns.start, rows.start))
     return points
 
 # %% ../nbs/02_datasets.ipynb #00000014

@@ -25,7 +25,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # %% ../nbs/08_learner.ipynb #00000003
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -45,7 +44,7 @@ from .heatmaps import decode, encode
 from .losses import JointLoss, UncertaintyLoss
 from .metrics import Evaluation
 from .pretrained import LiteUNet, enlarged, load_imagenet
-from .radiograph import FRAME, shrink, to_float
+from .radiograph import FRAME, enlarge, shrink, to_float
 from .unet import BrainUNet, UNet, count_parameters, transfer_encoder
 
 # %% ../nbs/08_learner.ipynb #00000007
@@ -781,11 +780,8 @@ def upsample(
     mask: torch.Tensor,  # (n, 1 or 2, s, s) probabilities of `Outputs`
     side: int = FRAME,  # wanted side, px
 ) -> torch.Tensor:  # (n, 1 or 2, side, side)
-    "Probabilities interpolated to another side of the same frame (by OpenCV: several times faster than torch here)."
-    if mask.shape[-1] == side:
-        return mask
-    planes = [cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in mask.flatten(0, 1).numpy()]
-    return torch.from_numpy(np.stack(planes)).unflatten(0, mask.shape[:2])
+    "Probabilities interpolated to another side of the same frame."
+    return torch.from_numpy(enlarge(mask.numpy(), side))
 
 
 def lung_probability(

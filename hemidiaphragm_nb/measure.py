@@ -17,7 +17,7 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.stats import norm
 
-from .datasets import LANDMARKS, _read_image, landmarks_from_mask, largest_piece, read_labels
+from .datasets import LANDMARKS, _read_image, around, landmarks_from_mask, largest_piece, read_labels
 from .learner import Model
 from .metrics import bland_altman, plot_bland_altman
 from .predict import SIDES, Prediction, known, predict
@@ -26,10 +26,8 @@ from .radiograph import FRAME
 # %% ../nbs/16_measure.ipynb #00000006
 def cropped(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # the box, (0, 0) in size without a pixel, and its corner (row, column)
     "A bool mask's bounding box."
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return np.zeros((0, 0), bool), np.zeros(2, int)
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], np.array([rows[0], columns[0]])
+    box = around(mask)
+    return mask[box], np.array([part.start for part in box])
 
 
 def lung_piece(

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['GROWN', 'CARRIERS', 'KEY', 'MARK', 'PHANTOMS', 'ENGINES', 'SATURATED', 'LEASH', 'FILE', 'RIVALS', 'LUNGS_FINDER',
            'folded', 'levels', 'rounded', 'rounded_layers', 'watched', 'watch_ranges', 'rounding_net', 'byte_weights',
-           'by_channel', 'byte_layers', 'lost_part', 'keep_means', 'split_concatenations', 'grown', 'join_enlargements',
-           'round_weights', 'ExportError', 'write_file', 'read_file', 'one_head', 'joint_maps', 'as_onnx',
-           'export_onnx', 'cores', 'openvino_engine', 'onnxruntime_engine', 'block_means', 'large', 'darkest_patches',
+           'by_channel', 'byte_layers', 'lost_part', 'keep_means', 'by_name', 'split_concatenations', 'grown',
+           'join_enlargements', 'round_weights', 'ExportError', 'write_file', 'read_file', 'one_head', 'joint_maps',
+           'as_onnx', 'export_onnx', 'cores', 'openvino_engine', 'onnxruntime_engine', 'block_means', 'darkest_patches',
            'lowest_points', 'landmarks', 'FastModel', 'load_runtime', 'check_export', 'accuracy_beside', 'in_order',
            'Lane', 'judged', 'looked', 'predict_folder', 'in_turns', 'beside', 'monai_network', 'smp_network',
            'nearest', 'network_speed', 'file_to_json', 'lungs_finder', 'file_speed', 'clocked', 'peak_mb', 'folder_job',
@@ -37,7 +37,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .radiograph import FRAME, RadiographError, read_radiograph, to_float
+from .radiograph import FRAME, RadiographError, enlarge, read_radiograph, to_float
 
 # %% ../nbs/15b_runtime.ipynb #00000006
 def folded(net):  # torch module; unchanged
@@ -172,12 +172,16 @@ def keep_means(net, images):  # the net, changed in place; as for `watched`
     return net
 
 # %% ../nbs/15b_runtime.ipynb #00000016
+def by_name(graph) -> tuple[dict, dict]:  # the node that makes each output, each stored tensor
+    "What an onnx.GraphProto holds, by name."
+    return {name: node for node in graph.node for name in node.output}, {w.name: w for w in graph.initializer}
+
+
 def split_concatenations(graph):  # onnx.GraphProto, changed in place
     "Replace each convolution of concatenated tensors by the sum of a convolution of each."
     from onnx import helper, numpy_helper
 
-    maker = {name: node for node in graph.node for name in node.output}
-    weights, shapes = {w.name: w for w in graph.initializer}, {v.name: v.type.tensor_type.shape.dim for v in graph.value_info}
+    (maker, weights), shapes = by_name(graph), {v.name: v.type.tensor_type.shape.dim for v in graph.value_info}
     for at, node in reversed(list(enumerate(graph.node))):
         joint = maker.get(node.input[0]) if node.op_type == "Conv" else None
         if joint is None or joint.op_type != "Concat": continue
@@ -205,7 +209,7 @@ def join_enlargements(graph):  # onnx.GraphProto, changed in place
     "Replace each convolution of an enlarged rounded tensor, whose level of zero is 0, by a transposed convolution."
     from onnx import helper, numpy_helper
 
-    maker, weights = {name: node for node in graph.node for name in node.output}, {w.name: w for w in graph.initializer}
+    maker, weights = by_name(graph)
 
     def starts_at_zero(name):
         if name not in maker or maker[name].op_type != "DequantizeLinear": return False
@@ -232,8 +236,7 @@ def round_weights(graph):  # onnx.GraphProto, changed in place
     "Store the weights of all convolutions that read rounded values as bytes."
     from onnx import helper, numpy_helper
 
-    maker = {name: node for node in graph.node for name in node.output}
-    weights = {w.name: w for w in graph.initializer}
+    maker, weights = by_name(graph)
 
     def is_rounded(name):
         node = maker.get(name)
@@ -333,8 +336,9 @@ def export_onnx(
         from hemidiaphragm_nb.datasets import phantom_frames
 
         examples = (frames if frames is not None else phantom_frames(PHANTOMS, seed=5, side=side)).at(side)
-        seen = watch_ranges(net, examples.images.cpu())
-        net = rounding_net(keep_means(net, examples.images.cpu()), seen)
+        images = examples.images.cpu()
+        seen = watch_ranges(net, images)  # before the biases move
+        net = rounding_net(keep_means(net, images), seen)
         facts |= {"calibrated_on": examples.fingerprint, "examples": len(examples)}
     proto = as_onnx(net, side, model.recipe.tasks)
     if precision == "int8":
@@ -395,12 +399,6 @@ def block_means(images: np.ndarray, side: int) -> np.ndarray:  # uint8 (n, 1, S,
     total = sum(total[..., i::k].astype(np.uint32) for i in range(k))
     return ((total + k * k // 2) // (k * k)).astype(np.uint8)
 
-
-def large(maps: np.ndarray, side: int) -> np.ndarray:  # float32 (n, c, s, s) -> (n, c, side, side)
-    "`pretrained.enlarged` for arrays, by OpenCV."
-    if maps.shape[-1] == side: return maps
-    planes = [cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in maps.reshape(-1, *maps.shape[-2:])]
-    return np.stack(planes).reshape(*maps.shape[:2], side, side)
 
 # %% ../nbs/15b_runtime.ipynb #0000b809
 SATURATED, LEASH = 0.99, 0.01  # as in `heatmaps`, which needs torch
@@ -471,7 +469,7 @@ class FastModel:
         "What the network says of uint8 frames (n, 1, S, S); numpy alone."
         facts = self.card["recipe"]
         outs = [self.infer(to_float(block_means(one[None], facts["side"]))) for one in np.asarray(images)]
-        made = {task: large(np.concatenate([o[i] for o in outs]), facts["side"]) for i, task in enumerate(facts["tasks"])}
+        made = {task: enlarge(np.concatenate([o[i] for o in outs]), facts["side"]) for i, task in enumerate(facts["tasks"])}
         if "mask" in made: made["mask"] = 1 / (1 + np.exp(-made["mask"]))
         return made
 
