@@ -1,7 +1,8 @@
 """How many updates does a setting need? Accuracy against the number of updates, one recipe a curve.
 
-Run it again after any interruption: a finished curve is not trained again, a broken-off one goes on from its
-checkpoint with the same bits. Only the training and the validation part of split 0 are read; the test part is not.
+Run it again after any interruption: a finished curve is not trained again, a broken-off one goes
+on from its checkpoint with the same bits. Only the training and the validation part of split 0 are
+used; the test part is not.
 """
 
 import argparse
@@ -93,45 +94,50 @@ BASE = recipe(
 
 
 def plan() -> list[Curve]:
-    "The curves, the most telling first; the same recipe again with more updates goes on where it stopped."
+    "The curves, the most telling first; a recipe that comes again goes on where it stopped."
     both = dict(tasks=("heatmap", "mask"), beta=125.0)
     low = both | dict(lam_hem=0.1, lam_segm=0.9)
     middle = both | dict(lam_hem=0.3, lam_segm=0.7)
     cycle = dict(schedule="one_cycle", lr=1e-3)
-    wanted = [  # question, updates, then what differs from BASE
+    small = dict(side=64)
+    wanted = [  # question, updates, then what differs from BASE; screened at 64 px, confirmed at 128
         ("base", 9850, {}),
-        ("batch", 1600, dict(batch=8)),
         ("lambda_hem", 4800, low),
+        ("side", 9850, small),
+        ("batch", 1600, small | dict(batch=8)),
+        ("lambda_hem", 9850, small | low),
+        ("augmentation", 9850, small | dict(augmentation="strong")),
+        ("normalisation", 9850, small | dict(norm="group")),
+        ("learning rate", 9850, small | dict(lr=1e-3)),
         ("beta", 3200, dict(beta=1.0)),
-        ("beta", 3200, dict(beta=125.0)),
-        ("normalisation", 3200, dict(norm="group")),
-        ("augmentation", 3200, dict(augmentation="strong")),
-        ("lambda_hem", 4800, middle),
-        ("beta", 3200, dict(beta=50.0)),
-        ("learning rate", 3200, dict(lr=1e-3)),
-        ("schedule", 3200, cycle),
-        ("lambda_hem", 3200, both),
-        ("normalisation", 3200, dict(norm=None)),
-        ("side", 9850, dict(side=64)),
-        ("learning rate", 3200, dict(lr=1e-4)),
-        ("batch", 1600, dict(batch=4)),
-        ("schedule", 3200, low | cycle),
+        ("schedule", 9850, small | cycle),
+        ("batch", 3200, small | dict(batch=8)),
+        ("normalisation", 9850, small | dict(norm=None)),
+        ("beta", 9850, small | dict(beta=125.0)),
+        ("lambda_hem", 9850, small | middle),
+        ("beta", 9850, small | dict(beta=50.0)),
+        ("lambda_hem", 9850, small | both),
+        ("learning rate", 9850, small | dict(lr=1e-4)),
+        ("batch", 3200, small | dict(batch=4)),
+        ("schedule", 3200, small | cycle),
+        ("schedule", 9850, small | low | cycle),
+        ("normalisation", 9850, small | dict(norm="instance")),
         ("lambda_hem", 9850, low),
-        ("normalisation", 9850, dict(norm="group")),
+        ("batch", 800, dict(batch=8)),
         ("augmentation", 9850, dict(augmentation="strong")),
+        ("normalisation", 9850, dict(norm="group")),
         ("learning rate", 9850, dict(lr=1e-3)),
         ("schedule", 9850, cycle),
-        ("beta", 9850, dict(beta=1.0)),
-        ("lambda_hem", 9850, middle),
-        ("batch", 3200, dict(batch=8)),
         ("beta", 9850, dict(beta=125.0)),
+        ("lambda_hem", 9850, middle),
         ("beta", 9850, dict(beta=50.0)),
-        ("normalisation", 9850, dict(norm=None)),
         ("lambda_hem", 9850, both),
-        ("batch", 3200, dict(batch=4)),
+        ("normalisation", 9850, dict(norm=None)),
         ("base", 19700, {}),
+        ("beta", 9850, dict(beta=1.0)),
+        ("batch", 3200, dict(batch=8)),
         ("lambda_hem", 19700, low),
-        ("normalisation", 9850, dict(norm="instance")),
+        ("batch", 9850, small | dict(batch=8)),
         ("side", 4800, dict(side=256)),
         ("side", 4800, dict(side=256, beta=1.0)),
         ("batch", 9850, dict(batch=4)),
@@ -143,7 +149,7 @@ def plan() -> list[Curve]:
 
 @lru_cache(2)
 def load(data: Path, side: int) -> tuple[FrameSet, dict]:
-    "The frames and split 0 by patient. Raises: ValueError where it parts two numbers of one person."
+    "The frames and split 0. Raises: ValueError where it parts two numbers of one person."
     frames = load_frames(read_folder(data), side=side, progress=False)
     split = split_by_patient(frames.table, seed=0)
     same = np.flatnonzero(frames.table["patient_id"].isin(SAME_PERSON))
@@ -174,8 +180,8 @@ class Batches:
         if self.update and i == 0:
             self.start_epoch()
         self.update += 1
-        size = self.recipe.batch
-        return make_batch(self.frames, self.order[i * size : (i + 1) * size], self.recipe, self.generator)
+        which = self.order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
+        return make_batch(self.frames, which, self.recipe, self.generator)
 
 
 def set_rate(optimiser: torch.optim.Optimizer, curve: Curve, update: int):
@@ -188,10 +194,12 @@ def set_rate(optimiser: torch.optim.Optimizer, curve: Curve, update: int):
 
 
 def evaluate_part(net: torch.nn.Module, recipe: Recipe, frames: FrameSet) -> dict:
-    "Accuracies in percent, median errors in px of the 512-px frame, Dice, and the heatmap loss, not augmented."
+    "Accuracies in percent, median errors in px of the 512-px frame, heatmap loss, Dice."
     out = Model(net, recipe).predict(frames.images)
     target = make_batch(frames, torch.arange(len(frames)), recipe)[1]
-    masks = (None, None) if out.mask is None else (lung_probability(out.mask, frames.side), frames.masks > 0)
+    masks = (None, None)
+    if out.mask is not None:
+        masks = lung_probability(out.mask, frames.side), frames.masks > 0
     evaluation = Evaluation()
     evaluation.update(out.points, frames.points, *masks, has_mask=frames.has_mask)
     figures, errors = evaluation.compute(), evaluation.per_image()
@@ -199,27 +207,51 @@ def evaluate_part(net: torch.nn.Module, recipe: Recipe, frames: FrameSet) -> dic
     row |= {f"{side}_median_px": errors[f"{side}_px"].median() for side in ("right", "left")}
     for name in DECODERS:
         points = decode(out.heat, name, beta=recipe.beta, shared=recipe.shared)
-        row[f"both_R/10_{name}"] = 100 * ((points - frames.points).norm(dim=-1) < 10).float().mean().item()
+        near = (points - frames.points).norm(dim=-1) < 10
+        row[f"both_R/10_{name}"] = 100 * near.float().mean().item()
     row |= {"heatmap_loss": heatmap_loss(out.heat, target).item(), "dice": figures.get("dice")}
     return {k: v if v is None else float(f"{v:.6g}") for k, v in row.items()}
 
 
+def one_update(
+    net: torch.nn.Module, loss: FrameLoss, optimiser, batch: tuple, clip: float
+) -> float:
+    "Forward, backward, step; returns the loss."
+    x, *targets = batch
+    value = loss(net(x), *targets)
+    optimiser.zero_grad()
+    value.backward()
+    if clip:
+        torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
+    optimiser.step()
+    return value.item()
+
+
 def description(curve: Curve, frames: FrameSet, split: dict, state: dict, origin: dict) -> dict:
     "Everything that is exported of a curve."
-    rows, done = state["rows"], state["update"]
+    recipe, rows, done = curve.recipe, state["rows"], state["update"]
     ids = {k: frames.table["id"].iloc[split[k]].tolist() for k in ("train", "valid")}
     return {
-        "key": curve.key, "question": curve.question, "complete": done >= curve.updates, "updates": done,
-        "updates_planned": curve.updates, "updates_an_epoch": len(ids["train"]) // curve.recipe.batch,
-        "recipe": {k: v for k, v in canonical(curve.recipe).items() if k != "epochs"},
+        "key": curve.key,
+        "question": curve.question,
+        "complete": done >= curve.updates,
+        "updates": done,
+        "updates_planned": curve.updates,
+        "updates_an_epoch": len(ids["train"]) // recipe.batch,
+        "recipe": {k: v for k, v in canonical(recipe).items() if k != "epochs"},
         "data": {
-            "fingerprint": frames.fingerprint, "split": 0, "images": {k: len(v) for k, v in ids.items()},
+            "fingerprint": frames.fingerprint,
+            "split": 0,
+            "images": {k: len(v) for k, v in ids.items()},
             "split_sha256": hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16],
         },
-        "evaluated": "valid: the whole validation part; train: its first images, as many, not augmented; test: never",
-        "threads": 1, "seconds": round(state["seconds"], 1), "cpu_seconds": round(state["cpu_seconds"], 1),
-        **origin, "curve": rows,
-    }  # fmt: skip
+        "evaluated": "valid: all; train: its first images, as many; not augmented; test: never",
+        "threads": 1,
+        "seconds": round(state["seconds"], 1),
+        "cpu_seconds": round(state["cpu_seconds"], 1),
+        **origin,
+        "curve": rows,
+    }
 
 
 def export(results: Path, note: dict):
@@ -228,8 +260,8 @@ def export(results: Path, note: dict):
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and len(json.loads(path.read_text())["curve"]) > len(note["curve"]):
         return
-    head, rows = json.dumps({k: v for k, v in note.items() if k != "curve"}, indent=1), note["curve"]
-    lines = ",\n  ".join(json.dumps(row) for row in rows)
+    head = json.dumps({k: v for k, v in note.items() if k != "curve"}, indent=1)
+    lines = ",\n  ".join(json.dumps(row) for row in note["curve"])
     text = f'{head[:-2]},\n "curve": [\n  {lines}\n ]\n}}\n'
     write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
     write_atomic(results / "updates.csv", lambda p: collect(results).to_csv(p, index=False))
@@ -237,11 +269,11 @@ def export(results: Path, note: dict):
 
 def collect(results: Path = RESULTS) -> pd.DataFrame:
     "One row a curve, mark and part, with the settings that are varied."
-    varied = ["tasks", "beta", "lam_hem", "side", "batch", "schedule", "lr", "norm", "augmentation", "seed"]
+    varied = "tasks beta lam_hem side batch schedule lr norm augmentation seed".split()
     rows = []
     for path in sorted((results / "runs").glob("*.json")):
         note = json.loads(path.read_text(encoding="utf-8"))
-        head = {"key": note["key"], "question": note["question"]} | {k: note["recipe"][k] for k in varied}
+        head = {k: note[k] for k in ("key", "question")} | {k: note["recipe"][k] for k in varied}
         head |= {"tasks": "+".join(head["tasks"]), "norm": head["norm"] or "none"}
         head |= {k: note[k] for k in ("updates_planned", "complete")}
         rows += [head | row for row in note["curve"]]
@@ -251,7 +283,7 @@ def collect(results: Path = RESULTS) -> pd.DataFrame:
 def finished(results: Path, curve: Curve) -> bool:
     "Whether the exported curve reaches as far as planned."
     path = results / "runs" / f"{curve.key}.json"
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["updates"] >= curve.updates
+    return path.exists() and json.loads(path.read_text())["updates"] >= curve.updates
 
 
 def train_curve(curve: Curve, data: Path, store: Path, results: Path, origin: dict):
@@ -265,7 +297,8 @@ def train_curve(curve: Curve, data: Path, store: Path, results: Path, origin: di
     learn = SimpleNamespace(model=net, loss_func=loss, opt=SimpleNamespace(opt=optimiser))
     checkpoint = store / curve.key / "checkpoint.safetensors"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    state = {"update": 0, "rows": [], "seconds": 0.0, "cpu_seconds": 0.0, "sum": 0.0, "count": 0, "generator": ""}
+    state = {"update": 0, "rows": [], "generator": ""}
+    state |= {"seconds": 0.0, "cpu_seconds": 0.0, "sum": 0.0, "count": 0}
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, learn)[1]
     batches = Batches(train, r, state["update"], state["generator"])
@@ -273,21 +306,15 @@ def train_curve(curve: Curve, data: Path, store: Path, results: Path, origin: di
     wall, cpu, saved = time.perf_counter(), time.process_time(), time.perf_counter()
     net.train()
     while state["update"] < curve.updates:
-        x, *targets = batches.next()
         set_rate(optimiser, curve, state["update"])
-        value = loss(net(x), *targets)
-        optimiser.zero_grad()
-        value.backward()
-        if r.clip:
-            torch.nn.utils.clip_grad_norm_(net.parameters(), r.clip)
-        optimiser.step()
-        state["update"] += 1
-        state["sum"], state["count"] = state["sum"] + value.item(), state["count"] + 1
+        state["sum"] += one_update(net, loss, optimiser, batches.next(), r.clip)
+        state["update"], state["count"] = state["update"] + 1, state["count"] + 1
         at_mark = state["update"] in marks
         if at_mark:
             done = {"update": state["update"], "images_seen": state["update"] * r.batch}
             done |= {"loss_since_last": float(f"{state['sum'] / state['count']:.6g}")}
-            state["rows"] += [done | {"part": k} | evaluate_part(net, r, v) for k, v in parts.items()]
+            for name, part in parts.items():
+                state["rows"].append(done | {"part": name} | evaluate_part(net, r, part))
             state["sum"], state["count"] = 0.0, 0
             net.train()
         if at_mark or time.perf_counter() - saved > SAVE_EVERY:
@@ -297,11 +324,12 @@ def train_curve(curve: Curve, data: Path, store: Path, results: Path, origin: di
             save_checkpoint(checkpoint, learn, {}, state | {"generator": batches.state()})
         if at_mark:
             export(results, description(curve, frames, split, state, origin))
-            print(time.strftime("%H:%M:%S"), curve.key, state["update"], state["rows"][-2]["both_R/10"], flush=True)
+            figures = f"{state['update']} updates, R/10 {state['rows'][-2]['both_R/10']} %"
+            print(time.strftime("%H:%M:%S"), curve.key, figures, flush=True)
 
 
 def work(curves: list[Curve], data: Path, store: Path, results: Path, origin: dict):
-    "Take the curves in turn; leave out those that are finished, failed, or in another worker's hands."
+    "Take the curves in turn; skip those that are finished, failed, or held by another worker."
     torch.set_num_threads(1)
     todo = list(curves)
     while todo:
@@ -325,35 +353,40 @@ def work(curves: list[Curve], data: Path, store: Path, results: Path, origin: di
 
 def run(curves: list[Curve], data: Path, store: Path, results: Path = RESULTS, workers: int = 2):
     "Keep `workers` processes of one thread at work; one that is killed is started again."
-    origin, context, started = provenance(), multiprocessing.get_context("spawn"), 0
-    alive = []
+    context, arguments = (
+        multiprocessing.get_context("spawn"),
+        (curves, data, store, results, provenance()),
+    )
+    pool, starts = [], 0
     while True:
-        lost = workers - sum(p.is_alive() for p in alive)
-        if lost and started < 20 * workers and any(p.exitcode != 0 for p in alive if not p.is_alive()) or not alive:
-            alive = [p for p in alive if p.is_alive()]
-            alive += [context.Process(target=work, args=(curves, data, store, results, origin)) for _ in range(lost)]
-            for process in alive:
-                if process.pid is None:
-                    process.start()
-                    started += 1
-        if not any(p.is_alive() for p in alive):
+        lost = [p for p in pool if p.exitcode]
+        if not pool or lost and starts < 20 * workers:
+            pool = [p for p in pool if p not in lost]
+            pool += [context.Process(target=work, args=arguments) for _ in lost or range(workers)]
+            for process in pool[-(len(lost) or workers) :]:
+                process.start()
+                starts += 1
+        if not any(p.is_alive() for p in pool):
             return
         time.sleep(5)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with images, masks and landmarks")
-    parser.add_argument("--store", type=Path, required=True, help="folder for checkpoints, outside the repository")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for curves and updates.csv")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="folder with images, masks and landmarks")
+    parser.add_argument("--store", type=Path, help="folder for checkpoints, outside the repository")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the curves")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    parser.add_argument("--list", action="store_true", help="show the plan and what is there, and stop")
+    parser.add_argument("--list", action="store_true", help="show what is done and open, and stop")
     options = parser.parse_args()
     if options.list:
         for curve in plan():
-            print("done" if finished(options.results, curve) else "open", curve.updates, curve.question, curve.key)
-    else:
+            word = "done" if finished(options.results, curve) else "open"
+            print(word, f"{curve.updates:6}", curve.question, curve.key)
+    elif options.data and options.store:
         run(plan(), options.data, options.store, options.results, options.workers)
+    else:
+        parser.error("name --data and --store")
 
 
 if __name__ == "__main__":
