@@ -100,7 +100,8 @@ def plan() -> list[Curve]:
     middle = both | dict(lam_hem=0.3, lam_segm=0.7)
     cycle = dict(schedule="one_cycle", lr=1e-3)
     small = dict(side=64)
-    wanted = [  # question, updates, then what differs from BASE; screened at 64 px, confirmed at 128
+    # question, updates, then what differs from BASE: screened at 64 px, confirmed at 128
+    wanted = [
         ("base", 9850, {}),
         ("lambda_hem", 4800, low),
         ("side", 9850, small),
