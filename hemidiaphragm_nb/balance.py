@@ -17,11 +17,19 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .datasets import FrameSet, split_by_patient
-from .experiments import Plan, Results, Store, load_data
-from .learner import Model, Recipe, build_net, make_batch
+from .landmarks import FrameSet, split_by_patient
+from .study import Plan, Results, Store, load_data
+from .train import Model, Recipe, build_net, make_batch
 from .losses import gradient_norms, heatmap_share, task_losses
-from .metrics import R, beside, bootstrap_interval, holm, published, score_rows, signed_rank
+from hemidiaphragm_nb.metrics import (
+    R,
+    beside,
+    bootstrap_interval,
+    holm,
+    published,
+    score_rows,
+    signed_rank,
+)
 from .saturation import accuracy_frame, bold_best, plot_cdf
 
 # %% ../nbs/11_balance.ipynb #00000005
@@ -34,7 +42,9 @@ def published_pairs(
     number: int,  # 5 (landmarks) or 6 (masks)
 ) -> pd.DataFrame:  # column `setting`, λ_hem, then the figures
     "Table 5 or 6 of Morís 2024 with its rows named, λ_hem ascending."
-    table = published(f"moris2024_table{number}").sort_values("lambda_hem", kind="stable", ignore_index=True)
+    table = published(f"moris2024_table{number}").sort_values(
+        "lambda_hem", kind="stable", ignore_index=True
+    )
     names = [pair_name(h, s) for h, s in zip(table.pop("lambda_hem"), table.pop("lambda_segm"))]
     return table.assign(setting=names)[["setting", *table]]
 
@@ -48,7 +58,9 @@ def location_table(results: Results) -> pd.DataFrame:  # columns setting, lung, 
 def mask_table(results: Results) -> pd.DataFrame:  # columns setting, dice_mean, dice_std
     "Dice as a fraction, in the layout of table 6."
     whole = results.complete()
-    rows = [score_rows(whole.summaries(n), {"dice": "dice"}, 1.).assign(setting=n) for n in whole.names]
+    rows = [
+        score_rows(whole.summaries(n), {"dice": "dice"}, 1.0).assign(setting=n) for n in whole.names
+    ]
     return pd.concat(rows, ignore_index=True)[["setting", "dice_mean", "dice_std"]]
 
 # %% ../nbs/11_balance.ipynb #0000000d
@@ -58,22 +70,28 @@ def side_by_side(
     on: list[str],  # columns that name a row
     digits: int = 2,
 ) -> pd.DataFrame:  # index `on`; columns (figure, paper or ours)
-    "A published table and ours as 'mean ± sd' in neighbouring columns, '–' where one has no such row."
+    """A published table and ours as 'mean ± sd' in neighbouring columns, '–' where one has no
+    such row.
+    """
     long = beside(paper, ours, on, digits)
     rows = long.index.droplevel("source").unique()
     wide = long.unstack("source").reindex(rows if len(on) > 1 else pd.Index(rows, name=on[0]))
     return wide[[(c, s) for c in long.columns for s in ("paper", "ours")]].fillna("–")
 
 # %% ../nbs/11_balance.ipynb #00000011
-def trade_off(location: pd.DataFrame, masks: pd.DataFrame) -> pd.DataFrame:  # setting, accuracy and Dice, mean and sd, dominated
+def trade_off(
+    location: pd.DataFrame, masks: pd.DataFrame
+) -> pd.DataFrame:  # setting, accuracy and Dice, mean and sd, dominated
     "A point for each setting of tables 5 and 6: R/10 accuracy of both lungs in percent, Dice."
     both = location[location["lung"] == "both"][["setting", "R/10_mean", "R/10_std"]]
     points = both.merge(masks, on="setting")
     return points.assign(dominated=dominated(points[["R/10_mean", "dice_mean"]].to_numpy()))
 
-
+# %% ../nbs/11_balance.ipynb #9d41343b
 def dominated(figures: np.ndarray) -> np.ndarray:  # (n,) bool
-    "For each row of (n, k) figures, larger is better: is another row as good in all and better in one?"
+    """For each row of (n, k) figures, larger is better: is another row as good in all and better
+    in one?
+    """
     a, b = figures[:, None], figures[None]
     return ((b >= a).all(-1) & (b > a).any(-1)).any(1)
 
@@ -85,18 +103,36 @@ def plot_trade_off(
     marker: str = "o",
     label: str = "",
 ):  # the axes
-    "Dice against R/10 accuracy, a point with bars of one sd for each setting, joined in the order of λ_hem; dominated ones hollow."
+    """Dice against R/10 accuracy, a point with bars of one sd for each setting, joined in the
+    order of λ_hem; dominated ones hollow.
+    """
     ax = ax or plt.subplots(figsize=(3.2, 2.4))[1]
     path = points[points["setting"].str.startswith("λ")]
-    ax.plot(path["R/10_mean"], path["dice_mean"], "-", color=colour, lw=.7, label=label)
+    ax.plot(path["R/10_mean"], path["dice_mean"], "-", color=colour, lw=0.7, label=label)
     for p in points.to_dict("records"):
         name = p["setting"].removeprefix("λ ").split(",")[0]
-        ax.errorbar(p["R/10_mean"], p["dice_mean"], p["dice_std"], p["R/10_std"], marker, color=colour, ms=5, lw=.6, mfc="white" if p["dominated"] else colour)
-        ax.annotate(name, (p["R/10_mean"], p["dice_mean"]), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        ax.errorbar(
+            p["R/10_mean"],
+            p["dice_mean"],
+            p["dice_std"],
+            p["R/10_std"],
+            marker,
+            color=colour,
+            ms=5,
+            lw=0.6,
+            mfc="white" if p["dominated"] else colour,
+        )
+        ax.annotate(
+            name,
+            (p["R/10_mean"], p["dice_mean"]),
+            xytext=(4, 4),
+            textcoords="offset points",
+            fontsize=7,
+        )
     ax.set(xlabel="within R/10 = 10 px, both lungs (%)", ylabel="Dice")
     return ax
 
-
+# %% ../nbs/11_balance.ipynb #3794645b
 def trade_off_figure(points: pd.DataFrame) -> Figure:
     "The published trade-off, and ours with the published points in the same axes."
     fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=90, layout="constrained")
@@ -117,33 +153,61 @@ def gradient_pull(
     "Norm of each task's unweighted gradient with respect to the features that both heads share."
     x, heat, mask, _ = make_batch(frames, torch.arange(len(frames)), recipe)
     shared = net.eval().features(x)
-    parts = task_losses(tuple(head(shared) for head in net.heads.values()), heat, mask, recipe.tasks)
+    parts = task_losses(
+        tuple(head(shared) for head in net.heads.values()), heat, mask, recipe.tasks
+    )
     return gradient_norms(parts, shared)
 
 # %% ../nbs/11_balance.ipynb #00000018
-def pulls(store: Store, plan: Plan, n: int = 8) -> pd.DataFrame:  # setting, repeat, moment, λ_hem, gradient norms, share
-    "Gradient norms of every run with fixed weights, before and after training, on `n` of its training cases. The store must hold weights."
+def pulls(
+    store: Store, plan: Plan, n: int = 8
+) -> pd.DataFrame:  # setting, repeat, moment, λ_hem, gradient norms, share
+    """Gradient norms of every run with fixed weights, before and after training, on `n` of its
+    training cases. The store must hold weights.
+    """
     rows = []
     for run in plan:
         if run.recipe.weighting != "fixed" or run not in store:
             continue
         frames = load_data(run.data)
-        few = frames.subset(split_by_patient(frames.table, seed=run.repeat)["train"][:n]).at(run.recipe.side)
-        for moment, net in (("start", build_net(run.recipe)), ("end", Model.load(store.path(run)).net)):
+        few = frames.subset(split_by_patient(frames.table, seed=run.repeat)["train"][:n]).at(
+            run.recipe.side
+        )
+        for moment, net in (
+            ("start", build_net(run.recipe)),
+            ("end", Model.load(store.path(run)).net),
+        ):
             norms = gradient_pull(net, few, run.recipe)
             share = heatmap_share(norms, run.recipe.lam_hem, run.recipe.lam_segm)
-            rows.append(dict(setting=run.name, repeat=run.repeat, moment=moment, lam_hem=run.recipe.lam_hem, **norms, share=share))
+            rows.append(
+                dict(
+                    setting=run.name,
+                    repeat=run.repeat,
+                    moment=moment,
+                    lam_hem=run.recipe.lam_hem,
+                    **norms,
+                    share=share,
+                )
+            )
     return pd.DataFrame(rows)
 
 # %% ../nbs/11_balance.ipynb #0000001b
-def paired(results: Results, figures: list[str]) -> pd.DataFrame:  # index (repeat, id); columns (figure, name)
-    "Figures of the test images side by side for every row of the plan; only repeats that every row has."
-    return results.complete().cases.pivot(index=["repeat", "id"], columns="name", values=list(figures))
+def paired(
+    results: Results, figures: list[str]
+) -> pd.DataFrame:  # index (repeat, id); columns (figure, name)
+    """Figures of the test images side by side for every row of the plan; only repeats that every
+    row has.
+    """
+    return results.complete().cases.pivot(
+        index=["repeat", "id"], columns="name", values=list(figures)
+    )
 
-
+# %% ../nbs/11_balance.ipynb #5de534de
 def patients_of(
     ids,  # of test images
-    table: pd.DataFrame | None = None,  # columns id, patient_id; None: every image is a patient of its own
+    table: (
+        pd.DataFrame | None
+    ) = None,  # columns id, patient_id; None: every image is a patient of its own
 ) -> np.ndarray:
     "The patient of each image. Raises: ValueError for an image that the table does not have."
     if table is None:
@@ -151,37 +215,60 @@ def patients_of(
     known = table.astype({"id": str}).set_index("id")["patient_id"]
     missing = [i for i in ids if i not in known.index]
     if missing:
-        raise ValueError(f"the table of cases has no {missing[0]!r} (and {len(missing) - 1} more): give the table that the runs were made from")
+        raise ValueError(
+            f"the table of cases has no {missing[0]!r} (and {len(missing) - 1} more): give the"
+            " table that the runs were made from"
+        )
     return known.loc[list(ids)].to_numpy()
 
 # %% ../nbs/11_balance.ipynb #0000001c
-REFERENCE = pair_name(.95, .05)  # the published choice
+REFERENCE = pair_name(0.95, 0.05)  # the published choice
 
 
 def hit_differences(
     results: Results,
-    threshold: float = R/10,  # px of the 512-px frame
+    threshold: float = R / 10,  # px of the 512-px frame
     reference: str = REFERENCE,
     patients: pd.DataFrame | None = None,  # table with id and patient_id
-    level: float = .95,  # for all settings together
-) -> pd.DataFrame:  # a row a setting: difference and its limits in percentage points, points, Wilcoxon on the errors
-    "Accuracy at a threshold against a reference setting, on the same images. Raises: ValueError without the reference."
+    level: float = 0.95,  # for all settings together
+) -> (
+    pd.DataFrame
+    # a row a setting: difference and its limits in percentage points, points, Wilcoxon on the
+    # errors
+):
+    """Accuracy at a threshold against a reference setting, on the same images.
+
+    Raises: ValueError without the reference.
+    """
     errors = paired(results, ["right_px", "left_px"])
     names = [n for n in results.names if n != reference]
     if len(names) == len(results.names):
         raise ValueError(f"no row {reference!r} to compare with; there are {results.names}")
-    of = lambda n: np.stack([errors[side, n].to_numpy(float) for side in ("right_px", "left_px")], 1)
+    of = lambda n: np.stack(
+        [errors[side, n].to_numpy(float) for side in ("right_px", "left_px")], 1
+    )
     hits = lambda e: np.where(np.isnan(e), np.nan, e < threshold)
     who, ref, rows = patients_of(errors.index.get_level_values("id"), patients), of(reference), []
     for n in names:
-        mean, low, high = (100*v for v in bootstrap_interval(hits(of(n)) - hits(ref), who, 1 - (1 - level)/len(names)))
-        rows.append(dict(setting=n, difference=mean, low=low, high=high, **signed_rank(ref.ravel(), of(n).ravel())))
+        mean, low, high = (
+            100 * v
+            for v in bootstrap_interval(hits(of(n)) - hits(ref), who, 1 - (1 - level) / len(names))
+        )
+        rows.append(
+            dict(
+                setting=n,
+                difference=mean,
+                low=low,
+                high=high,
+                **signed_rank(ref.ravel(), of(n).ravel()),
+            )
+        )
     return pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"]))
 
 # %% ../nbs/11_balance.ipynb #00000020
 def balance_answer(
     differences: pd.DataFrame,  # of `hit_differences`
-    small: float = .5,  # what counts as a small λ_hem
+    small: float = 0.5,  # what counts as a small λ_hem
     reference: str = REFERENCE,
 ) -> str:
     "Do small λ_hem lose accuracy? One sentence a setting below `small`, and a verdict."
@@ -189,13 +276,21 @@ def balance_answer(
     rows = differences[lam < small].to_dict("records")
     verdicts, words = [], []
     for d in rows:
-        verdicts.append("loses" if d["high"] < 0 else "gains" if d["low"] > 0 else "shows no difference in")
-        words.append(f"{d['setting']} {verdicts[-1]} R/10: {d['difference']:+.1f} points [{d['low']:+.1f}, {d['high']:+.1f}] against {reference.removeprefix('λ ')} on {d['pairs']} landmarks.")
+        verdicts.append(
+            "loses" if d["high"] < 0 else "gains" if d["low"] > 0 else "shows no difference in"
+        )
+        words.append(
+            f"{d['setting']} {verdicts[-1]} R/10: {d['difference']:+.1f} points [{d['low']:+.1f},"
+            f" {d['high']:+.1f}] against {reference.removeprefix('λ ')} on {d['pairs']} landmarks."
+        )
     if not rows:
         return f"No setting with λ_hem below {small:g} has been run."
     lost = verdicts.count("loses")
     head = "Yes" if lost == len(rows) else "Some do" if lost else "Not shown"
-    return f"Do small λ_hem lose R/10? {head}: {lost} of {len(rows)} with λ_hem below {small:g}. " + " ".join(words)
+    return (
+        f"Do small λ_hem lose R/10? {head}: {lost} of {len(rows)} with λ_hem below {small:g}. "
+        + " ".join(words)
+    )
 
 # %% ../nbs/11_balance.ipynb #00000025
 def asked_weight(
@@ -210,16 +305,24 @@ def asked_weight(
 # %% ../nbs/11_balance.ipynb #00000029
 def lambdas_of(results: Results) -> dict[float, str]:  # λ_hem -> name of the row, ascending
     "The settings with fixed weights."
-    fixed = results.runs[results.runs["weighting"] == "fixed"].drop_duplicates("name").sort_values("lam_hem")
+    fixed = (
+        results.runs[results.runs["weighting"] == "fixed"]
+        .drop_duplicates("name")
+        .sort_values("lam_hem")
+    )
     return dict(zip(fixed["lam_hem"].astype(float), fixed["name"]))
 
-
+# %% ../nbs/11_balance.ipynb #11b20eee
 def table_row(results: Results, setting: str) -> str:
     "One setting's row of tables 5 and 6, both lungs, in words."
     both = location_table(results).set_index(["setting", "lung"]).loc[(setting, "both")]
     dice = mask_table(results).set_index("setting").loc[setting]
-    cells = [f"{t} {both[f'{t}_mean']:.1f} ± {both[f'{t}_std']:.1f}" for t in ("R", "R/2", "R/5", "R/10")]
-    return f"{setting}:   " + "   ".join([*cells, f"Dice {dice.dice_mean:.3f} ± {dice.dice_std:.3f}"])
+    cells = [
+        f"{t} {both[f'{t}_mean']:.1f} ± {both[f'{t}_std']:.1f}" for t in ("R", "R/2", "R/5", "R/10")
+    ]
+    return f"{setting}:   " + "   ".join(
+        [*cells, f"Dice {dice.dice_mean:.3f} ± {dice.dice_std:.3f}"]
+    )
 
 # %% ../nbs/11_balance.ipynb #0000002a
 def plot_pull(
@@ -231,15 +334,24 @@ def plot_pull(
     start = pull[pull["moment"] == "start"][["heatmap", "mask"]].mean()
     end = pull[pull["moment"] == "end"].groupby("lam_hem")["share"].mean()
     grid = np.linspace(0, 1, 101)
-    ax.plot(grid, [heatmap_share(start, l, 1 - l) for l in grid], "--", color="tab:orange", label="untrained")
+    ax.plot(
+        grid,
+        [heatmap_share(start, l, 1 - l) for l in grid],
+        "--",
+        color="tab:orange",
+        label="untrained",
+    )
     ax.plot(end.index, end, "o", color="tab:blue", mfc="white", label="trained at that λ")
-    ax.axhline(.5, color="gray", lw=.5)
+    ax.axhline(0.5, color="gray", lw=0.5)
     trained = lam_hem in end.index
     share = end[lam_hem] if trained else heatmap_share(start, lam_hem, 1 - lam_hem)
     ax.plot(lam_hem, share, "o", color="tab:blue" if trained else "tab:orange", ms=9)
-    who = "landmarks" if share > .5 else "masks"
-    ax.set_title(f"{who} dominate{'' if trained else ' before training'}: {max(share, 1 - share):.0%}", fontsize=9)
-    ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-.03, 1.03))
+    who = "landmarks" if share > 0.5 else "masks"
+    ax.set_title(
+        f"{who} dominate{'' if trained else ' before training'}: {max(share, 1 - share):.0%}",
+        fontsize=9,
+    )
+    ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-0.03, 1.03))
     ax.legend(fontsize=7)
 
 # %% ../nbs/11_balance.ipynb #0000002b
@@ -248,7 +360,11 @@ def draw_lambda(
     pull: pd.DataFrame,  # of `pulls`
     lam_hem: float,  # one of `lambdas_of(results)`
 ) -> Figure:
-    "Who dominates at a setting, its distribution of errors among the others', its row of the tables. Raises: ValueError for a λ that was not run."
+    """Who dominates at a setting, its distribution of errors among the others', its row of the
+    tables.
+
+    Raises: ValueError for a λ that was not run.
+    """
     settings = lambdas_of(results)
     if lam_hem not in settings:
         raise ValueError(f"λ_hem = {lam_hem:g} was not run; there are {list(settings)}")
@@ -264,7 +380,10 @@ def balance_report(
     results: Results,  # of a `balance_plan`
     patients: pd.DataFrame | None = None,  # table with id and patient_id, for the intervals
 ) -> dict[str, pd.DataFrame | Figure | str]:
-    "Tables, figure and answer of Analysis II by name. Raises: ValueError without the reference setting."
+    """Tables, figure and answer of Analysis II by name.
+
+    Raises: ValueError without the reference setting.
+    """
     location, masks = location_table(results), mask_table(results)
     differences = hit_differences(results, patients=patients)
     return {
@@ -283,5 +402,12 @@ def agreement(ours: pd.DataFrame) -> str:  # of `location_table`
     if len(pair) < 3:
         return "Fewer than three settings in common: no order to compare."
     rho, worst = pair.corr("spearman").iloc[0, 1], pair.idxmin()
-    same = "the same setting is worst" if worst.paper == worst.ours else f"the worst setting is {worst.ours}, in the paper {worst.paper}"
-    return f"Over {len(pair)} settings the rank correlation of R/10 with the paper's is {rho:.2f}; {same}."
+    same = (
+        "the same setting is worst"
+        if worst.paper == worst.ours
+        else f"the worst setting is {worst.ours}, in the paper {worst.paper}"
+    )
+    return (
+        f"Over {len(pair)} settings the rank correlation of R/10 with the paper's is {rho:.2f};"
+        f" {same}."
+    )

@@ -22,9 +22,9 @@ from pytorch_grad_cam import GradCAM, HiResCAM
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from .datasets import FrameSet
+from .landmarks import FrameSet
 from .heatmaps import distance
-from .learner import Model, as_tuple, build_net, members
+from .train import Model, as_tuple, build_net, members
 from .metrics import R, bootstrap_interval, radial_error
 from .radiograph import FRAME, shrink, shrink_labels, to_float
 
@@ -33,33 +33,48 @@ def choose_cases(
     errors,  # (n, 2) radial errors, px of the 512-px frame; NaN unknown, infinite not found
     each: int = 2,  # cases of each kind
 ) -> pd.DataFrame:  # columns kind, case, error: the worst first
-    "The worst, the median and the best cases by mean error of the known landmarks. Raises: ValueError for too few cases."
+    """The worst, the median and the best cases by mean error of the known landmarks.
+
+    Raises: ValueError for too few cases.
+    """
     e = np.asarray(errors, float).reshape(-1, 2)
     known = ~np.isnan(e)
     mean = np.where(known, e, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
-    order = np.argsort(-mean, kind='stable')[:known.any(1).sum()]  # NaN sorts last
-    if len(order) < 3*each: raise ValueError(f'{len(order)} cases with known landmarks are too few to choose {each} of each kind')
+    order = np.argsort(-mean, kind="stable")[: known.any(1).sum()]  # NaN sorts last
+    if len(order) < 3 * each:
+        raise ValueError(
+            f"{len(order)} cases with known landmarks are too few to choose {each} of each kind"
+        )
     middle = (len(order) - each) // 2
-    rows = {'worst': order[:each], 'median': order[middle:middle + each], 'best': order[len(order) - each:]}
-    return pd.DataFrame([dict(kind=k, case=int(i), error=mean[i]) for k, chosen in rows.items() for i in chosen])
+    rows = {
+        "worst": order[:each],
+        "median": order[middle : middle + each],
+        "best": order[len(order) - each :],
+    }
+    return pd.DataFrame(
+        [dict(kind=k, case=int(i), error=mean[i]) for k, chosen in rows.items() for i in chosen]
+    )
 
 # %% ../nbs/13_explain.ipynb #0000000b
 def draw_points(ax, points, side: int, style: str, **kwargs):
     "Mark (2, 2) points, px of the 512-px frame, on an axes that shows a `side`-px image."
-    p = (np.asarray(points) + .5)*side/FRAME - .5
-    ax.plot(p[:, 0], p[:, 1], style, ms=7, mfc='none', **kwargs)
+    p = (np.asarray(points) + 0.5) * side / FRAME - 0.5
+    ax.plot(p[:, 0], p[:, 1], style, ms=7, mfc="none", **kwargs)
 
-
+# %% ../nbs/13_explain.ipynb #166332e7
 def label_grid(axes, rows, columns):
     "Names beside the rows and above the columns; no ticks."
-    for ax in axes.flat: ax.set(xticks=[], yticks=[])
-    for ax, name in zip(axes[:, 0], rows): ax.set_ylabel(name, fontsize=9)
-    for ax, name in zip(axes[0], columns): ax.set_title(name, fontsize=8)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    for ax, name in zip(axes[:, 0], rows):
+        ax.set_ylabel(name, fontsize=9)
+    for ax, name in zip(axes[0], columns):
+        ax.set_title(name, fontsize=8)
 
-
+# %% ../nbs/13_explain.ipynb #5fde7d4d
 def column_names(cases: pd.DataFrame) -> list[str]:
     "Heads of the columns of figures 8 and 9."
-    return [f'{c.kind}\n#{c.case}: {c.error:.1f} px' for c in cases.itertuples()]
+    return [f"{c.kind}\n#{c.case}: {c.error:.1f} px" for c in cases.itertuples()]
 
 # %% ../nbs/13_explain.ipynb #0000000c
 def figure8(
@@ -67,99 +82,148 @@ def figure8(
     frames: FrameSet,  # at any side that the recipe's divides
     cases: pd.DataFrame,  # of `choose_cases`
 ):  # the figure
-    "Input, mask, heatmap and overlay of each case; truth as blue crosses and lines, prediction as red circles and dashes."
+    """Input, mask, heatmap and overlay of each case; truth as blue crosses and lines, prediction
+    as red circles and dashes.
+    """
     part = frames.subset(cases.case.tolist()).at(model.recipe.side)
     out, side = model.predict(part.images), model.recipe.side
     blank = torch.full((len(part), 1, side, side), torch.nan)
     heat, mask = (blank if o is None else o for o in (out.heat, out.mask))
-    fig, axes = plt.subplots(4, len(part), figsize=(1.15*len(part) + .3, 4.9), dpi=60, squeeze=False, layout='constrained')
+    fig, axes = plt.subplots(
+        4,
+        len(part),
+        figsize=(1.15 * len(part) + 0.3, 4.9),
+        dpi=60,
+        squeeze=False,
+        layout="constrained",
+    )
     for i, (top, lungs, spots, over) in enumerate(axes.T):
-        for ax in (top, over): ax.imshow(part.images[i, 0], cmap='gray', vmin=0, vmax=255, interpolation='nearest')
-        lungs.imshow(mask[i].amax(0), cmap='gray', vmin=0, vmax=1)
-        spots.imshow(heat[i].amin(0), cmap='gray', vmin=0, vmax=1)
-        if part.has_mask[i]: over.contour(part.masks[i] > 0, [.5], colors='tab:blue', linewidths=1)
-        if out.mask is not None: over.contour(mask[i].amax(0), [.5], colors='tab:red', linewidths=1, linestyles='--')
-        draw_points(over, part.points[i], side, 'b+', mew=2)
-        if out.points is not None: draw_points(over, out.points[i], side, 'ro', mew=1.5)
-    label_grid(axes, ('input', 'mask', 'heatmap', 'overlay'), column_names(cases))
+        for ax in (top, over):
+            ax.imshow(part.images[i, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        lungs.imshow(mask[i].amax(0), cmap="gray", vmin=0, vmax=1)
+        spots.imshow(heat[i].amin(0), cmap="gray", vmin=0, vmax=1)
+        if part.has_mask[i]:
+            over.contour(part.masks[i] > 0, [0.5], colors="tab:blue", linewidths=1)
+        if out.mask is not None:
+            over.contour(mask[i].amax(0), [0.5], colors="tab:red", linewidths=1, linestyles="--")
+        draw_points(over, part.points[i], side, "b+", mew=2)
+        if out.points is not None:
+            draw_points(over, out.points[i], side, "ro", mew=1.5)
+    label_grid(axes, ("input", "mask", "heatmap", "overlay"), column_names(cases))
     plt.close(fig)
     return fig
 
 # %% ../nbs/13_explain.ipynb #0000000f
-SPOT = R/5  # radius around a predicted landmark, px of the 512-px frame
-TASKS = {'landmark': 1., 'mask': 0., 'both': None}  # share of the landmark score; None: as in the recipe's loss
+SPOT = R / 5  # radius around a predicted landmark, px of the 512-px frame
+
+
+TASKS = {
+    "landmark": 1.0,
+    "mask": 0.0,
+    "both": None,
+}  # share of the landmark score; None: as in the recipe's loss
 
 
 def mean_weights(region: Tensor) -> Tensor:
-    "Weights (..., s, s) whose weighted sum is the mean over each channel's region and then over channels; 0 for an empty region."
+    """Weights (..., s, s) whose weighted sum is the mean over each channel's region and then
+    over channels; 0 for an empty region.
+    """
     return region.float() / region.sum((-2, -1), keepdim=True).clamp(min=1) / region.shape[-3]
 
-
+# %% ../nbs/13_explain.ipynb #51e6ad18
 def landmark_share(model: Model, task: str | float) -> float:
-    "The share λ of the landmark score that a task's name, or a number itself, stands for. Raises: ValueError."
+    """The share λ of the landmark score that a task's name, or a number itself, stands for.
+
+    Raises: ValueError.
+    """
     r = model.recipe
     share = TASKS[task] if task in TASKS else task
-    if share is None: share = r.lam_hem/(r.lam_hem + r.lam_segm)
-    if isinstance(share, str) or not 0 <= share <= 1: raise ValueError(f'task is {task!r}; it may be one of {list(TASKS)} or a share from 0 to 1')
-    absent = [name for name, used in (('heatmap', share > 0), ('mask', share < 1)) if used and name not in r.tasks]
-    if absent: raise ValueError(f'task {task!r} needs the output {absent[0]!r}, and this network has {r.tasks}')
+    if share is None:
+        share = r.lam_hem / (r.lam_hem + r.lam_segm)
+    if isinstance(share, str) or not 0 <= share <= 1:
+        raise ValueError(f"task is {task!r}; it may be one of {list(TASKS)} or a share from 0 to 1")
+    absent = [
+        name
+        for name, used in (("heatmap", share > 0), ("mask", share < 1))
+        if used and name not in r.tasks
+    ]
+    if absent:
+        raise ValueError(
+            f"task {task!r} needs the output {absent[0]!r}, and this network has {r.tasks}"
+        )
     return share
 
 # %% ../nbs/13_explain.ipynb #00000010
 def score_weights(
     model: Model,
     images: Tensor,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
-    task: str | float = 'both',  # a name in `TASKS`, or the share λ of the landmark score
-) -> Tensor:  # (n, c, s, s) at the recipe's side: weights of all output channels, in the order of the tasks
-    "The score to be explained, as weights of output pixels around the predicted landmarks and in the predicted mask."
+    task: str | float = "both",  # a name in `TASKS`, or the share λ of the landmark score
+) -> (
+    Tensor
+):  # (n, c, s, s) at the recipe's side: weights of all output channels, in the order of the tasks
+    """The score to be explained, as weights of output pixels around the predicted landmarks and
+    in the predicted mask.
+    """
     share, out, parts = landmark_share(model, task), model.predict(images), []
     for name in model.recipe.tasks:
-        if name == 'heatmap':
+        if name == "heatmap":
             spots = distance(out.points, model.recipe.side) <= SPOT
             w = mean_weights(spots)
-            parts.append(-share*(w.sum(1, keepdim=True) if model.recipe.shared else w))
-        else: parts.append((1 - share)*mean_weights(out.mask > .5))
+            parts.append(-share * (w.sum(1, keepdim=True) if model.recipe.shared else w))
+        else:
+            parts.append((1 - share) * mean_weights(out.mask > 0.5))
     return torch.cat(parts, 1)
 
 # %% ../nbs/13_explain.ipynb #00000015
 class OneOutput(nn.Module):
     "A network whose outputs are joined to one tensor (n, channels of all tasks, s, s)."
+
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> Tensor: return torch.cat(as_tuple(self.net(x)), 1)
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat(as_tuple(self.net(x)), 1)
 
-
+# %% ../nbs/13_explain.ipynb #f37bd518
 class WeightedSum:
     "A target for `pytorch_grad_cam`: one image's score."
-    def __init__(self, weights: Tensor): # (c, s, s) of `score_weights`
+
+    def __init__(self, weights: Tensor):  # (c, s, s) of `score_weights`
         self.weights = weights
 
-    def __call__(self, output: Tensor) -> Tensor: return (self.weights*output).sum()
+    def __call__(self, output: Tensor) -> Tensor:
+        return (self.weights * output).sum()
 
 # %% ../nbs/13_explain.ipynb #00000016
-METHODS = {'Grad-CAM': GradCAM, 'HiResCAM': HiResCAM}
+METHODS = {"Grad-CAM": GradCAM, "HiResCAM": HiResCAM}
 
 
 def fourth_block(net: nn.Module) -> nn.Module:
     "The layer of the paper's figure 9. Raises: ValueError for a network with fewer encoder blocks."
-    if len(net.encoder) < 4: raise ValueError(f'the network has {len(net.encoder)} encoder blocks, not 4: name a layer')
+    if len(net.encoder) < 4:
+        raise ValueError(f"the network has {len(net.encoder)} encoder blocks, not 4: name a layer")
     return net.encoder[3]
 
-
+# %% ../nbs/13_explain.ipynb #790c4809
 def cam(
     model: Model,
     images: Tensor,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
     weights: Tensor,  # (n, c, s, s) of `score_weights`
-    method: str = 'Grad-CAM',  # a name in `METHODS`
-    layer: nn.Module | None = None,  # None: the fourth encoder block, of an ensemble that of each member
+    method: str = "Grad-CAM",  # a name in `METHODS`
+    layer: (
+        nn.Module | None
+    ) = None,  # None: the fourth encoder block, of an ensemble that of each member
     batch: int = 8,
 ) -> Tensor:  # (n, s, s) float32 on the CPU, each map from 0 to 1; a blank map is 0 everywhere
-    "Activation maps of a score, enlarged to the recipe's side. The network's gradients are left clean."
+    """Activation maps of a score, enlarged to the recipe's side. The network's gradients are
+    left clean.
+    """
     net, device = model.net, next(model.net.parameters()).device
     maps = []
-    with METHODS[method](OneOutput(net), [layer] if layer else [fourth_block(one) for one in members(net)]) as explain:
+    with METHODS[method](
+        OneOutput(net), [layer] if layer else [fourth_block(one) for one in members(net)]
+    ) as explain:
         for part, w in zip(images.split(batch), weights.to(device).split(batch)):
             x = to_float(shrink(part, model.recipe.side).to(device))
             maps.append(torch.from_numpy(explain(x, [WeightedSum(one) for one in w])))
@@ -171,25 +235,44 @@ def figure9(
     model: Model,
     frames: FrameSet,  # at any side that the recipe's divides
     cases: pd.DataFrame,  # of `choose_cases`
-    method: str = 'Grad-CAM',  # a name in `METHODS`
+    method: str = "Grad-CAM",  # a name in `METHODS`
     tasks: tuple = tuple(TASKS),  # names or shares λ, a row each
 ):  # the figure
-    "Activation maps at the fourth encoder block over the images, a row a task; 'blank' is written where a map is 0 everywhere."
+    """Activation maps at the fourth encoder block over the images, a row a task; 'blank' is
+    written where a map is 0 everywhere.
+    """
     part = frames.subset(cases.case.tolist()).at(model.recipe.side)
-    fig, axes = plt.subplots(1 + len(tasks), len(part), figsize=(1.15*len(part) + .3, 1.22*len(tasks) + 1.3), dpi=60, squeeze=False, layout='constrained')
-    shown = [None, *(cam(model, part.images, score_weights(model, part.images, task), method) for task in tasks)]
+    fig, axes = plt.subplots(
+        1 + len(tasks),
+        len(part),
+        figsize=(1.15 * len(part) + 0.3, 1.22 * len(tasks) + 1.3),
+        dpi=60,
+        squeeze=False,
+        layout="constrained",
+    )
+    shown = [
+        None,
+        *(
+            cam(model, part.images, score_weights(model, part.images, task), method)
+            for task in tasks
+        ),
+    ]
     for row, maps in zip(axes, shown):
         for i, ax in enumerate(row):
-            ax.imshow(part.images[i, 0], cmap='gray', vmin=0, vmax=255, interpolation='nearest')
-            if maps is not None: ax.imshow(maps[i], cmap='inferno', alpha=.6, vmin=0, vmax=1, interpolation='nearest')
-            if maps is not None and maps[i].amax() == 0: ax.text(.5, .5, 'blank', color='w', ha='center', transform=ax.transAxes)
-            draw_points(ax, part.points[i], model.recipe.side, 'b+', mew=2)
-    label_grid(axes, ('input', *(str(task) for task in tasks)), column_names(cases))
+            ax.imshow(part.images[i, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            if maps is not None:
+                ax.imshow(
+                    maps[i], cmap="inferno", alpha=0.6, vmin=0, vmax=1, interpolation="nearest"
+                )
+            if maps is not None and maps[i].amax() == 0:
+                ax.text(0.5, 0.5, "blank", color="w", ha="center", transform=ax.transAxes)
+            draw_points(ax, part.points[i], model.recipe.side, "b+", mew=2)
+    label_grid(axes, ("input", *(str(task) for task in tasks)), column_names(cases))
     plt.close(fig)
     return fig
 
 # %% ../nbs/13_explain.ipynb #00000022
-STAGES = ('heads', 'decoder', 'bottleneck', 'encoder')  # from the output to the input
+STAGES = ("heads", "decoder", "bottleneck", "encoder")  # from the output to the input
 
 
 def randomise(
@@ -198,68 +281,90 @@ def randomise(
     seed: int = 0,
 ) -> Model:  # a copy with those parts as at the start of a training
     "Forget what some stages have learnt. Raises: ValueError for an unknown stage."
-    if set(stages) - set(STAGES): raise ValueError(f'stages are {STAGES}, not {tuple(stages)}')
+    if set(stages) - set(STAGES):
+        raise ValueError(f"stages are {STAGES}, not {tuple(stages)}")
     net = copy.deepcopy(model.net)
     for i, one in enumerate(members(net)):
         from_scratch = build_net(replace(model.recipe, seed=seed + i))
-        one.load_state_dict({k: v for k, v in from_scratch.state_dict().items() if k.split('.')[0] in stages}, strict=False)
+        one.load_state_dict(
+            {k: v for k, v in from_scratch.state_dict().items() if k.split(".")[0] in stages},
+            strict=False,
+        )
     return Model(net.eval(), model.recipe, model.card)
 
 # %% ../nbs/13_explain.ipynb #00000024
-def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray: # (n,)
+def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray:  # (n,)
     "Spearman's correlation of each pair of maps (n, s, s); NaN where either is blank."
     flat = [m.flatten(1).double().cpu().numpy() for m in (a, b)]
-    return np.array([spearmanr(p, q)[0] if np.ptp(p) > 0 and np.ptp(q) > 0 else np.nan for p, q in zip(*flat)])
+    return np.array(
+        [spearmanr(p, q)[0] if np.ptp(p) > 0 and np.ptp(q) > 0 else np.nan for p, q in zip(*flat)]
+    )
 
-
+# %% ../nbs/13_explain.ipynb #3d050f6e
 def randomisation_test(
     model: Model,
     images: Tensor,  # (n, 1, s, s) uint8 frames
-    task: str | float = 'both',  # as in `score_weights`
-    method: str = 'Grad-CAM',  # a name in `METHODS`
+    task: str | float = "both",  # as in `score_weights`
+    method: str = "Grad-CAM",  # a name in `METHODS`
     seeds: tuple = (0,),  # of the random weights
 ) -> pd.DataFrame:  # a row a stage: randomised, correlation, low, high, blank
-    "Rank correlation of each image's map with that of a network randomised up to a stage: mean, 95 % interval over images, share of blank maps."
+    """Rank correlation of each image's map with that of a network randomised up to a stage:
+    mean, 95 % interval over images, share of blank maps.
+    """
     w, rows = score_weights(model, images, task), []
     trained = cam(model, images, w, method)
     for n in range(len(STAGES) + 1):
         maps = [cam(randomise(model, STAGES[:n], seed), images, w, method) for seed in seeds]
         each = np.array([rank_correlation(trained, m) for m in maps])
         known = ~np.isnan(each)
-        per_image = np.where(known, each, 0).sum(0)/np.where(known.any(0), known.sum(0), np.nan)
-        row = dict(zip(('correlation', 'low', 'high'), bootstrap_interval(per_image)))
-        rows.append(dict(randomised='+ ' + STAGES[n - 1] if n else 'nothing') | row | dict(blank=1 - known.mean()))
+        per_image = np.where(known, each, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
+        row = dict(zip(("correlation", "low", "high"), bootstrap_interval(per_image)))
+        rows.append(
+            dict(randomised="+ " + STAGES[n - 1] if n else "nothing")
+            | row
+            | dict(blank=1 - known.mean())
+        )
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_explain.ipynb #00000028
 def lower_lung(
     labels: Tensor,  # (n, s, s) 0 background, 1 right lung, 2 left lung
-    part: float = 1/2,  # of each lung's height
+    part: float = 1 / 2,  # of each lung's height
 ) -> Tensor:  # (n, s, s) bool
     "The lowest part of each lung: its pixels in the last `part` of its rows."
     labels = torch.as_tensor(labels)
-    row, found = torch.arange(labels.shape[-2])[None, :, None], torch.zeros(labels.shape, dtype=torch.bool)
+    row, found = (
+        torch.arange(labels.shape[-2])[None, :, None],
+        torch.zeros(labels.shape, dtype=torch.bool),
+    )
     for k in (1, 2):
         lung = labels == k
         rows = lung.any(2)
-        end = labels.shape[-2] - rows.flip(1).float().argmax(1)      # one past the lowest row
+        end = labels.shape[-2] - rows.flip(1).float().argmax(1)  # one past the lowest row
         height = end - rows.float().argmax(1)
-        found |= lung & (row >= (end - part*height)[:, None, None])
+        found |= lung & (row >= (end - part * height)[:, None, None])
     return found
 
 # %% ../nbs/13_explain.ipynb #0000002a
 def lower_shares(
     maps: Tensor,  # (n, s, s) activation maps, not negative
     labels: Tensor,  # (n, s, s) lungs at the same side
-    part: float = 1/2,  # of each lung's height
+    part: float = 1 / 2,  # of each lung's height
 ) -> pd.DataFrame:  # a row an image: mass, area, excess, outside; NaN for a blank map
-    "Shares of the lungs' activation and of the lungs' area in the lower part, their difference, and the activation outside the lungs."
+    """Shares of the lungs' activation and of the lungs' area in the lower part, their
+    difference, and the activation outside the lungs.
+    """
     lungs, low = labels > 0, lower_lung(labels, part)
-    def total(region): return (maps*region).sum((1, 2)).double().numpy()
+
+    def total(region):
+        return (maps * region).sum((1, 2)).double().numpy()
+
     everywhere, inside, below = total(torch.ones_like(lungs)), total(lungs), total(low)
-    area = (low.sum((1, 2))/lungs.sum((1, 2))).double().numpy()
+    area = (low.sum((1, 2)) / lungs.sum((1, 2))).double().numpy()
     mass = np.divide(below, inside, out=np.full_like(inside, np.nan), where=inside > 0)
-    outside = 1 - np.divide(inside, everywhere, out=np.full_like(inside, np.nan), where=everywhere > 0)
+    outside = 1 - np.divide(
+        inside, everywhere, out=np.full_like(inside, np.nan), where=everywhere > 0
+    )
     return pd.DataFrame(dict(mass=mass, area=area, excess=mass - area, outside=outside))
 
 # %% ../nbs/13_explain.ipynb #0000002d
@@ -268,36 +373,70 @@ def lower_lung_cases(
     frames: FrameSet,  # cases with masks, at any side that the recipe's divides
     tasks: tuple = tuple(TASKS),
     methods: tuple = tuple(METHODS),
-    parts: tuple = (1/2, 1/3),
-    random_seed: int | None = 0,  # of the network with random weights, for comparison; None: without
+    parts: tuple = (1 / 2, 1 / 3),
+    random_seed: (
+        int | None
+    ) = 0,  # of the network with random weights, for comparison; None: without
 ) -> pd.DataFrame:  # id, patient_id, network, method, task, part, and the columns of `lower_shares`
     "Where each image's activation falls. Cases without a mask are left out."
-    work = frames.subset(frames.has_mask.cpu().numpy()).to('cpu').at(model.recipe.side)
+    work = frames.subset(frames.has_mask.cpu().numpy()).to("cpu").at(model.recipe.side)
     weights, rows = {t: score_weights(model, work.images, t) for t in tasks}, []
-    networks = {'trained': model} | ({} if random_seed is None else {'random': randomise(model, seed=random_seed)})
-    for (network, m), method, task in ((n, c, t) for n in networks.items() for c in methods for t in tasks):
+    networks = {"trained": model} | (
+        {} if random_seed is None else {"random": randomise(model, seed=random_seed)}
+    )
+    for (network, m), method, task in (
+        (n, c, t) for n in networks.items() for c in methods for t in tasks
+    ):
         maps = cam(m, work.images, weights[task], method)
         for part in parts:
-            names = work.table[['id', 'patient_id']].assign(network=network, method=method, task=task, part=round(part, 4))
+            names = work.table[["id", "patient_id"]].assign(
+                network=network, method=method, task=task, part=round(part, 4)
+            )
             rows.append(pd.concat([names, lower_shares(maps, work.masks, part)], axis=1))
     return pd.concat(rows, ignore_index=True)
 
-
+# %% ../nbs/13_explain.ipynb #95879d8b
 def lower_lung_table(
     cases: pd.DataFrame,  # of `lower_lung_cases`
-) -> pd.DataFrame:  # network, method, task, part, mass, area, excess, low, high, outside, maps, blank
-    "Means over images, the 95 % interval of the excess by patient, and the numbers of maps used and blank."
+) -> (
+    pd.DataFrame
+):  # network, method, task, part, mass, area, excess, low, high, outside, maps, blank
+    """Means over images, the 95 % interval of the excess by patient, and the numbers of maps
+    used and blank.
+    """
     rows = []
-    for key, c in cases.groupby(['network', 'method', 'task', 'part'], sort=False):
+    for key, c in cases.groupby(["network", "method", "task", "part"], sort=False):
         used = c[c.mass.notna()]
         excess, low, high = bootstrap_interval(used.excess, used.patient_id)
-        rows.append((*key, used.mass.mean(), used.area.mean(), excess, low, high, c.outside.mean(), len(used), len(c) - len(used)))
-    return pd.DataFrame(rows, columns='network method task part mass area excess low high outside maps blank'.split())
+        rows.append(
+            (
+                *key,
+                used.mass.mean(),
+                used.area.mean(),
+                excess,
+                low,
+                high,
+                c.outside.mean(),
+                len(used),
+                len(c) - len(used),
+            )
+        )
+    return pd.DataFrame(
+        rows,
+        columns="network method task part mass area excess low high outside maps blank".split(),
+    )
 
 # %% ../nbs/13_explain.ipynb #00000033
 def shipped_model(
     folder: Path | None = None,  # None: the folder of the weights that come with the library
 ) -> Model | None:  # None where there are no weights
-    "The trained model in a folder, or None without one. Raises: ModelError for weights that cannot be read."
-    folder = Path(str(files('hemidiaphragm_nb')/'weights'/'default')) if folder is None else Path(folder)
-    return Model.load(folder) if (folder/'card.json').is_file() else None
+    """The trained model in a folder, or None without one.
+
+    Raises: ModelError for weights that cannot be read.
+    """
+    folder = (
+        Path(str(files("hemidiaphragm_nb") / "weights" / "default"))
+        if folder is None
+        else Path(folder)
+    )
+    return Model.load(folder) if (folder / "card.json").is_file() else None

@@ -17,153 +17,214 @@ from torch import Tensor
 from .radiograph import FRAME
 
 # %% ../nbs/03_heatmaps.ipynb #00000007
-def centres(side: int,  # working side in pixels
-            device=None # where the result lives
-           ) -> Tensor: # float32 (side,), px in the 512-px frame
+def centres(
+    side: int,  # working side in pixels
+    device=None,  # where the result lives
+) -> Tensor:  # float32 (side,), px in the 512-px frame
     "Positions of the pixel centres of a `side`-px grid along one axis, in the 512-px frame."
-    return (torch.arange(side, dtype=torch.float32, device=device) + .5) * (FRAME/side) - .5
+    return (torch.arange(side, dtype=torch.float32, device=device) + 0.5) * (FRAME / side) - 0.5
 
 # %% ../nbs/03_heatmaps.ipynb #0000000a
-def euclidean(x: Tensor,  # pixel positions, (side,)
-              y: Tensor,  # pixel positions, (side, 1)
-              tx: Tensor, # targets, (..., 1, 1)
-              ty: Tensor, # targets, (..., 1, 1)
-             ) -> Tensor: # (..., side, side)
+def euclidean(
+    x: Tensor,  # pixel positions, (side,)
+    y: Tensor,  # pixel positions, (side, 1)
+    tx: Tensor,  # targets, (..., 1, 1)
+    ty: Tensor,  # targets, (..., 1, 1)
+) -> Tensor:  # (..., side, side)
     "Straight-line distance (equation 1)."
-    return ((x - tx)**2 + (y - ty)**2).sqrt_()
+    return ((x - tx) ** 2 + (y - ty) ** 2).sqrt_()
 
-def minkowski(x: Tensor, y: Tensor, tx: Tensor, ty: Tensor, # as in `euclidean`
-              p: float = 3. # the exponent, at least 1
-             ) -> Tensor:   # (..., side, side)
+# %% ../nbs/03_heatmaps.ipynb #843ac4fb
+def minkowski(
+    x: Tensor,
+    y: Tensor,
+    tx: Tensor,
+    ty: Tensor,  # as in `euclidean`
+    p: float = 3.0,  # the exponent, at least 1
+) -> Tensor:  # (..., side, side)
     """Minkowski distance $(|x-t_x|^p + |y-t_y|^p)^{1/p}$.
 
     Raises: ValueError if `p` is below 1, where the triangle inequality fails."""
-    if p < 1: raise ValueError(f'Minkowski needs p >= 1, not {p}')
-    return ((x - tx).abs()**p + (y - ty).abs()**p)**(1/p)
+    if p < 1:
+        raise ValueError(f"Minkowski needs p >= 1, not {p}")
+    return ((x - tx).abs() ** p + (y - ty).abs() ** p) ** (1 / p)
 
 # %% ../nbs/03_heatmaps.ipynb #0000000c
-COVARIANCE = ((2., 0.), (0., .5)) # twice as uncertain along x as along y (in length), determinant 1
+COVARIANCE = (
+    (2.0, 0.0),
+    (0.0, 0.5),
+)  # twice as uncertain along x as along y (in length), determinant 1
 
-def mahalanobis(x: Tensor, y: Tensor, tx: Tensor, ty: Tensor, # as in `euclidean`
-                cov=COVARIANCE # 2 x 2 covariance in (x, y), symmetric, positive definite
-               ) -> Tensor:    # (..., side, side)
+
+def mahalanobis(
+    x: Tensor,
+    y: Tensor,
+    tx: Tensor,
+    ty: Tensor,  # as in `euclidean`
+    cov=COVARIANCE,  # 2 x 2 covariance in (x, y), symmetric, positive definite
+) -> Tensor:  # (..., side, side)
     """Mahalanobis distance $\\sqrt{(p-t)^T \\Sigma^{-1} (p-t)}$.
 
     Raises: ValueError if `cov` is not a covariance matrix."""
     (a, b), (c, d) = torch.as_tensor(cov, dtype=torch.float64).tolist()
-    det = a*d - b*c
-    if b != c or a <= 0 or det <= 0: raise ValueError(f'not a 2 x 2 covariance (symmetric, positive definite): {cov}')
+    det = a * d - b * c
+    if b != c or a <= 0 or det <= 0:
+        raise ValueError(f"not a 2 x 2 covariance (symmetric, positive definite): {cov}")
     dx, dy = x - tx, y - ty
-    return ((d*dx**2 + a*dy**2 - 2*b*dx*dy) / det).clamp_(min=0).sqrt_()
+    return ((d * dx**2 + a * dy**2 - 2 * b * dx * dy) / det).clamp_(min=0).sqrt_()
 
-CENTRE = ((FRAME - 1)/2, (FRAME - 1)/2) # of the 512-px frame
+# %% ../nbs/03_heatmaps.ipynb #e1407606
+CENTRE = ((FRAME - 1) / 2, (FRAME - 1) / 2)  # of the 512-px frame
 
-def cosine(x: Tensor, y: Tensor, tx: Tensor, ty: Tensor, # as in `euclidean`
-           origin=CENTRE # (x, y) that directions are seen from, px in the 512-px frame
-          ) -> Tensor:   # (..., side, side), from 0 to FRAME
-    "Cosine distance $1 - \\cos\\theta$ between the directions of pixel and target, times half the frame."
+
+def cosine(
+    x: Tensor,
+    y: Tensor,
+    tx: Tensor,
+    ty: Tensor,  # as in `euclidean`
+    origin=CENTRE,  # (x, y) that directions are seen from, px in the 512-px frame
+) -> Tensor:  # (..., side, side), from 0 to FRAME
+    """Cosine distance $1 - \\cos\\theta$ between the directions of pixel and target, times half
+    the frame.
+    """
     (x, tx), (y, ty) = [[c - o for c in pair] for pair, o in zip(((x, tx), (y, ty)), origin)]
     lengths = (x**2 + y**2).sqrt() * (tx**2 + ty**2).sqrt()
-    cos = (x*tx + y*ty) / lengths.clamp(min=1e-6)
-    return (1 - cos.clamp(-1, 1)) * (FRAME/2)
+    cos = (x * tx + y * ty) / lengths.clamp(min=1e-6)
+    return (1 - cos.clamp(-1, 1)) * (FRAME / 2)
 
 # %% ../nbs/03_heatmaps.ipynb #0000000e
 METRICS = dict(euclidean=euclidean, minkowski=minkowski, mahalanobis=mahalanobis, cosine=cosine)
 
+
 @torch.no_grad()
-def distance(points: Tensor,            # (..., 2) as (x, y), px in the 512-px frame; NaN = unknown
-             side: int,                 # working side in pixels
-             metric: str = 'euclidean', # one of `METRICS`
-             p: float = 3.,             # exponent, for 'minkowski'
-             cov=COVARIANCE,            # covariance, for 'mahalanobis'; None for the default
-             origin=CENTRE,             # where directions are seen from, for 'cosine'
-            ) -> Tensor:                # float32 (..., side, side), px in the 512-px frame
+def distance(
+    points: Tensor,  # (..., 2) as (x, y), px in the 512-px frame; NaN = unknown
+    side: int,  # working side in pixels
+    metric: str = "euclidean",  # one of `METRICS`
+    p: float = 3.0,  # exponent, for 'minkowski'
+    cov=COVARIANCE,  # covariance, for 'mahalanobis'; None for the default
+    origin=CENTRE,  # where directions are seen from, for 'cosine'
+) -> Tensor:  # float32 (..., side, side), px in the 512-px frame
     """Distance of every pixel to every point, on the points' device; infinite for unknown points.
 
     Raises: ValueError if `metric` is none of `METRICS`."""
-    if metric not in METRICS: raise ValueError(f'unknown metric {metric!r}: choose from {", ".join(METRICS)}')
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}: choose from {', '.join(METRICS)}")
     points = torch.as_tensor(points).float()
-    settings = dict(minkowski=dict(p=p), mahalanobis=dict(cov=cov or COVARIANCE), cosine=dict(origin=origin)).get(metric, {})
+    settings = dict(
+        minkowski=dict(p=p), mahalanobis=dict(cov=cov or COVARIANCE), cosine=dict(origin=origin)
+    ).get(metric, {})
     u = centres(side, points.device)
     tx, ty = points[..., 0, None, None], points[..., 1, None, None]
-    return METRICS[metric](u, u[:, None], tx, ty, **settings).masked_fill_((tx + ty).isnan(), math.inf)
+    return METRICS[metric](u, u[:, None], tx, ty, **settings).masked_fill_(
+        (tx + ty).isnan(), math.inf
+    )
 
 # %% ../nbs/03_heatmaps.ipynb #00000014
 def _tanh_of_half_(z: Tensor) -> Tensor:
     "tanh(z/2) in place, in two passes over memory."
-    return torch.add(z.new_full((), -1.), z.sigmoid_(), alpha=2, out=z)
+    return torch.add(z.new_full((), -1.0), z.sigmoid_(), alpha=2, out=z)
 
-def saturate_(d: Tensor,           # distances, px in the 512-px frame; overwritten
-              beta: float = 125.,  # saturation distance, px in the 512-px frame
-             ) -> Tensor:          # the same tensor, in [0, 1]
+
+def saturate_(
+    d: Tensor,  # distances, px in the 512-px frame; overwritten
+    beta: float = 125.0,  # saturation distance, px in the 512-px frame
+) -> Tensor:  # the same tensor, in [0, 1]
     """Equation 2, $\\tanh(\\pi d/\\beta)$, in place, as $2\\sigma(2\\pi d/\\beta)-1$.
 
     Raises: ValueError if `beta` is not positive."""
-    if not beta > 0: raise ValueError(f'beta must be a positive length in px, not {beta}')
-    return _tanh_of_half_(d.mul_(2*math.pi/beta))
+    if not beta > 0:
+        raise ValueError(f"beta must be a positive length in px, not {beta}")
+    return _tanh_of_half_(d.mul_(2 * math.pi / beta))
 
 # %% ../nbs/03_heatmaps.ipynb #00000017
 @torch.no_grad()
-def encode(points: Tensor,            # (b, 2, 2) landmarks (right, left) as (x, y), px in the 512-px frame; NaN = unknown
-           side: int,                 # working side in pixels
-           beta: float = 125.,        # saturation distance, px in the 512-px frame
-           metric: str = 'euclidean', # one of `METRICS`
-           shared: bool = False,      # both landmarks in one channel, as published, instead of one channel a side
-           **kw,                      # `p`, `cov` or `origin` of the metric
-          ) -> Tensor:                # float32 (b, 2, side, side), or (b, 1, side, side) when shared
-    """Target heatmaps of equations 1 and 2, on the points' device: 0 at the landmark, 1 far away, 1 everywhere for unknown points.
+def encode(
+    # (b, 2, 2) landmarks (right, left) as (x, y), px in the 512-px frame; NaN = unknown
+    points: Tensor,
+    side: int,  # working side in pixels
+    beta: float = 125.0,  # saturation distance, px in the 512-px frame
+    metric: str = "euclidean",  # one of `METRICS`
+    # both landmarks in one channel, as published, instead of one channel a side
+    shared: bool = False,
+    **kw,  # `p`, `cov` or `origin` of the metric
+) -> Tensor:  # float32 (b, 2, side, side), or (b, 1, side, side) when shared
+    """Target heatmaps of equations 1 and 2, on the points' device: 0 at the landmark, 1 far away, 1
+    everywhere for unknown points.
 
-    Raises: ValueError for an unknown metric, a `beta` that is not positive, or points that are not pairs of landmarks."""
+    Raises: ValueError for an unknown metric, a `beta` that is not positive, or points that are
+    not pairs of landmarks.
+    """
     points = torch.as_tensor(points)
-    if points.shape[-2:] != (2, 2): raise ValueError(f'points must have shape (..., 2, 2), side then (x, y), not {tuple(points.shape)}')
-    if metric != 'euclidean':
+    if points.shape[-2:] != (2, 2):
+        raise ValueError(
+            f"points must have shape (..., 2, 2), side then (x, y), not {tuple(points.shape)}"
+        )
+    if metric != "euclidean":
         d = distance(points, side, metric, **kw)
         return saturate_(d.amin(-3, keepdim=True) if shared else d, beta)
-    if not beta > 0: raise ValueError(f'beta must be a positive length in px, not {beta}')
+    if not beta > 0:
+        raise ValueError(f"beta must be a positive length in px, not {beta}")
     points = points.float().nan_to_num(nan=math.inf)
-    x2, y2 = (((centres(side, points.device) - points[..., i, None]) * (2*math.pi/beta))**2 for i in (0, 1))
+    x2, y2 = (
+        ((centres(side, points.device) - points[..., i, None]) * (2 * math.pi / beta)) ** 2
+        for i in (0, 1)
+    )
     d2 = x2[..., None, :] + y2[..., :, None]
     return _tanh_of_half_((torch.minimum(*d2.unbind(-3)).unsqueeze(-3) if shared else d2).sqrt_())
 
 # %% ../nbs/03_heatmaps.ipynb #0000001e
 def _to_frame(cells: Tensor, side: int) -> Tensor:
     "Positions counted in pixels of the working grid, as px in the 512-px frame."
-    return (cells + .5) * (FRAME/side) - .5
+    return (cells + 0.5) * (FRAME / side) - 0.5
 
+# %% ../nbs/03_heatmaps.ipynb #ae118730
 def _argmin(maps: Tensor) -> Tensor:
     "Column and row (n, 2) of the smallest value of each (side, side) map."
     i = maps.flatten(1).argmin(1)
     return torch.stack([i % maps.shape[-1], i // maps.shape[-1]], -1)
 
-def decode_argmin(maps: Tensor,                # (n, side, side)
-                  beta: float = 125.,          # not used
-                  window: float | None = None, # not used
-                 ) -> Tensor:                  # (n, 2) as (x, y), px in the 512-px frame
+# %% ../nbs/03_heatmaps.ipynb #bdfdb2d8
+def decode_argmin(
+    maps: Tensor,  # (n, side, side)
+    beta: float = 125.0,  # not used
+    window: float | None = None,  # not used
+) -> Tensor:  # (n, 2) as (x, y), px in the 512-px frame
     "Centre of the darkest pixel: the baseline."
     return _to_frame(_argmin(maps).float(), maps.shape[-1])
 
 # %% ../nbs/03_heatmaps.ipynb #00000021
-def _cut(maps: Tensor,   # (n, side, side)
-         centre: Tensor, # long (n, 2), column and row
-         radius: int,    # half-width in pixels of the map
-        ) -> tuple[Tensor, Tensor, Tensor, Tensor]: # values, column and row offsets, inside: (n, w, w) each, or broadcasting to it
-    "Square windows around `centre`; outside the map, values are those of the border and `inside` is false."
+def _cut(
+    maps: Tensor,  # (n, side, side)
+    centre: Tensor,  # long (n, 2), column and row
+    radius: int,  # half-width in pixels of the map
+) -> tuple[
+    Tensor, Tensor, Tensor, Tensor
+]:  # values, column and row offsets, inside: (n, w, w) each, or broadcasting to it
+    """Square windows around `centre`; outside the map, values are those of the border and
+    `inside` is false.
+    """
     side, k = maps.shape[-1], torch.arange(-radius, radius + 1, device=maps.device)
     x, y = centre[:, :1] + k, centre[:, 1:] + k
     inside = ((x >= 0) & (x < side))[:, None, :] & ((y >= 0) & (y < side))[:, :, None]
-    index = y.clamp(0, side-1)[:, :, None] * side + x.clamp(0, side-1)[:, None, :]
+    index = y.clamp(0, side - 1)[:, :, None] * side + x.clamp(0, side - 1)[:, None, :]
     values = maps.flatten(1).gather(1, index.flatten(1)).view(index.shape)
     return values, k.view(1, 1, -1).float(), k.view(1, -1, 1).float(), inside
 
+# %% ../nbs/03_heatmaps.ipynb #d24bba60
 def _vertex(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    "Where the parabola through (-1, a), (0, b), (1, c) is lowest, in [-1, 1]; 0 where it has no bowl."
-    bend = a - 2*b + c
-    return torch.where(bend > 1e-9, (a - c) / (2*bend.clamp(min=1e-9)), 0.).clamp(-1, 1)
+    """Where the parabola through (-1, a), (0, b), (1, c) is lowest, in [-1, 1]; 0 where it has
+    no bowl.
+    """
+    bend = a - 2 * b + c
+    return torch.where(bend > 1e-9, (a - c) / (2 * bend.clamp(min=1e-9)), 0.0).clamp(-1, 1)
 
-def decode_parabola(maps: Tensor,                # (n, side, side)
-                    beta: float = 125.,          # not used
-                    window: float | None = None, # not used
-                   ) -> Tensor:                  # (n, 2) as (x, y), px in the 512-px frame
+# %% ../nbs/03_heatmaps.ipynb #cc854b77
+def decode_parabola(
+    maps: Tensor,  # (n, side, side)
+    beta: float = 125.0,  # not used
+    window: float | None = None,  # not used
+) -> Tensor:  # (n, 2) as (x, y), px in the 512-px frame
     "Vertex of the parabolas through the darkest pixel and its four neighbours."
     best = _argmin(maps)
     h, *_ = _cut(maps, best, 1)
@@ -172,13 +233,17 @@ def decode_parabola(maps: Tensor,                # (n, side, side)
 
 # %% ../nbs/03_heatmaps.ipynb #00000024
 def _radius(window: float | None, beta: float, side: int) -> int:
-    "Half-width of a window in pixels of the map: `window` px of the 512-px frame, or a quarter of `beta`; at least 2."
-    return max(2, round((beta/4 if window is None else window) * side/FRAME))
+    """Half-width of a window in pixels of the map: `window` px of the 512-px frame, or a quarter
+    of `beta`; at least 2.
+    """
+    return max(2, round((beta / 4 if window is None else window) * side / FRAME))
 
-def decode_centroid(maps: Tensor,                # (n, side, side)
-                    beta: float = 125.,          # saturation distance, px in the 512-px frame
-                    window: float | None = None, # half-width, px in the 512-px frame; None: `beta`/4
-                   ) -> Tensor:                  # (n, 2) as (x, y), px in the 512-px frame
+# %% ../nbs/03_heatmaps.ipynb #c44c5822
+def decode_centroid(
+    maps: Tensor,  # (n, side, side)
+    beta: float = 125.0,  # saturation distance, px in the 512-px frame
+    window: float | None = None,  # half-width, px in the 512-px frame; None: `beta`/4
+) -> Tensor:  # (n, 2) as (x, y), px in the 512-px frame
     "Centre of gravity of the depth below the window's rim, the window moved onto it four times."
     side, r = maps.shape[-1], _radius(window, beta, maps.shape[-1])
     t = _argmin(maps).float()
@@ -188,91 +253,130 @@ def decode_centroid(maps: Tensor,                # (n, side, side)
         inside = inside & inside.flip(1, 2)
         w = (h.masked_fill(~inside, -math.inf).amax((1, 2), keepdim=True) - h).clamp(min=0) * inside
         total = w.sum((1, 2)).clamp(min=1e-12)
-        t = c + torch.stack([(w*dx).sum((1, 2)), (w*dy).sum((1, 2))], -1) / total[:, None]
+        t = c + torch.stack([(w * dx).sum((1, 2)), (w * dy).sum((1, 2))], -1) / total[:, None]
     return _to_frame(t, side)
 
 # %% ../nbs/03_heatmaps.ipynb #00000027
-LEASH = .01 # how strongly the fitted curvature is held to that of a true squared distance
+LEASH = 0.01  # how strongly the fitted curvature is held to that of a true squared distance
 
-def _lowest(u: Tensor, v: Tensor, # pixel positions, (n, k, k), of order 1
-            z: Tensor,            # squared distances in the same unit, (n, k, k)
-            w: Tensor,            # weights, (n, k, k)
-           ) -> Tensor:           # (n, 2); 0 where all weights vanish
-    "Lowest point of the weighted least-squares paraboloid through `z`, its curvature held to $u^2+v^2$."
-    X = torch.stack([torch.ones_like(z), u, v, u*u, v*v, u*v], -1).flatten(1, 2)
+
+def _lowest(
+    u: Tensor,
+    v: Tensor,  # pixel positions, (n, k, k), of order 1
+    z: Tensor,  # squared distances in the same unit, (n, k, k)
+    w: Tensor,  # weights, (n, k, k)
+) -> Tensor:  # (n, 2); 0 where all weights vanish
+    """Lowest point of the weighted least-squares paraboloid through `z`, its curvature held to
+    $u^2+v^2$.
+    """
+    X = torch.stack([torch.ones_like(z), u, v, u * u, v * v, u * v], -1).flatten(1, 2)
     w = (w / w.sum((1, 2), keepdim=True).clamp(min=1e-20)).flatten(1)[..., None]
-    G, b = X.mT @ (w*X), X.mT @ (w * (z - u*u - v*v).flatten(1)[..., None])
+    G, b = X.mT @ (w * X), X.mT @ (w * (z - u * u - v * v).flatten(1)[..., None])
     penalty = G.diagonal(dim1=1, dim2=2) * LEASH * (torch.arange(6, device=z.device) > 2) + 1e-6
-    _, gu, gv, a, c, b = torch.linalg.solve_ex(G + torch.diag_embed(penalty), b)[0].nan_to_num(0.)[..., 0].unbind(1)
-    a, c = (2 + 2*a).clamp(min=.2), (2 + 2*c).clamp(min=.2)
-    b = b.clamp(-.9, .9) * (a*c).sqrt().clamp(max=1)  # a bowl, whatever the data
-    return -torch.stack([c*gu - b*gv, a*gv - b*gu], -1) / (a*c - b*b)[:, None]
+    _, gu, gv, a, c, b = (
+        torch.linalg.solve_ex(G + torch.diag_embed(penalty), b)[0].nan_to_num(0.0)[..., 0].unbind(1)
+    )
+    a, c = (2 + 2 * a).clamp(min=0.2), (2 + 2 * c).clamp(min=0.2)
+    b = b.clamp(-0.9, 0.9) * (a * c).sqrt().clamp(max=1)  # a bowl, whatever the data
+    return -torch.stack([c * gu - b * gv, a * gv - b * gu], -1) / (a * c - b * b)[:, None]
 
 # %% ../nbs/03_heatmaps.ipynb #0000002a
 def _darkest_patch(maps: Tensor, beta: float) -> Tensor:
-    "Middle (n, 2), in columns and rows, of the square patch of side about `beta`/4 with the smallest mean."
+    """Middle (n, 2), in columns and rows, of the square patch of side about `beta`/4 with the
+    smallest mean.
+    """
     side = maps.shape[-1]
-    step = max(1, int(beta/12 * side/FRAME))
+    step = max(1, int(beta / 12 * side / FRAME))
     blocks = F.avg_pool2d(maps.clamp(-1, 1)[:, None], step, ceil_mode=True)
-    n = 3 if min(beta/4 * side/FRAME, blocks.shape[-1]) >= 3 else 1  # a patch is 3 x 3 blocks, or a pixel where beta is tiny
-    return (_argmin(F.avg_pool2d(blocks, n, 1)[:, 0]) + n/2) * step - .5
+    n = (
+        3 if min(beta / 4 * side / FRAME, blocks.shape[-1]) >= 3 else 1
+    )  # a patch is 3 x 3 blocks, or a pixel where beta is tiny
+    return (_argmin(F.avg_pool2d(blocks, n, 1)[:, 0]) + n / 2) * step - 0.5
 
 # %% ../nbs/03_heatmaps.ipynb #0000002c
-SATURATED = .99 # heatmap values from here on say "far away" and no more
+SATURATED = 0.99  # heatmap values from here on say "far away" and no more
 
-def decode_tanh(maps: Tensor,                # (n, side, side)
-                beta: float = 125.,          # saturation distance, px in the 512-px frame
-                window: float | None = None, # half-width, px in the 512-px frame; None: `beta`/4
-               ) -> Tensor:                  # (n, 2) as (x, y), px in the 512-px frame
-    "Trilaterate: lowest point of $d^2$ from the inverted profile in a window, moved onto the answer up to four times."
+
+def decode_tanh(
+    maps: Tensor,  # (n, side, side)
+    beta: float = 125.0,  # saturation distance, px in the 512-px frame
+    window: float | None = None,  # half-width, px in the 512-px frame; None: `beta`/4
+) -> Tensor:  # (n, 2) as (x, y), px in the 512-px frame
+    """Trilaterate: lowest point of $d^2$ from the inverted profile in a window, moved onto the
+    answer up to four times.
+    """
     side, r = maps.shape[-1], _radius(window, beta, maps.shape[-1])
-    half, rate = r * FRAME/side, math.pi/beta  # of the window, in px; positions below are in units of it
+    half, rate = (
+        r * FRAME / side,
+        math.pi / beta,
+    )  # of the window, in px; positions below are in units of it
     t = _darkest_patch(maps, beta)
     for _ in range(4):
         c = t.round().long().clamp(0, side - 1)
         h, u, v, inside = _cut(maps, c, r)
-        u, v = ((q/r).expand_as(h) - o[:, None, None] for q, o in zip((u, v), ((t - c)/r).unbind(1)))
+        u, v = (
+            (q / r).expand_as(h) - o[:, None, None] for q, o in zip((u, v), ((t - c) / r).unbind(1))
+        )
         d = torch.atanh(h.clamp(0, SATURATED)) / rate
-        near = half**2 * (u*u + v*v)
-        w = (1 - torch.tanh(rate*near.sqrt())**2)**2 / (near + 1) * (inside & (h < SATURATED))
-        step = _lowest(u, v, (d/half)**2, w).clamp(-1, 1) * r
+        near = half**2 * (u * u + v * v)
+        w = (1 - torch.tanh(rate * near.sqrt()) ** 2) ** 2 / (near + 1) * (inside & (h < SATURATED))
+        step = _lowest(u, v, (d / half) ** 2, w).clamp(-1, 1) * r
         t = t + step
-        if step.abs().max() < .001: break
+        if step.abs().max() < 0.001:
+            break
     return _to_frame(t, side)
 
 # %% ../nbs/03_heatmaps.ipynb #0000002f
-SEPARATION = 50. # two hemidiaphragms are never closer than this, px in the 512-px frame
+SEPARATION = 50.0  # two hemidiaphragms are never closer than this, px in the 512-px frame
 
-def split_shared(maps: Tensor,       # (b, side, side), both landmarks in one map
-                 beta: float = 125., # saturation distance, px in the 512-px frame
-                ) -> Tensor:         # (b, 2, side, side): right, then left
-    "Tell the two blobs of shared heatmaps apart, from the image alone: the right lung's is at the image's left."
+
+def split_shared(
+    maps: Tensor,  # (b, side, side), both landmarks in one map
+    beta: float = 125.0,  # saturation distance, px in the 512-px frame
+) -> Tensor:  # (b, 2, side, side): right, then left
+    """Tell the two blobs of shared heatmaps apart, from the image alone: the right lung's is at
+    the image's left.
+    """
     side = maps.shape[-1]
     first = decode_tanh(maps, beta)
     d1 = distance(first, side)
-    rest = (maps - saturate_(d1.clone(), beta)).masked_fill_(d1 < SEPARATION, 1.)
+    rest = (maps - saturate_(d1.clone(), beta)).masked_fill_(d1 < SEPARATION, 1.0)
     second = _to_frame(_darkest_patch(rest, beta), side)
     swap = first[:, :1] > second[:, :1]
-    d = distance(torch.stack([torch.where(swap, second, first), torch.where(swap, first, second)], 1), side)
-    return torch.where(d <= d.flip(1), maps[:, None], 1.)
+    d = distance(
+        torch.stack([torch.where(swap, second, first), torch.where(swap, first, second)], 1), side
+    )
+    return torch.where(d <= d.flip(1), maps[:, None], 1.0)
 
 # %% ../nbs/03_heatmaps.ipynb #00000030
-DECODERS = dict(argmin=decode_argmin, centroid=decode_centroid, parabola=decode_parabola, tanh=decode_tanh)
+DECODERS = dict(
+    argmin=decode_argmin, centroid=decode_centroid, parabola=decode_parabola, tanh=decode_tanh
+)
+
 
 @torch.no_grad()
-def decode(heatmaps: Tensor,            # (b, 2, side, side) right and left, or (b, 1, side, side) shared; any float type
-           decoder: str = 'tanh',       # one of `DECODERS`
-           beta: float = 125.,          # saturation distance of the encoding, px in the 512-px frame
-           shared: bool = False,        # both landmarks in one channel
-           window: float | None = None, # half-width for 'centroid' and 'tanh', px in the 512-px frame; None: `beta`/4
-          ) -> Tensor:                  # float32 (b, 2, 2) landmarks (right, left) as (x, y), px in the 512-px frame
+def decode(
+    # (b, 2, side, side) right and left, or (b, 1, side, side) shared; any float type
+    heatmaps: Tensor,
+    decoder: str = "tanh",  # one of `DECODERS`
+    beta: float = 125.0,  # saturation distance of the encoding, px in the 512-px frame
+    shared: bool = False,  # both landmarks in one channel
+    window: (
+        float | None
+    ) = None,  # half-width for 'centroid' and 'tanh', px in the 512-px frame; None: `beta`/4
+) -> Tensor:  # float32 (b, 2, 2) landmarks (right, left) as (x, y), px in the 512-px frame
     """Landmarks from heatmaps, always finite.
 
     Raises: ValueError if the decoder is unknown or the number of channels does not fit `shared`."""
-    if decoder not in DECODERS: raise ValueError(f'unknown decoder {decoder!r}: choose from {", ".join(DECODERS)}')
+    if decoder not in DECODERS:
+        raise ValueError(f"unknown decoder {decoder!r}: choose from {', '.join(DECODERS)}")
     h, channels = torch.as_tensor(heatmaps), 1 if shared else 2
     if h.ndim != 4 or h.shape[1] != channels or h.shape[-1] != h.shape[-2]:
-        raise ValueError(f'with shared={shared} heatmaps must be (batch, {channels}, side, side), not {tuple(h.shape)}')
-    h = h.float().nan_to_num(nan=1., posinf=1., neginf=0.)
-    if shared: h = split_shared(h[:, 0], beta)
+        raise ValueError(
+            f"with shared={shared} heatmaps must be (batch, {channels}, side, side), not"
+            f" {tuple(h.shape)}"
+        )
+    h = h.float().nan_to_num(nan=1.0, posinf=1.0, neginf=0.0)
+    if shared:
+        h = split_shared(h[:, 0], beta)
     return DECODERS[decoder](h.flatten(0, 1), beta, window).view(-1, 2, 2)

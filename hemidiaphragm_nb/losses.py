@@ -17,59 +17,82 @@ def _up(x: Tensor) -> Tensor:
     "At least single precision."
     return x if x.dtype == torch.float64 else x.float()
 
-def heatmap_loss(pred: Tensor,   # heatmaps of the network, (b, c, s, s)
-                 target: Tensor, # heatmaps of `encode`, same shape; NaN = unknown
-                ) -> Tensor:     # scalar
-    "Mean squared error over all known pixels, channels and images (equation 3); 0 if nothing is known."
+# %% ../nbs/04_losses.ipynb #200ee01a
+def heatmap_loss(
+    pred: Tensor,  # heatmaps of the network, (b, c, s, s)
+    target: Tensor,  # heatmaps of `encode`, same shape; NaN = unknown
+) -> Tensor:  # scalar
+    """Mean squared error over all known pixels, channels and images (equation 3); 0 if nothing
+    is known.
+    """
     pred, target = _up(pred), _up(target)
     known = ~target.isnan()
     target = torch.where(known, target, pred.detach())
-    return F.mse_loss(pred, target, reduction='sum') / known.sum().clamp(min=1)
+    return F.mse_loss(pred, target, reduction="sum") / known.sum().clamp(min=1)
 
 # %% ../nbs/04_losses.ipynb #00000010
-def dice_loss(logits: Tensor,     # (b, c, s, s), before the sigmoid
-              target: Tensor,     # masks (b, c, s, s) of 0 and 1, any type; NaN anywhere in a channel = unknown mask
-              smooth: float = 1., # added above and below; 0 = equation 4 as printed
-             ) -> Tensor:         # scalar in [0, 1]
-    "Soft Dice loss (equation 4) for each image and channel, then the mean over the known ones; 0 if nothing is known."
+def dice_loss(
+    logits: Tensor,  # (b, c, s, s), before the sigmoid
+    # masks (b, c, s, s) of 0 and 1, any type; NaN anywhere in a channel = unknown mask
+    target: Tensor,
+    smooth: float = 1.0,  # added above and below; 0 = equation 4 as printed
+) -> Tensor:  # scalar in [0, 1]
+    """Soft Dice loss (equation 4) for each image and channel, then the mean over the known ones;
+    0 if nothing is known.
+    """
     probability, target = _up(logits).sigmoid().flatten(2), _up(target).flatten(2)
     known = ~target.isnan().any(-1)
-    target = target.nan_to_num(0.)
+    target = target.nan_to_num(0.0)
     smooth = smooth + 1e-7  # both empty: 0/0 becomes 1
     overlap, sizes = (probability * target).sum(-1), probability.sum(-1) + target.sum(-1)
-    loss = 1 - (2*overlap + smooth) / (sizes + smooth)
+    loss = 1 - (2 * overlap + smooth) / (sizes + smooth)
     return (loss * known).sum() / known.sum().clamp(min=1)
 
 # %% ../nbs/04_losses.ipynb #00000019
-def task_losses(preds,               # tuple of tensors in the order of `tasks`, or the single tensor of a single task
-                heat: Tensor | None, # target heatmaps, not needed without the task 'heatmap'
-                mask: Tensor | None, # target masks, not needed without the task 'mask'
-                tasks=('heatmap', 'mask'), smooth: float = 1.) -> dict[str, Tensor]:
+def task_losses(
+    preds,  # tuple of tensors in the order of `tasks`, or the single tensor of a single task
+    heat: Tensor | None,  # target heatmaps, not needed without the task 'heatmap'
+    mask: Tensor | None,  # target masks, not needed without the task 'mask'
+    tasks=("heatmap", "mask"),
+    smooth: float = 1.0,
+) -> dict[str, Tensor]:
     """Loss of each task by name (equations 3 and 4).
 
     Raises: ValueError if predictions and tasks do not match, or a task has no target."""
     preds = (preds,) if isinstance(preds, Tensor) else tuple(preds)
-    if len(preds) != len(tasks): raise ValueError(f'{len(preds)} predictions for the tasks {", ".join(tasks)}')
+    if len(preds) != len(tasks):
+        raise ValueError(f"{len(preds)} predictions for the tasks {', '.join(tasks)}")
     targets, parts = dict(heatmap=heat, mask=mask), {}
     for task, pred in zip(tasks, preds):
-        if targets[task] is None: raise ValueError(f'the task {task!r} has no target')
-        if pred.shape != targets[task].shape: raise ValueError(f'{task}: prediction {tuple(pred.shape)}, target {tuple(targets[task].shape)}')
-        parts[task] = heatmap_loss(pred, heat) if task == 'heatmap' else dice_loss(pred, mask, smooth)
+        if targets[task] is None:
+            raise ValueError(f"the task {task!r} has no target")
+        if pred.shape != targets[task].shape:
+            raise ValueError(
+                f"{task}: prediction {tuple(pred.shape)}, target {tuple(targets[task].shape)}"
+            )
+        parts[task] = (
+            heatmap_loss(pred, heat) if task == "heatmap" else dice_loss(pred, mask, smooth)
+        )
     return parts
 
 # %% ../nbs/04_losses.ipynb #0000001a
 class JointLoss(nn.Module):
     "Weighted sum of the tasks' losses (equation 5); a single task is not weighted."
-    def __init__(self,
-                 lam_hem: float = .95,       # weight of the heatmap loss
-                 lam_segm: float = .05,      # weight of the mask loss
-                 tasks=('heatmap', 'mask'),  # what the network predicts, in its order
-                 smooth: float = 1.):        # of the Dice loss
+
+    def __init__(
+        self,
+        lam_hem: float = 0.95,  # weight of the heatmap loss
+        lam_segm: float = 0.05,  # weight of the mask loss
+        tasks=("heatmap", "mask"),  # what the network predicts, in its order
+        smooth: float = 1.0,
+    ):  # of the Dice loss
         super().__init__()
-        if not tasks or not set(tasks) <= {'heatmap', 'mask'}: raise ValueError(f"tasks must be among 'heatmap' and 'mask', not {tasks}")
-        if min(lam_hem, lam_segm) < 0: raise ValueError(f'weights must not be negative: {lam_hem}, {lam_segm}')
+        if not tasks or not set(tasks) <= {"heatmap", "mask"}:
+            raise ValueError(f"tasks must be among 'heatmap' and 'mask', not {tasks}")
+        if min(lam_hem, lam_segm) < 0:
+            raise ValueError(f"weights must not be negative: {lam_hem}, {lam_segm}")
         self.tasks, self.smooth, self.last_parts = tuple(tasks), smooth, {}
-        self.weights = dict(heatmap=lam_hem, mask=lam_segm) if len(tasks) > 1 else {tasks[0]: 1.}
+        self.weights = dict(heatmap=lam_hem, mask=lam_segm) if len(tasks) > 1 else {tasks[0]: 1.0}
 
     def forward(self, preds, heat: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         "Joint loss; its parts stay in `last_parts`."
@@ -78,25 +101,34 @@ class JointLoss(nn.Module):
         return sum(self.weights[k] * v for k, v in parts.items())
 
 # %% ../nbs/04_losses.ipynb #00000020
-def gradient_norms(parts: dict[str, Tensor], # loss of each task, from `task_losses`
-                   shared: Tensor,           # a tensor or parameter that all tasks depend on
-                  ) -> dict[str, float]:
+def gradient_norms(
+    parts: dict[str, Tensor],  # loss of each task, from `task_losses`
+    shared: Tensor,  # a tensor or parameter that all tasks depend on
+) -> dict[str, float]:
     "Norm of the gradient of each task's unweighted loss with respect to `shared`."
-    return {k: torch.autograd.grad(v, shared, retain_graph=True)[0].norm().item() for k, v in parts.items()}
+    return {
+        k: torch.autograd.grad(v, shared, retain_graph=True)[0].norm().item()
+        for k, v in parts.items()
+    }
 
+# %% ../nbs/04_losses.ipynb #f3759907
 def heatmap_share(norms: dict[str, float], lam_hem: float, lam_segm: float) -> float:
     "Share of the heatmap task, 0 to 1, in the weighted gradient norms."
-    pull = lam_hem * norms['heatmap'], lam_segm * norms['mask']
+    pull = lam_hem * norms["heatmap"], lam_segm * norms["mask"]
     return pull[0] / sum(pull)
 
 # %% ../nbs/04_losses.ipynb #0000002a
 class UncertaintyLoss(nn.Module):
     "Weighting learned from the tasks' uncertainty (Kendall et al., 2018); called like `JointLoss`."
-    def __init__(self,
-                 tasks=('heatmap', 'mask'), # what the network predicts, in its order
-                 smooth: float = 1.):       # of the Dice loss
+
+    def __init__(
+        self,
+        tasks=("heatmap", "mask"),  # what the network predicts, in its order
+        smooth: float = 1.0,
+    ):  # of the Dice loss
         super().__init__()
-        if not tasks or not set(tasks) <= {'heatmap', 'mask'}: raise ValueError(f"tasks must be among 'heatmap' and 'mask', not {tasks}")
+        if not tasks or not set(tasks) <= {"heatmap", "mask"}:
+            raise ValueError(f"tasks must be among 'heatmap' and 'mask', not {tasks}")
         self.tasks, self.smooth, self.last_parts = tuple(tasks), smooth, {}
         self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
 
@@ -106,7 +138,9 @@ class UncertaintyLoss(nn.Module):
         return dict(zip(self.tasks, (-self.log_variances.detach()).softmax(0).tolist()))
 
     def forward(self, preds, heat: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        "Sum of the losses over their variances, plus the log variances; the parts stay in `last_parts`."
+        """Sum of the losses over their variances, plus the log variances; the parts stay in
+        `last_parts`.
+        """
         parts = task_losses(preds, heat, mask, self.tasks, self.smooth)
         self.last_parts = {k: v.detach() for k, v in parts.items()}
-        return sum((-s).exp()*v + s for s, v in zip(self.log_variances, parts.values())) / 2
+        return sum((-s).exp() * v + s for s, v in zip(self.log_variances, parts.values())) / 2

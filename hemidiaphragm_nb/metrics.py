@@ -22,65 +22,97 @@ from fastcore.basics import patch
 from scipy import ndimage, stats
 
 # %% ../nbs/07_metrics.ipynb #00000005
-R = 100.  # px of the 512 frame, about half of the mean lung width (Morís 2024)
-THRESHOLDS = (R, R/2, R/5, R/10)
-LUNGS = ('right', 'left', 'both')
+R = 100.0  # px of the 512 frame, about half of the mean lung width (Morís 2024)
+
+
+THRESHOLDS = (R, R / 2, R / 5, R / 10)
+
+
+LUNGS = ("right", "left", "both")
+
 
 def _numpy(a) -> np.ndarray:
     "An array in double precision on the processor, wherever `a` lives."
     return np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a, dtype=float)
 
-def radial_error(pred,  # predicted points (n, 2, 2), array or tensor on any device
-                 truth  # true points (n, 2, 2) in the same unit, NaN where unknown
-                ):  # (n, 2) distances, right and left: a tensor for tensors, else an array
-    "Distance of each predicted landmark from its truth: NaN for an unknown truth, infinite for a missing prediction."
+# %% ../nbs/07_metrics.ipynb #4bc14b28
+def radial_error(
+    pred,  # predicted points (n, 2, 2), array or tensor on any device
+    truth,  # true points (n, 2, 2) in the same unit, NaN where unknown
+):  # (n, 2) distances, right and left: a tensor for tensors, else an array
+    """Distance of each predicted landmark from its truth: NaN for an unknown truth, infinite for
+    a missing prediction.
+    """
     p = pred if isinstance(pred, torch.Tensor) else torch.from_numpy(_numpy(pred))
     t = torch.as_tensor(truth).to(p)
     if p.shape != t.shape or t.shape[-2:] != (2, 2):
-        raise ValueError(f'points must both be (n, 2, 2): got {tuple(p.shape)} and {tuple(t.shape)}')
+        raise ValueError(
+            f"points must both be (n, 2, 2): got {tuple(p.shape)} and {tuple(t.shape)}"
+        )
     missed = t.isfinite().all(-1) & ~p.isfinite().all(-1)
     e = torch.where(missed, torch.inf, torch.linalg.vector_norm(p - t, dim=-1))
     return e if p is pred else e.numpy()
 
 # %% ../nbs/07_metrics.ipynb #00000008
-def frame_mm(spacing,  # (row, column) mm per stored pixel, or None if unknown
-             height: int, width: int,  # of the stored image, px
-             side: int = 512  # of the frame
-            ) -> np.ndarray:  # (2,) mm per frame pixel along x and y
+def frame_mm(
+    spacing,  # (row, column) mm per stored pixel, or None if unknown
+    height: int,
+    width: int,  # of the stored image, px
+    side: int = 512,  # of the frame
+) -> np.ndarray:  # (2,) mm per frame pixel along x and y
     "Size of one pixel of the square frame in mm, NaN where the spacing is unknown."
-    if spacing is None: return np.full(2, np.nan)
+    if spacing is None:
+        return np.full(2, np.nan)
     return np.array([spacing[1], spacing[0]], dtype=float) * max(height, width) / side
 
-def in_mm(points,  # (n, 2, 2) px of the frame
-          mm_per_px  # scalar, (n,) or (n, 2): `frame_mm` of each image
-         ) -> np.ndarray:  # (n, 2, 2) mm
+# %% ../nbs/07_metrics.ipynb #5cad77ce
+def in_mm(
+    points,  # (n, 2, 2) px of the frame
+    mm_per_px,  # scalar, (n,) or (n, 2): `frame_mm` of each image
+) -> np.ndarray:  # (n, 2, 2) mm
     "Points of the frame in millimetres, NaN where the spacing is unknown."
     scale = _numpy(mm_per_px)
-    if scale.ndim == 1: scale = scale[:, None]
+    if scale.ndim == 1:
+        scale = scale[:, None]
     return _numpy(points) * (scale[:, None, :] if scale.ndim else scale)
 
 # %% ../nbs/07_metrics.ipynb #0000000b
 def threshold_name(px: float) -> str:
     "How the paper writes a threshold: R, R/2, R/5, R/10; any other in px."
-    return {R: 'R', R/2: 'R/2', R/5: 'R/5', R/10: 'R/10'}.get(float(px), f'{px:g} px')
+    return {R: "R", R / 2: "R/2", R / 5: "R/5", R / 10: "R/10"}.get(float(px), f"{px:g} px")
 
-def by_lung(errors: np.ndarray  # (n, 2) right and left
-           ) -> dict[str, np.ndarray]:  # right (n,), left (n,), both (2n,)
+# %% ../nbs/07_metrics.ipynb #5c94e9e4
+def by_lung(
+    errors: np.ndarray,  # (n, 2) right and left
+) -> dict[str, np.ndarray]:  # right (n,), left (n,), both (2n,)
     "The values of the right lung, of the left, and of both pooled."
     e = np.asarray(errors, dtype=float).reshape(-1, 2)
     return dict(zip(LUNGS, (e[:, 0], e[:, 1], e.ravel())))
 
-def threshold_accuracy(errors: np.ndarray,  # (n, 2) radial errors, px of the 512 frame
-                       thresholds=THRESHOLDS  # px of the 512 frame
-                      ) -> pd.DataFrame:  # a row for each lung and threshold
-    "Percentage of points nearer to the truth than each threshold (tables 3, 5, 7); unknown truths are left out and counted."
+# %% ../nbs/07_metrics.ipynb #ceb914e7
+def threshold_accuracy(
+    errors: np.ndarray,  # (n, 2) radial errors, px of the 512 frame
+    thresholds=THRESHOLDS,  # px of the 512 frame
+) -> pd.DataFrame:  # a row for each lung and threshold
+    """Percentage of points nearer to the truth than each threshold (tables 3, 5, 7); unknown
+    truths are left out and counted.
+    """
     rows = []
     for lung, v in by_lung(errors).items():
         known = v[~np.isnan(v)]
         for px in thresholds:
             hits = int((known < px).sum())
-            rows.append(dict(lung=lung, threshold=threshold_name(px), px=float(px), hits=hits, points=len(known),
-                             accuracy=100*hits/len(known) if len(known) else np.nan, unknown=len(v)-len(known)))
+            rows.append(
+                dict(
+                    lung=lung,
+                    threshold=threshold_name(px),
+                    px=float(px),
+                    hits=hits,
+                    points=len(known),
+                    accuracy=100 * hits / len(known) if len(known) else np.nan,
+                    unknown=len(v) - len(known),
+                )
+            )
     return pd.DataFrame(rows)
 
 # %% ../nbs/07_metrics.ipynb #00000011
@@ -88,108 +120,174 @@ def _scores(prob, target, logits=False) -> tuple[torch.Tensor, torch.Tensor]:
     "Flat (n, pixels) float scores and boolean truths, checked."
     prob, target = torch.as_tensor(prob), torch.as_tensor(target)
     if prob.shape[-2:] != target.shape[-2:] or prob.numel() != target.numel():
-        raise ValueError(f'masks must be of one size, (n, h, w) or (n, 1, h, w): got {tuple(prob.shape)} and {tuple(target.shape)}')
+        raise ValueError(
+            f"masks must be of one size, (n, h, w) or (n, 1, h, w): got {tuple(prob.shape)} and"
+            f" {tuple(target.shape)}"
+        )
     prob = prob.float().reshape(-1, prob.shape[-2:].numel())
     lo, hi = prob.aminmax() if prob.numel() else (torch.zeros(()), torch.zeros(()))
-    if not (torch.isfinite(lo) and torch.isfinite(hi)): raise ValueError('the predicted mask holds NaN or infinity')
+    if not (torch.isfinite(lo) and torch.isfinite(hi)):
+        raise ValueError("the predicted mask holds NaN or infinity")
     if not logits and (lo < 0 or hi > 1):
-        raise ValueError(f'probabilities must lie in [0, 1], not [{lo:.3g}, {hi:.3g}]: are these logits (logits=True)?')
+        raise ValueError(
+            f"probabilities must lie in [0, 1], not [{lo:.3g}, {hi:.3g}]: are these logits"
+            " (logits=True)?"
+        )
     return prob, target.reshape(prob.shape) > 0
 
-def confusion(prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits or masks
-              target,  # same size: masks or labels, above 0 is lung
-              threshold: float = .5,  # on the probability; strictly above is lung
-              logits: bool = False  # are `prob` logits?
-             ) -> torch.Tensor:  # (n, 4) int64: TP, FP, FN, TN
+# %% ../nbs/07_metrics.ipynb #461f1d51
+def confusion(
+    prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits or masks
+    target,  # same size: masks or labels, above 0 is lung
+    threshold: float = 0.5,  # on the probability; strictly above is lung
+    logits: bool = False,  # are `prob` logits?
+) -> torch.Tensor:  # (n, 4) int64: TP, FP, FN, TN
     "True and false positives and negatives of each image."
     p, t = _scores(prob, target, logits)
-    p = p > (np.log(threshold/(1 - threshold)) if logits else threshold)
+    p = p > (np.log(threshold / (1 - threshold)) if logits else threshold)
     tp, pp, tt = ((p & t).sum(1), p.sum(1), t.sum(1))
     return torch.stack([tp, pp - tp, tt - tp, p.shape[1] - pp - tt + tp], 1)
 
 # %% ../nbs/07_metrics.ipynb #00000014
 def _class_scores(hit, false, miss) -> dict[str, torch.Tensor]:
-    "Scores of one class from its counts: 0/0 is 1 if nothing was there and nothing was found, else 0."
+    """Scores of one class from its counts: 0/0 is 1 if nothing was there and nothing was found,
+    else 0.
+    """
     hit, false, miss = hit.double(), false.double(), miss.double()
-    def ratio(a, b): return torch.where(b > 0, a/b.clamp(min=1), ((false + miss) == 0).double())
-    return dict(dice=ratio(2*hit, 2*hit + false + miss), jaccard=ratio(hit, hit + false + miss),
-                precision=ratio(hit, hit + false), recall=ratio(hit, hit + miss))
 
-def scores_from_counts(counts: torch.Tensor  # (n, 4) TP, FP, FN, TN
-                      ) -> dict[str, torch.Tensor]:  # each (n,), between 0 and 1
+    def ratio(a, b):
+        return torch.where(b > 0, a / b.clamp(min=1), ((false + miss) == 0).double())
+
+    return dict(
+        dice=ratio(2 * hit, 2 * hit + false + miss),
+        jaccard=ratio(hit, hit + false + miss),
+        precision=ratio(hit, hit + false),
+        recall=ratio(hit, hit + miss),
+    )
+
+# %% ../nbs/07_metrics.ipynb #8a50ac1f
+def scores_from_counts(
+    counts: torch.Tensor,  # (n, 4) TP, FP, FN, TN
+) -> dict[str, torch.Tensor]:  # each (n,), between 0 and 1
     "Equations 6 to 10 of Morís 2024, specificity, and the macro averages of Vidal 2021."
     tp, fp, fn, tn = counts.unbind(-1)
     lung, back = _class_scores(tp, fp, fn), _class_scores(tn, fn, fp)
-    macro = {f'{k}_macro': (lung[v] + back[v])/2 for k, v in (('precision', 'precision'), ('recall', 'recall'), ('f1', 'dice'))}
-    return dict(accuracy=(tp + tn).double()/counts.sum(-1), **lung, specificity=back['recall'], **macro)
+    macro = {
+        f"{k}_macro": (lung[v] + back[v]) / 2
+        for k, v in (("precision", "precision"), ("recall", "recall"), ("f1", "dice"))
+    }
+    return dict(
+        accuracy=(tp + tn).double() / counts.sum(-1), **lung, specificity=back["recall"], **macro
+    )
 
 # %% ../nbs/07_metrics.ipynb #0000001d
-BINS, SPAN = 2048, 16.  # bins of the histogram, over logits from -SPAN to SPAN
+BINS, SPAN = 2048, 16.0  # bins of the histogram, over logits from -SPAN to SPAN
 
-def score_histogram(prob,  # (n, h, w) or (n, 1, h, w) probabilities or logits
-                    target,  # same size: masks or labels, above 0 is lung
-                    bins: int = BINS,  # number of bins
-                    logits: bool = False  # are `prob` logits?
-                   ) -> torch.Tensor:  # (n, 2, bins) int64: counts of background and lung pixels
+
+def score_histogram(
+    prob,  # (n, h, w) or (n, 1, h, w) probabilities or logits
+    target,  # same size: masks or labels, above 0 is lung
+    bins: int = BINS,  # number of bins
+    logits: bool = False,  # are `prob` logits?
+) -> torch.Tensor:  # (n, 2, bins) int64: counts of background and lung pixels
     "Histograms of the scores of each image, in bins of equal width in logits."
     p, t = _scores(prob, target, logits)
     z = (p if logits else torch.logit(p, eps=1e-7)).clamp(-SPAN, SPAN)
-    bin_ = ((z + SPAN) * (bins/(2*SPAN))).long().clamp(max=bins - 1)
+    bin_ = ((z + SPAN) * (bins / (2 * SPAN))).long().clamp(max=bins - 1)
     image = torch.arange(len(p), device=p.device)[:, None]
-    return torch.bincount(((image*2 + t)*bins + bin_).ravel(), minlength=len(p)*2*bins).reshape(-1, 2, bins)
+    return torch.bincount(
+        ((image * 2 + t) * bins + bin_).ravel(), minlength=len(p) * 2 * bins
+    ).reshape(-1, 2, bins)
 
-def auc_from_histogram(hist: torch.Tensor  # (..., 2, bins) counts of negatives and positives
-                      ) -> tuple[torch.Tensor, torch.Tensor]:  # (...,) AUC, NaN if one class is absent; and its error bound
+# %% ../nbs/07_metrics.ipynb #87573c5f
+def auc_from_histogram(
+    hist: torch.Tensor,  # (..., 2, bins) counts of negatives and positives
+) -> tuple[
+    torch.Tensor, torch.Tensor
+]:  # (...,) AUC, NaN if one class is absent; and its error bound
     "Area under the ROC curve from binned scores, and how far from the exact one it can be."
     neg, pos = hist.cpu().double().unbind(-2)
     pairs = neg.sum(-1) * pos.sum(-1)
     pairs = torch.where(pairs > 0, pairs, torch.nan)
     below = neg.cumsum(-1) - neg
-    return (pos*(below + neg/2)).sum(-1)/pairs, (pos*neg).sum(-1)/2/pairs
+    return (pos * (below + neg / 2)).sum(-1) / pairs, (pos * neg).sum(-1) / 2 / pairs
 
 # %% ../nbs/07_metrics.ipynb #00000022
-SCORES = ('accuracy', 'dice', 'jaccard', 'precision', 'recall', 'specificity', 'precision_macro', 'recall_macro', 'f1_macro', 'auc')
+SCORES = (
+    "accuracy",
+    "dice",
+    "jaccard",
+    "precision",
+    "recall",
+    "specificity",
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+    "auc",
+)
 
-def segmentation_scores(prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits or masks
-                        target,  # same size: masks or labels, above 0 is lung
-                        threshold: float = .5,  # on the probability
-                        logits: bool = False  # are `prob` logits?
-                       ) -> dict[str, torch.Tensor]:  # `SCORES`, each (n,) on the processor; AUC is NaN if a class is absent
+
+def segmentation_scores(
+    prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits or masks
+    target,  # same size: masks or labels, above 0 is lung
+    threshold: float = 0.5,  # on the probability
+    logits: bool = False,  # are `prob` logits?
+) -> dict[
+    str, torch.Tensor
+]:  # `SCORES`, each (n,) on the processor; AUC is NaN if a class is absent
     "Every mask metric of both papers, for each image."
     scores = scores_from_counts(confusion(prob, target, threshold, logits).cpu())
     return scores | dict(auc=auc_from_histogram(score_histogram(prob, target, logits=logits))[0])
 
 # %% ../nbs/07_metrics.ipynb #00000025
-def mask_artifacts(mask: np.ndarray,  # (h, w) bool: predicted lungs
-                   labels: np.ndarray  # (h, w) true labels: 1 right lung, 2 left lung
-                  ) -> tuple[int, int]:  # extra pieces; 1 where a bridge joins the lungs, else 0
-    "Count the pieces that are no lung's, and say whether the lungs have grown together (figures 9 and 10 of Vidal 2021)."
+def mask_artifacts(
+    mask: np.ndarray,  # (h, w) bool: predicted lungs
+    labels: np.ndarray,  # (h, w) true labels: 1 right lung, 2 left lung
+) -> tuple[int, int]:  # extra pieces; 1 where a bridge joins the lungs, else 0
+    """Count the pieces that are no lung's, and say whether the lungs have grown together
+    (figures 9 and 10 of Vidal 2021).
+    """
     pieces, n = ndimage.label(mask, np.ones((3, 3)))
-    share = {k: np.bincount(pieces[labels == k], minlength=n + 1)[1:]/max(1, (labels == k).sum()) for k in (1, 2)}
+    share = {
+        k: np.bincount(pieces[labels == k], minlength=n + 1)[1:] / max(1, (labels == k).sum())
+        for k in (1, 2)
+    }
     own = {k: int(s.argmax()) for k, s in share.items() if s.any()}
-    bridge = len(own) == 2 and len(set(own.values())) == 1 and min(s.max() for s in share.values()) >= .5
+    bridge = (
+        len(own) == 2
+        and len(set(own.values())) == 1
+        and min(s.max() for s in share.values()) >= 0.5
+    )
     return n - len(set(own.values())), int(bridge)
 
 # %% ../nbs/07_metrics.ipynb #00000028
 @dataclass
 class Evaluation:
     "Accumulates the metrics of a test set batch by batch, without keeping a pixel."
-    threshold: float = .5  # on the mask's probability
+
+    threshold: float = 0.5  # on the mask's probability
     thresholds: tuple = THRESHOLDS  # on the radial error, px of the 512 frame
     bins: int = BINS  # of the pooled histogram for AUC
     rows: list = field(default_factory=list, repr=False)  # one small DataFrame a batch
-    histogram: torch.Tensor | None = field(default=None, repr=False)  # (2, bins), on the device of the masks
+    histogram: torch.Tensor | None = field(
+        default=None, repr=False
+    )  # (2, bins), on the device of the masks
 
     def per_image(self) -> pd.DataFrame:  # id columns, errors in px and mm, `SCORES`
         "One row an image, in the order of the updates."
-        if not self.rows: raise ValueError('nothing to evaluate: no batch was given to update()')
+        if not self.rows:
+            raise ValueError("nothing to evaluate: no batch was given to update()")
         return pd.concat(self.rows, ignore_index=True)
 
+# %% ../nbs/07_metrics.ipynb #f899a635
 def _id_columns(ids, n: int, start: int) -> dict:
     "Columns that name the images of a batch."
-    if ids is None: return dict(id=range(start, start + n))
-    if not isinstance(ids, pd.DataFrame): ids = pd.DataFrame(dict(id=list(ids)))
-    if len(ids) != n: raise ValueError(f'{len(ids)} ids for {n} images')
+    if ids is None:
+        return dict(id=range(start, start + n))
+    if not isinstance(ids, pd.DataFrame):
+        ids = pd.DataFrame(dict(id=list(ids)))
+    if len(ids) != n:
+        raise ValueError(f"{len(ids)} ids for {n} images")
     return {c: ids[c].to_numpy() for c in ids}
 
 # %% ../nbs/07_metrics.ipynb #00000029
@@ -198,232 +296,382 @@ def _points(self: Evaluation, pred, truth, mm_per_px) -> dict:
     "Columns of radial errors, in px and mm."
     pred, truth = _numpy(pred), _numpy(truth)
     px = radial_error(pred, truth)
-    mm = np.full_like(px, np.nan) if mm_per_px is None else radial_error(in_mm(pred, mm_per_px), in_mm(truth, mm_per_px))
+    mm = (
+        np.full_like(px, np.nan)
+        if mm_per_px is None
+        else radial_error(in_mm(pred, mm_per_px), in_mm(truth, mm_per_px))
+    )
     return dict(right_px=px[:, 0], left_px=px[:, 1], right_mm=mm[:, 0], left_mm=mm[:, 1])
 
+# %% ../nbs/07_metrics.ipynb #34b35442
 @patch
 def _masks(self: Evaluation, prob, target, has_mask, logits) -> dict:
     "Columns of mask scores, NaN where an image has no true mask; adds to the pooled histogram."
     hist = score_histogram(prob, target, self.bins, logits)
-    known = torch.ones(len(hist), dtype=torch.bool) if has_mask is None else torch.as_tensor(has_mask).cpu().bool()
-    pooled = (hist*known.to(hist.device)[:, None, None]).sum(0)
+    known = (
+        torch.ones(len(hist), dtype=torch.bool)
+        if has_mask is None
+        else torch.as_tensor(has_mask).cpu().bool()
+    )
+    pooled = (hist * known.to(hist.device)[:, None, None]).sum(0)
     self.histogram = pooled if self.histogram is None else self.histogram + pooled
-    scores = scores_from_counts(confusion(prob, target, self.threshold, logits).cpu()) | dict(auc=auc_from_histogram(hist)[0])
+    scores = scores_from_counts(confusion(prob, target, self.threshold, logits).cpu()) | dict(
+        auc=auc_from_histogram(hist)[0]
+    )
     return {k: v.where(known, torch.nan).numpy() for k, v in scores.items()}
 
 # %% ../nbs/07_metrics.ipynb #0000002a
 @patch
-def update(self: Evaluation,
-           points_pred=None,  # (n, 2, 2) px of the 512 frame, NaN where not found
-           points_true=None,  # (n, 2, 2) px of the 512 frame, NaN where unknown
-           mask_prob=None,  # (n, h, w) or (n, 1, h, w) probabilities or logits
-           mask_true=None,  # same size: labels, above 0 is lung
-           ids=None,  # n ids, or a DataFrame of n rows of id columns
-           mm_per_px=None,  # scalar, (n,) or (n, 2) mm a frame pixel (`frame_mm`); NaN where unknown
-           has_mask=None,  # (n,) bool: is the true mask known?
-           logits: bool = False  # are `mask_prob` logits?
-          ) -> Evaluation:  # itself
+def update(
+    self: Evaluation,
+    points_pred=None,  # (n, 2, 2) px of the 512 frame, NaN where not found
+    points_true=None,  # (n, 2, 2) px of the 512 frame, NaN where unknown
+    mask_prob=None,  # (n, h, w) or (n, 1, h, w) probabilities or logits
+    mask_true=None,  # same size: labels, above 0 is lung
+    ids=None,  # n ids, or a DataFrame of n rows of id columns
+    mm_per_px=None,  # scalar, (n,) or (n, 2) mm a frame pixel (`frame_mm`); NaN where unknown
+    has_mask=None,  # (n,) bool: is the true mask known?
+    logits: bool = False,  # are `mask_prob` logits?
+) -> Evaluation:  # itself
     "Add a batch: points, masks or both."
-    if points_pred is None and mask_prob is None: raise ValueError('give points, masks or both')
+    if points_pred is None and mask_prob is None:
+        raise ValueError("give points, masks or both")
     n = len(points_pred if points_pred is not None else mask_prob)
     row = _id_columns(ids, n, sum(map(len, self.rows)))
-    if points_pred is not None: row |= self._points(points_pred, points_true, mm_per_px)
-    if mask_prob is not None: row |= self._masks(mask_prob, mask_true, has_mask, logits)
+    if points_pred is not None:
+        row |= self._points(points_pred, points_true, mm_per_px)
+    if mask_prob is not None:
+        row |= self._masks(mask_prob, mask_true, has_mask, logits)
     self.rows.append(pd.DataFrame(row))
     return self
 
 # %% ../nbs/07_metrics.ipynb #0000002f
 @patch
 def compute(self: Evaluation) -> dict[str, float]:
-    "The figures of the whole set: accuracies in percent, errors in px and mm, mask scores as means over images."
+    """The figures of the whole set: accuracies in percent, errors in px and mm, mask scores as
+    means over images.
+    """
     df, out = self.per_image(), {}
-    out['images'] = len(df)
-    if 'right_px' in df:
-        px, mm = df[['right_px', 'left_px']].to_numpy(), df[['right_mm', 'left_mm']].to_numpy()
+    out["images"] = len(df)
+    if "right_px" in df:
+        px, mm = df[["right_px", "left_px"]].to_numpy(), df[["right_mm", "left_mm"]].to_numpy()
         found = px[np.isfinite(px)]
-        out |= {f'{r.lung}_{r.threshold}': r.accuracy for r in threshold_accuracy(px, self.thresholds).itertuples()}
-        out |= dict(points=int((~np.isnan(px)).sum()), points_unknown=int(np.isnan(px).sum()), points_missed=int(np.isinf(px).sum()),
-                    error_px_mean=found.mean() if len(found) else np.nan, error_px_median=np.median(px[~np.isnan(px)]) if (~np.isnan(px)).any() else np.nan,
-                    error_mm_mean=mm[np.isfinite(mm)].mean() if np.isfinite(mm).any() else np.nan)
-    if 'dice' in df:
+        out |= {
+            f"{r.lung}_{r.threshold}": r.accuracy
+            for r in threshold_accuracy(px, self.thresholds).itertuples()
+        }
+        out |= dict(
+            points=int((~np.isnan(px)).sum()),
+            points_unknown=int(np.isnan(px).sum()),
+            points_missed=int(np.isinf(px).sum()),
+            error_px_mean=found.mean() if len(found) else np.nan,
+            error_px_median=np.median(px[~np.isnan(px)]) if (~np.isnan(px)).any() else np.nan,
+            error_mm_mean=mm[np.isfinite(mm)].mean() if np.isfinite(mm).any() else np.nan,
+        )
+    if "dice" in df:
         auc, bound = auc_from_histogram(self.histogram)
-        out |= dict(masks=int(df.dice.notna().sum()), **{k: df[k].mean() for k in SCORES}, auc_pooled=auc.item(), auc_pooled_bound=bound.item())
+        out |= dict(
+            masks=int(df.dice.notna().sum()),
+            **{k: df[k].mean() for k in SCORES},
+            auc_pooled=auc.item(),
+            auc_pooled_bound=bound.item(),
+        )
     return out
 
+# %% ../nbs/07_metrics.ipynb #982f4a96
 @patch
 def merge(self: Evaluation, other: Evaluation) -> Evaluation:  # itself
     "Add the images of another evaluation, such as that of another process."
     self.rows += other.rows
     if other.histogram is not None:
-        self.histogram = other.histogram if self.histogram is None else self.histogram + other.histogram.to(self.histogram.device)
+        self.histogram = (
+            other.histogram
+            if self.histogram is None
+            else self.histogram + other.histogram.to(self.histogram.device)
+        )
     return self
 
 # %% ../nbs/07_metrics.ipynb #00000036
-def published(name: str = ''  # such as 'moris2024_table3'; empty for the list of names
-             ) -> pd.DataFrame | list[str]:
+def published(
+    name: str = "",  # such as 'moris2024_table3'; empty for the list of names
+) -> pd.DataFrame | list[str]:
     "A table of Morís 2024 or Vidal 2021 as numbers, or the names of all."
-    folder = files('hemidiaphragm_nb') / 'reference'
-    names = sorted(f.name.removesuffix('.csv') for f in folder.iterdir() if f.name.endswith('.csv'))
-    if not name: return names
-    if name not in names: raise ValueError(f'no published table {name!r}: there are {", ".join(names)}')
-    with (folder / f'{name}.csv').open() as f: return pd.read_csv(f)
+    folder = files("hemidiaphragm_nb") / "reference"
+    names = sorted(f.name.removesuffix(".csv") for f in folder.iterdir() if f.name.endswith(".csv"))
+    if not name:
+        return names
+    if name not in names:
+        raise ValueError(f"no published table {name!r}: there are {', '.join(names)}")
+    with (folder / f"{name}.csv").open() as f:
+        return pd.read_csv(f)
 
 # %% ../nbs/07_metrics.ipynb #00000039
-def mean_sd(values,  # one figure a repeat; NaN is left out
-            digits: int = 2,  # after the decimal point
-            ddof: int = 0  # 0 as in the paper's tables, 1 for the sample's sd
-           ) -> str:
+def mean_sd(
+    values,  # one figure a repeat; NaN is left out
+    digits: int = 2,  # after the decimal point
+    ddof: int = 0,  # 0 as in the paper's tables, 1 for the sample's sd
+) -> str:
     "Mean and standard deviation as the papers print them."
-    v = np.asarray(values, dtype=float); v = v[~np.isnan(v)]
-    return f'{v.mean():.{digits}f} ± {v.std(ddof=ddof):.{digits}f}' if len(v) > ddof else '–'
+    v = np.asarray(values, dtype=float)
+    v = v[~np.isnan(v)]
+    return f"{v.mean():.{digits}f} ± {v.std(ddof=ddof):.{digits}f}" if len(v) > ddof else "–"
 
 # %% ../nbs/07_metrics.ipynb #00000040
-def summarise_repeats(results: list[dict],  # `Evaluation.compute` of each repeat
-                      ddof: int = 0  # 0 as in the paper
-                     ) -> pd.DataFrame:  # a row for each figure: mean, sd, repeats, printed
+def summarise_repeats(
+    results: list[dict],  # `Evaluation.compute` of each repeat
+    ddof: int = 0,  # 0 as in the paper
+) -> pd.DataFrame:  # a row for each figure: mean, sd, repeats, printed
     "Mean and standard deviation over repeats of every figure."
     df = pd.DataFrame(results)
-    return pd.DataFrame(dict(mean=df.mean(), sd=df.std(ddof=ddof), repeats=df.notna().sum(),
-                             printed=[mean_sd(df[c], ddof=ddof) for c in df])).rename_axis('figure')
+    return pd.DataFrame(
+        dict(
+            mean=df.mean(),
+            sd=df.std(ddof=ddof),
+            repeats=df.notna().sum(),
+            printed=[mean_sd(df[c], ddof=ddof) for c in df],
+        )
+    ).rename_axis("figure")
 
-def accuracy_rows(results: list[dict],  # `Evaluation.compute` of each repeat
-                  published_sd: bool = False,  # for both lungs: mean of the sides' sds, as tables 3, 5 and 7
-                  ddof: int = 0
-                 ) -> pd.DataFrame:  # rows right, left, both; columns R_mean, R_std, R/2_mean, ...
+# %% ../nbs/07_metrics.ipynb #5876ba46
+def accuracy_rows(
+    results: list[dict],  # `Evaluation.compute` of each repeat
+    published_sd: bool = False,  # for both lungs: mean of the sides' sds, as tables 3, 5 and 7
+    ddof: int = 0,
+) -> pd.DataFrame:  # rows right, left, both; columns R_mean, R_std, R/2_mean, ...
     "Threshold accuracies in the layout of tables 3, 5 and 7."
     s = summarise_repeats(results, ddof)
     names = [threshold_name(t) for t in THRESHOLDS]
-    rows = [{'lung': lung} | {f'{n}_{k}': s.loc[f'{lung}_{n}', c] for n in names for k, c in (('mean', 'mean'), ('std', 'sd'))} for lung in LUNGS]
-    if published_sd: rows[2] |= {f'{n}_std': (rows[0][f'{n}_std'] + rows[1][f'{n}_std'])/2 for n in names}
+    rows = [
+        {"lung": lung}
+        | {
+            f"{n}_{k}": s.loc[f"{lung}_{n}", c]
+            for n in names
+            for k, c in (("mean", "mean"), ("std", "sd"))
+        }
+        for lung in LUNGS
+    ]
+    if published_sd:
+        rows[2] |= {f"{n}_std": (rows[0][f"{n}_std"] + rows[1][f"{n}_std"]) / 2 for n in names}
     return pd.DataFrame(rows)
 
 # %% ../nbs/07_metrics.ipynb #00000043
-MORIS_SCORES = {k: k for k in ('dice', 'jaccard', 'auc', 'accuracy', 'precision', 'recall')}
-VIDAL_SCORES = {'acc': 'accuracy', 'auc': 'auc', 'dice': 'dice', 'jacc': 'jaccard', 'prec': 'precision_macro', 'reca': 'recall_macro',
-                'f1-sc': 'f1_macro', 'sens': 'recall', 'spec': 'specificity'}
+MORIS_SCORES = {k: k for k in ("dice", "jaccard", "auc", "accuracy", "precision", "recall")}
 
-def score_rows(results: list[dict],  # `Evaluation.compute` of each repeat
-               names: dict = MORIS_SCORES,  # printed name -> ours; or `VIDAL_SCORES`
-               scale: float = 100.,  # 100 for percent (table 8), 1 for fractions (table 6, Vidal)
-               ddof: int = 0
-              ) -> pd.DataFrame:  # one row, columns dice_mean, dice_std, ...
+
+VIDAL_SCORES = {
+    "acc": "accuracy",
+    "auc": "auc",
+    "dice": "dice",
+    "jacc": "jaccard",
+    "prec": "precision_macro",
+    "reca": "recall_macro",
+    "f1-sc": "f1_macro",
+    "sens": "recall",
+    "spec": "specificity",
+}
+
+
+def score_rows(
+    results: list[dict],  # `Evaluation.compute` of each repeat
+    names: dict = MORIS_SCORES,  # printed name -> ours; or `VIDAL_SCORES`
+    scale: float = 100.0,  # 100 for percent (table 8), 1 for fractions (table 6, Vidal)
+    ddof: int = 0,
+) -> pd.DataFrame:  # one row, columns dice_mean, dice_std, ...
     "Mask scores in the layout of table 8 of Morís 2024 or of tables 1 to 4 of Vidal 2021."
     s = summarise_repeats(results, ddof)
-    return pd.DataFrame([{f'{n}_{k}': scale*s.loc[v, c] for n, v in names.items() for k, c in (('mean', 'mean'), ('std', 'sd'))}])
+    return pd.DataFrame(
+        [
+            {
+                f"{n}_{k}": scale * s.loc[v, c]
+                for n, v in names.items()
+                for k, c in (("mean", "mean"), ("std", "sd"))
+            }
+        ]
+    )
 
-def as_printed(table: pd.DataFrame,  # columns X_mean and X_std, or rows mean and std in a column `statistic`
-               digits: int = 2
-              ) -> pd.DataFrame:  # columns X holding 'mean ± sd'
+# %% ../nbs/07_metrics.ipynb #b64c360f
+def as_printed(
+    table: pd.DataFrame,  # columns X_mean and X_std, or rows mean and std in a column `statistic`
+    digits: int = 2,
+) -> pd.DataFrame:  # columns X holding 'mean ± sd'
     "A table of numbers with mean and sd joined, as the papers print it."
-    if 'statistic' in table:
-        keys = [c for c in ('table', 'group') if c in table]
-        wide = table.set_index(keys + ['statistic']).unstack('statistic')
-        wide.columns = [f'{c}_{s}' for c, s in wide.columns]; table = wide.reset_index()
-    joined = {c.removesuffix('_mean'): [f'{m:.{digits}f} ± {s:.{digits}f}' for m, s in zip(table[c], table[c.removesuffix('_mean') + '_std'])]
-              for c in table if c.endswith('_mean')}
-    return table[[c for c in table if not c.endswith(('_mean', '_std'))]].assign(**joined)
+    if "statistic" in table:
+        keys = [c for c in ("table", "group") if c in table]
+        wide = table.set_index(keys + ["statistic"]).unstack("statistic")
+        wide.columns = [f"{c}_{s}" for c, s in wide.columns]
+        table = wide.reset_index()
+    joined = {
+        c.removesuffix("_mean"): [
+            f"{m:.{digits}f} ± {s:.{digits}f}"
+            for m, s in zip(table[c], table[c.removesuffix("_mean") + "_std"])
+        ]
+        for c in table
+        if c.endswith("_mean")
+    }
+    return table[[c for c in table if not c.endswith(("_mean", "_std"))]].assign(**joined)
 
 # %% ../nbs/07_metrics.ipynb #00000046
-def beside(paper: pd.DataFrame,  # a published table, or rows of it
-           ours: pd.DataFrame,  # same layout
-           on: list[str] | str = 'lung',  # columns that name a row
-           digits: int = 2
-          ) -> pd.DataFrame:  # index: `on` and source; in the paper's order
+def beside(
+    paper: pd.DataFrame,  # a published table, or rows of it
+    ours: pd.DataFrame,  # same layout
+    on: list[str] | str = "lung",  # columns that name a row
+    digits: int = 2,
+) -> pd.DataFrame:  # index: `on` and source; in the paper's order
     "The paper's table and ours, row beside row, as 'mean ± sd'."
     on = [on] if isinstance(on, str) else list(on)
-    parts = [as_printed(t, digits).assign(source=s) for t, s in ((paper, 'paper'), (ours, 'ours'))]
-    rank = {k: i for i, k in enumerate(dict.fromkeys(tuple(r) for p in parts for r in p[on].itertuples(index=False)))}
+    parts = [as_printed(t, digits).assign(source=s) for t, s in ((paper, "paper"), (ours, "ours"))]
+    rank = {
+        k: i
+        for i, k in enumerate(
+            dict.fromkeys(tuple(r) for p in parts for r in p[on].itertuples(index=False))
+        )
+    }
     joined = pd.concat(parts, ignore_index=True)
-    order = sorted(joined.index, key=lambda i: (rank[tuple(joined.loc[i, on])], joined.source[i] != 'paper'))
-    return joined.loc[order].set_index(on + ['source'])
+    order = sorted(
+        joined.index, key=lambda i: (rank[tuple(joined.loc[i, on])], joined.source[i] != "paper")
+    )
+    return joined.loc[order].set_index(on + ["source"])
 
 # %% ../nbs/07_metrics.ipynb #00000049
-DIAGONAL = 512*2**.5  # the largest error within the frame, px
+DIAGONAL = 512 * 2**0.5  # the largest error within the frame, px
 
-def signed_rank(a,  # (n,) errors of one model, NaN unknown, infinite missed
-                b,  # (n,) errors of the other on the same points
-                zero_method: str = 'wilcox'  # 'wilcox' drops ties, 'pratt' ranks them, 'zsplit' shares them
-               ) -> dict:  # pairs, ties, p, effect (positive: b has the smaller errors)
+
+def signed_rank(
+    a,  # (n,) errors of one model, NaN unknown, infinite missed
+    b,  # (n,) errors of the other on the same points
+    zero_method: str = "wilcox",  # 'wilcox' drops ties, 'pratt' ranks them, 'zsplit' shares them
+) -> dict:  # pairs, ties, p, effect (positive: b has the smaller errors)
     "Wilcoxon signed-rank test of paired errors, with the matched-pairs rank-biserial correlation."
     a, b = (np.minimum(np.asarray(v, dtype=float), DIAGONAL) for v in (a, b))
-    if a.shape != b.shape: raise ValueError(f'errors are not paired: {a.shape} and {b.shape}; use the same test images')
-    d = np.round(a - b, 6); d = d[~np.isnan(d)]
-    moved = d[d != 0]; ranks = stats.rankdata(np.abs(moved))
-    if not len(moved): return dict(pairs=len(d), ties=len(d), p=1. if len(d) else np.nan, effect=0.)
+    if a.shape != b.shape:
+        raise ValueError(
+            f"errors are not paired: {a.shape} and {b.shape}; use the same test images"
+        )
+    d = np.round(a - b, 6)
+    d = d[~np.isnan(d)]
+    moved = d[d != 0]
+    ranks = stats.rankdata(np.abs(moved))
+    if not len(moved):
+        return dict(pairs=len(d), ties=len(d), p=1.0 if len(d) else np.nan, effect=0.0)
     p = stats.wilcoxon(d, zero_method=zero_method).pvalue
-    return dict(pairs=len(d), ties=len(d) - len(moved), p=float(p), effect=float((ranks*np.sign(moved)).sum()/ranks.sum()))
+    return dict(
+        pairs=len(d),
+        ties=len(d) - len(moved),
+        p=float(p),
+        effect=float((ranks * np.sign(moved)).sum() / ranks.sum()),
+    )
 
 # %% ../nbs/07_metrics.ipynb #0000004d
-def holm(p  # p-values of one family; NaN is left out
-        ) -> np.ndarray:  # adjusted p-values, in the same order
-    "Holm's step-down adjustment (1979): reject where it is below α, and the family's error is at most α."
-    p = np.asarray(p, dtype=float); out = np.full(p.shape, np.nan)
-    order = np.argsort(p)[:np.count_nonzero(~np.isnan(p))]                   # NaN sorts last
-    steps = np.maximum.accumulate(p[order]*np.arange(len(order), 0, -1))
+def holm(
+    p,  # p-values of one family; NaN is left out
+) -> np.ndarray:  # adjusted p-values, in the same order
+    """Holm's step-down adjustment (1979): reject where it is below α, and the family's error is
+    at most α.
+    """
+    p = np.asarray(p, dtype=float)
+    out = np.full(p.shape, np.nan)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN sorts last
+    steps = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     out[order] = np.minimum(steps, 1)
     return out
 
 # %% ../nbs/07_metrics.ipynb #0000004f
-def wilcoxon_pairs(errors: dict,  # name -> (n, 2) radial errors of the same images, in the same order
-                   alpha: float = .05,  # significance level of the arrows
-                   zero_method: str = 'wilcox'
-                  ) -> pd.DataFrame:  # a row for each lung and pair: pairs, ties, p, effect, p_holm, better (None: no difference), better_holm
-    "Signed-rank test of every pair of configurations, for right, left and both lungs (table 4), Holm-corrected within a lung."
-    rows = [dict(lung=lung, a=a, b=b) | signed_rank(by_lung(errors[a])[lung], by_lung(errors[b])[lung], zero_method)
-            for lung in LUNGS for a, b in combinations(errors, 2)]
-    if not rows: raise ValueError('a comparison needs at least two configurations')
+def wilcoxon_pairs(
+    errors: dict,  # name -> (n, 2) radial errors of the same images, in the same order
+    alpha: float = 0.05,  # significance level of the arrows
+    zero_method: str = "wilcox",
+) -> (
+    pd.DataFrame
+    # a row for each lung and pair: pairs, ties, p, effect, p_holm, better (None: no difference),
+    # better_holm
+):
+    """Signed-rank test of every pair of configurations, for right, left and both lungs (table
+    4), Holm-corrected within a lung.
+    """
+    rows = [
+        dict(lung=lung, a=a, b=b)
+        | signed_rank(by_lung(errors[a])[lung], by_lung(errors[b])[lung], zero_method)
+        for lung in LUNGS
+        for a, b in combinations(errors, 2)
+    ]
+    if not rows:
+        raise ValueError("a comparison needs at least two configurations")
     df = pd.DataFrame(rows)
-    df['p_holm'] = df.groupby('lung').p.transform(holm)
-    for p, out in (('p', 'better'), ('p_holm', 'better_holm')):
-        names = [(b if e > 0 else a) if q < alpha else None for q, e, a, b in zip(df[p], df.effect, df.a, df.b)]
+    df["p_holm"] = df.groupby("lung").p.transform(holm)
+    for p, out in (("p", "better"), ("p_holm", "better_holm")):
+        names = [
+            (b if e > 0 else a) if q < alpha else None
+            for q, e, a, b in zip(df[p], df.effect, df.a, df.b)
+        ]
         df[out] = pd.Series(names, dtype=object)
     return df
 
 # %% ../nbs/07_metrics.ipynb #00000053
-def arrow_table(pairs: pd.DataFrame,  # of `wilcoxon_pairs`
-                column: str = 'better'  # or 'better_holm'
-               ) -> pd.DataFrame:  # (k, k) of strings, upper triangle
+def arrow_table(
+    pairs: pd.DataFrame,  # of `wilcoxon_pairs`
+    column: str = "better",  # or 'better_holm'
+) -> pd.DataFrame:  # (k, k) of strings, upper triangle
     "The comparisons of `wilcoxon_pairs` as in table 4: (right, left) both."
     names = list(dict.fromkeys([*pairs.a, *pairs.b]))
-    out = pd.DataFrame('', index=names, columns=names)
-    for (a, b), g in pairs.groupby(['a', 'b'], sort=False):
-        mark = {r.lung: '≈' if pd.isna(getattr(r, column)) else '↑' if getattr(r, column) == b else '←' for r in g.itertuples()}
+    out = pd.DataFrame("", index=names, columns=names)
+    for (a, b), g in pairs.groupby(["a", "b"], sort=False):
+        mark = {
+            r.lung: "≈" if pd.isna(getattr(r, column)) else "↑" if getattr(r, column) == b else "←"
+            for r in g.itertuples()
+        }
         out.loc[a, b] = f"({mark['right']}, {mark['left']}) {mark['both']}"
-    for n in names: out.loc[n, n] = '='
+    for n in names:
+        out.loc[n, n] = "="
     return out
 
+# %% ../nbs/07_metrics.ipynb #695e544e
 def published_arrows() -> pd.DataFrame:
     "Table 4 of Morís 2024 as the same matrix; the paper calls the sides first and second lung."
-    t = published('moris2024_table4')
-    long = pd.concat([pd.DataFrame(dict(lung=lung, a=t.beta_i, b=t.beta_j, better=t.beta_j.where(t[c] == 'larger_beta')))
-                      for lung, c in zip(LUNGS, ('better_first_lung', 'better_second_lung', 'better_both'))])
+    t = published("moris2024_table4")
+    long = pd.concat(
+        [
+            pd.DataFrame(
+                dict(
+                    lung=lung, a=t.beta_i, b=t.beta_j, better=t.beta_j.where(t[c] == "larger_beta")
+                )
+            )
+            for lung, c in zip(LUNGS, ("better_first_lung", "better_second_lung", "better_both"))
+        ]
+    )
     return arrow_table(long)
 
 # %% ../nbs/07_metrics.ipynb #00000056
-def bootstrap_interval(values,  # (n,) or (n, k) figures an image: hits, Dice, errors; NaN is left out
-                       patients=None,  # (n,) patient of each image; None: every image its own
-                       level: float = .95,
-                       repeats: int = 2000,
-                       seed: int = 0
-                      ) -> tuple[float, float, float]:  # mean, lower and upper limit
-    "Mean and expanded-percentile bootstrap interval, resampling patients with all their images; NaN limits for one patient."
-    v = np.asarray(values, dtype=float); v = v.reshape(len(v), -1)
+def bootstrap_interval(
+    values,  # (n,) or (n, k) figures an image: hits, Dice, errors; NaN is left out
+    patients=None,  # (n,) patient of each image; None: every image its own
+    level: float = 0.95,
+    repeats: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:  # mean, lower and upper limit
+    """Mean and expanded-percentile bootstrap interval, resampling patients with all their
+    images; NaN limits for one patient.
+    """
+    v = np.asarray(values, dtype=float)
+    v = v.reshape(len(v), -1)
     who = np.arange(len(v)) if patients is None else pd.factorize(np.asarray(patients))[0]
-    if len(who) != len(v) or (who < 0).any(): raise ValueError(f'{len(v)} images need {len(v)} known patients')
+    if len(who) != len(v) or (who < 0).any():
+        raise ValueError(f"{len(v)} images need {len(v)} known patients")
     known = ~np.isnan(v)
     total, count = np.bincount(who, np.where(known, v, 0).sum(1)), np.bincount(who, known.sum(1))
     total, count = total[count > 0], count[count > 0]
-    n, mean = len(count), total.sum()/count.sum() if len(count) else np.nan
-    if n < 2: return mean, np.nan, np.nan
-    w = np.random.default_rng(seed).multinomial(n, np.full(n, 1/n), size=repeats)
-    tail = stats.norm.cdf(-(n/(n - 1))**.5 * stats.t.ppf((1 + level)/2, n - 1))
-    low, high = np.quantile((w@total)/(w@count), [tail, 1 - tail])
+    n, mean = len(count), total.sum() / count.sum() if len(count) else np.nan
+    if n < 2:
+        return mean, np.nan, np.nan
+    w = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=repeats)
+    tail = stats.norm.cdf(-((n / (n - 1)) ** 0.5) * stats.t.ppf((1 + level) / 2, n - 1))
+    low, high = np.quantile((w @ total) / (w @ count), [tail, 1 - tail])
     return mean, low, high
 
 # %% ../nbs/07_metrics.ipynb #0000005b
 @dataclass(frozen=True)
 class Agreement:
     "Bland–Altman analysis of two measurements of the same things."
+
     n: int  # pairs
     bias: float  # mean of a - b, in the measurements' unit
     sd: float  # of the differences
@@ -432,26 +680,54 @@ class Agreement:
     bias_half: float  # half-width of the bias's 95 % interval
     limit_half: float  # half-width of each limit's 95 % interval
 
-def bland_altman(a,  # (n,) one measurement, NaN unknown
-                 b,  # (n,) the other
-                 level: float = .95
-                ) -> Agreement:
-    "Limits of agreement with their confidence intervals (Bland and Altman 1999); unknown pairs are left out."
-    d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float); d = d[np.isfinite(d)]
+# %% ../nbs/07_metrics.ipynb #0f40f464
+def bland_altman(
+    a,  # (n,) one measurement, NaN unknown
+    b,  # (n,) the other
+    level: float = 0.95,
+) -> Agreement:
+    """Limits of agreement with their confidence intervals (Bland and Altman 1999); unknown pairs
+    are left out.
+    """
+    d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    d = d[np.isfinite(d)]
     n = len(d)
-    if n < 3: raise ValueError(f'limits of agreement need at least 3 pairs, not {n}')
-    sd, z, t = d.std(ddof=1), stats.norm.ppf((1 + level)/2), stats.t.ppf((1 + level)/2, n - 1)
-    return Agreement(n, d.mean(), sd, d.mean() - z*sd, d.mean() + z*sd, t*sd/n**.5, t*sd*(1/n + z**2/(2*(n - 1)))**.5)
+    if n < 3:
+        raise ValueError(f"limits of agreement need at least 3 pairs, not {n}")
+    sd, z, t = d.std(ddof=1), stats.norm.ppf((1 + level) / 2), stats.t.ppf((1 + level) / 2, n - 1)
+    return Agreement(
+        n,
+        d.mean(),
+        sd,
+        d.mean() - z * sd,
+        d.mean() + z * sd,
+        t * sd / n**0.5,
+        t * sd * (1 / n + z**2 / (2 * (n - 1))) ** 0.5,
+    )
 
 # %% ../nbs/07_metrics.ipynb #0000005c
-def plot_bland_altman(a, b, unit: str = 'px', ax=None):
+def plot_bland_altman(a, b, unit: str = "px", ax=None):
     "Differences against means, with bias and limits of agreement."
     import matplotlib.pyplot as plt  # drawing only
+
     ax = ax or plt.subplots(figsize=(5, 2.4))[1]
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float); r = bland_altman(a, b)
-    ax.plot((a + b)/2, a - b, 'o', ms=3, c='tab:blue')
-    for y, half, style, name in ((r.bias, r.bias_half, '-', 'bias'), (r.lower, r.limit_half, '--', 'lower'), (r.upper, r.limit_half, '--', 'upper')):
-        ax.axhline(y, c='tab:orange', ls=style); ax.axhspan(y - half, y + half, color='tab:orange', alpha=.15)
-        ax.annotate(f'{name} {y:.1f}', (.99, y), xycoords=('axes fraction', 'data'), ha='right', va='bottom', fontsize=8)
-    ax.set(xlabel=f'mean of the two ({unit})', ylabel=f'difference ({unit})')
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    r = bland_altman(a, b)
+    ax.plot((a + b) / 2, a - b, "o", ms=3, c="tab:blue")
+    for y, half, style, name in (
+        (r.bias, r.bias_half, "-", "bias"),
+        (r.lower, r.limit_half, "--", "lower"),
+        (r.upper, r.limit_half, "--", "upper"),
+    ):
+        ax.axhline(y, c="tab:orange", ls=style)
+        ax.axhspan(y - half, y + half, color="tab:orange", alpha=0.15)
+        ax.annotate(
+            f"{name} {y:.1f}",
+            (0.99, y),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=8,
+        )
+    ax.set(xlabel=f"mean of the two ({unit})", ylabel=f"difference ({unit})")
     return ax

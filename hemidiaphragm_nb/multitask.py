@@ -14,13 +14,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .balance import paired, patients_of, side_by_side
-from .experiments import Results
-from .metrics import DIAGONAL, MORIS_SCORES, R, bootstrap_interval, holm, mean_sd, published, score_rows, signed_rank
+from .study import Results
+from hemidiaphragm_nb.metrics import (
+    DIAGONAL,
+    MORIS_SCORES,
+    R,
+    bootstrap_interval,
+    holm,
+    mean_sd,
+    published,
+    score_rows,
+    signed_rank,
+)
 from .saturation import accuracy_frame, bold_best, plot_cdf
 
 # %% ../nbs/12_multitask.ipynb #00000009
 def log_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # each (epochs,)
-    "Geometric mean over the first axis of (repeats, epochs) positive values, and one sd of the logarithms below and above."
+    """Geometric mean over the first axis of (repeats, epochs) positive values, and one sd of the
+    logarithms below and above.
+    """
     logs = np.log(np.maximum(values, 1e-12))
     mean, sd = logs.mean(0), logs.std(0)
     return np.exp(mean), np.exp(mean - sd), np.exp(mean + sd)
@@ -29,8 +41,15 @@ def log_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  
 def loss_curves(
     history: pd.DataFrame,  # of `Results.history`
     name: str,  # row of the plan: "heatmap", "mask" or "both"
-) -> pd.DataFrame:  # loss ("loss", "heatmap", "mask"), part ("train", "valid"), epoch from 1, mean, low, high, repeats
-    "Losses of a row over the repeats; epochs that every repeat has. Raises: ValueError where the row has no history."
+) -> (
+    pd.DataFrame
+    # loss ("loss", "heatmap", "mask"), part ("train", "valid"), epoch from 1, mean, low, high,
+    # repeats
+):
+    """Losses of a row over the repeats; epochs that every repeat has.
+
+    Raises: ValueError where the row has no history.
+    """
     rows, out = history[history["name"] == name], []
     if not len(rows):
         raise ValueError(f"no history of {name!r}; there is {sorted(history['name'].unique())}")
@@ -41,7 +60,19 @@ def loss_curves(
                 continue
             wide = rows.pivot(index="epoch", columns="repeat", values=column).dropna()
             mean, low, high = log_band(wide.to_numpy().T)
-            out.append(pd.DataFrame(dict(loss=loss, part=part, epoch=wide.index + 1, mean=mean, low=low, high=high, repeats=wide.shape[1])))
+            out.append(
+                pd.DataFrame(
+                    dict(
+                        loss=loss,
+                        part=part,
+                        epoch=wide.index + 1,
+                        mean=mean,
+                        low=low,
+                        high=high,
+                        repeats=wide.shape[1],
+                    )
+                )
+            )
     return pd.concat(out, ignore_index=True)
 
 # %% ../nbs/12_multitask.ipynb #0000000d
@@ -54,12 +85,19 @@ def plot_losses(
     title: str = "",
 ) -> Figure:
     "Training and validation losses on a logarithmic axis: mean and band over the repeats."
-    fig, axes = plt.subplots(1, len(losses), figsize=(2.4*len(losses) + .4, 2.3), dpi=90, layout="constrained", squeeze=False)
+    fig, axes = plt.subplots(
+        1,
+        len(losses),
+        figsize=(2.4 * len(losses) + 0.4, 2.3),
+        dpi=90,
+        layout="constrained",
+        squeeze=False,
+    )
     for ax, loss in zip(axes[0], losses):
         for part, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
             c = curves[(curves["loss"] == loss) & (curves["part"] == part)]
             ax.plot(c["epoch"], c["mean"], style, color=colour, label=part)
-            ax.fill_between(c["epoch"], c["low"], c["high"], color=colour, alpha=.25, lw=0)
+            ax.fill_between(c["epoch"], c["low"], c["high"], color=colour, alpha=0.25, lw=0)
         ax.set(yscale="log", xlabel="epoch")
         ax.tick_params(which="both", labelsize=6)
         ax.set_title(TITLES[loss], fontsize=9)
@@ -68,7 +106,7 @@ def plot_losses(
     plt.close(fig)
     return fig
 
-
+# %% ../nbs/12_multitask.ipynb #9b7083e3
 def loss_figures(results: Results) -> dict[str, Figure]:
     "Figures 5 (both tasks), 6 (heatmap alone) and 7 (mask alone)."
     of = lambda name: loss_curves(results.history, name)
@@ -82,7 +120,7 @@ def loss_figures(results: Results) -> dict[str, Figure]:
 def settled(
     curves: pd.DataFrame,  # of `loss_curves`
     loss: str,  # "loss", "heatmap" or "mask"
-    tolerance: float = .1,  # of the last value
+    tolerance: float = 0.1,  # of the last value
 ) -> int:
     "First epoch from which the mean validation loss stays within `tolerance` above its last value."
     c = curves[(curves["loss"] == loss) & (curves["part"] == "valid")].sort_values("epoch")
@@ -92,25 +130,37 @@ def settled(
 # %% ../nbs/12_multitask.ipynb #00000013
 def task_location(results: Results) -> pd.DataFrame:  # columns task, lung, R_mean, R_std, ...
     "Threshold accuracies alone ('single') and together ('multi'), in the layout of table 7."
-    return accuracy_frame(results.complete(), {"heatmap": {"task": "single"}, "both": {"task": "multi"}})
+    return accuracy_frame(
+        results.complete(), {"heatmap": {"task": "single"}, "both": {"task": "multi"}}
+    )
 
-
+# %% ../nbs/12_multitask.ipynb #962c926c
 def task_masks(results: Results) -> pd.DataFrame:  # columns task, dice_mean, dice_std, ...
     "Mask scores in percent, in the layout of table 8."
     whole = results.complete()
-    rows = [score_rows(whole.summaries(n)).assign(task=task) for n, task in (("mask", "single"), ("both", "multi"))]
+    rows = [
+        score_rows(whole.summaries(n)).assign(task=task)
+        for n, task in (("mask", "single"), ("both", "multi"))
+    ]
     table = pd.concat(rows, ignore_index=True)
     return table[["task", *table.columns.drop("task")]]
 
 # %% ../nbs/12_multitask.ipynb #00000016
 FIGURES = {  # what is compared: column of the cases -> (row of the lone task, sign of a gain, unit)
-    "right_px": ("heatmap", -1, "px"), "left_px": ("heatmap", -1, "px"), "both_px": ("heatmap", -1, "px"),
-    "dice": ("mask", 1, ""), "auc": ("mask", 1, ""),
+    "right_px": ("heatmap", -1, "px"),
+    "left_px": ("heatmap", -1, "px"),
+    "both_px": ("heatmap", -1, "px"),
+    "dice": ("mask", 1, ""),
+    "auc": ("mask", 1, ""),
 }
 
 
-def single_and_multi(results: Results, figure: str) -> pd.DataFrame:  # index (repeat, id); columns single, multi
-    "A figure of each test image from the lone task and from both; errors end at the frame's diagonal."
+def single_and_multi(
+    results: Results, figure: str
+) -> pd.DataFrame:  # index (repeat, id); columns single, multi
+    """A figure of each test image from the lone task and from both; errors end at the frame's
+    diagonal.
+    """
     alone = FIGURES[figure][0]
     if figure == "both_px":
         right, left = (single_and_multi(results, f) for f in ("right_px", "left_px"))
@@ -122,10 +172,14 @@ def single_and_multi(results: Results, figure: str) -> pd.DataFrame:  # index (r
 # %% ../nbs/12_multitask.ipynb #00000018
 def compare_tasks(
     results: Results,  # of a `multitask_plan`
-    patients: pd.DataFrame | None = None,  # table with id and patient_id; None: every image is a patient of its own
-    level: float = .95,  # of the intervals
+    patients: (
+        pd.DataFrame | None
+    ) = None,  # table with id and patient_id; None: every image is a patient of its own
+    level: float = 0.95,  # of the intervals
 ) -> pd.DataFrame:  # a row a figure
-    "Alone against together on the same images: means, difference with its interval, Wilcoxon by patient (Holm) and by image. `effect` above 0: together is better."
+    """Alone against together on the same images: means, difference with its interval, Wilcoxon
+    by patient (Holm) and by image. `effect` above 0: together is better.
+    """
     rows = []
     for figure, (_, sign, unit) in FIGURES.items():
         pair = single_and_multi(results, figure)
@@ -133,14 +187,28 @@ def compare_tasks(
         mean = pair.groupby(who).mean()
         difference, low, high = bootstrap_interval(pair["multi"] - pair["single"], who, level)
         test, by_image = (signed_rank(sign * t["multi"], sign * t["single"]) for t in (mean, pair))
-        rows.append(dict(
-            figure=figure, unit=unit, single=pair["single"].mean(), multi=pair["multi"].mean(), difference=difference, low=low, high=high,
-            images=len(pair), patients=len(mean), effect=test["effect"], p=test["p"], p_images=by_image["p"],
-        ))
+        rows.append(
+            dict(
+                figure=figure,
+                unit=unit,
+                single=pair["single"].mean(),
+                multi=pair["multi"].mean(),
+                difference=difference,
+                low=low,
+                high=high,
+                images=len(pair),
+                patients=len(mean),
+                effect=test["effect"],
+                p=test["p"],
+                p_images=by_image["p"],
+            )
+        )
     return pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"]))
 
 # %% ../nbs/12_multitask.ipynb #0000001d
-def verdicts(comparison: pd.DataFrame, alpha: float = .05) -> pd.Series:  # figure -> "helps", "harms" or "not shown"
+def verdicts(
+    comparison: pd.DataFrame, alpha: float = 0.05
+) -> pd.Series:  # figure -> "helps", "harms" or "not shown"
     "What training together does to each figure, where interval and test agree."
     sign = comparison["figure"].map({f: s for f, (_, s, _) in FIGURES.items()})
     sure = (comparison["p_holm"] < alpha) & ((comparison["low"] > 0) | (comparison["high"] < 0))
@@ -149,27 +217,37 @@ def verdicts(comparison: pd.DataFrame, alpha: float = .05) -> pd.Series:  # figu
     words = np.where(~agree, "not shown", np.where(gain > 0, "helps", "harms"))
     return pd.Series(words, index=comparison["figure"])
 
-
+# %% ../nbs/12_multitask.ipynb #ec0c1e1c
 def multitask_answer(comparison: pd.DataFrame) -> str:
     "Does multi-task help? A verdict for landmarks and masks, with the differences."
     told, lines = verdicts(comparison), []
-    for name, figures in (("landmarks", ("both_px", "right_px", "left_px")), ("masks", ("dice", "auc"))):
+    for name, figures in (
+        ("landmarks", ("both_px", "right_px", "left_px")),
+        ("masks", ("dice", "auc")),
+    ):
         rows = comparison.set_index("figure").loc[list(figures)]
         said = [f for f in figures if told[f] != "not shown"]
         head = " and ".join(dict.fromkeys(told[f] for f in said)) if said else "no difference shown"
         parts = []
         for f, r in rows.iterrows():
-            low, mid, high = (f"{v:+.2f} px" if r.unit else f"{v:+.4f}" for v in (r.low, r.difference, r.high))
+            low, mid, high = (
+                f"{v:+.2f} px" if r.unit else f"{v:+.4f}" for v in (r.low, r.difference, r.high)
+            )
             parts.append(f"{f.removesuffix('_px')} {mid} [{low}, {high}] (Holm p {r.p_holm:.2g})")
         lines.append(f"{name}: {head}; together minus alone: {', '.join(parts)}")
-    return f"Does multi-task help? Over {comparison['images'].min()} pairs of images of {comparison['patients'].min()} patients. " + "\n".join(lines)
+    return (
+        f"Does multi-task help? Over {comparison['images'].min()} pairs of images of"
+        f" {comparison['patients'].min()} patients. " + "\n".join(lines)
+    )
 
 # %% ../nbs/12_multitask.ipynb #00000020
 def cost_table(results: Results) -> pd.DataFrame:  # rows: two networks, one network, saved
     "Parameters, and seconds of training, of two lone networks against one for both tasks."
     mean = results.complete().runs.groupby("name")[["parameters", "seconds"]].mean()
     two, one = mean.loc["heatmap"] + mean.loc["mask"], mean.loc["both"]
-    return pd.DataFrame({"two networks": two, "one network": one, "saved (%)": 100 * (1 - one / two)}).T
+    return pd.DataFrame(
+        {"two networks": two, "one network": one, "saved (%)": 100 * (1 - one / two)}
+    ).T
 
 # %% ../nbs/12_multitask.ipynb #00000023
 def threshold_curve(
@@ -177,36 +255,69 @@ def threshold_curve(
     thresholds=(2, 4, 6, 8, 10, 12.5, 15, 20, 25, 30, 40, 50, 70, 100),  # px of the 512-px frame
     patients: pd.DataFrame | None = None,  # table with id and patient_id
 ) -> pd.DataFrame:  # threshold, single, multi, difference, low, high (%)
-    "Accuracy alone and together, both lungs, and their difference with a 95 % interval, at every threshold."
+    """Accuracy alone and together, both lungs, and their difference with a 95 % interval, at
+    every threshold.
+    """
     errors = [single_and_multi(results, f) for f in ("right_px", "left_px")]
     who = patients_of(pd.concat(errors).index.get_level_values("id"), patients)
     single, multi = (np.concatenate([e[c].to_numpy() for e in errors]) for c in ("single", "multi"))
     rows = []
     for t in thresholds:
-        mean, low, high = bootstrap_interval(100. * (multi < t) - 100. * (single < t), who)
-        rows.append(dict(threshold=float(t), single=100 * (single < t).mean(), multi=100 * (multi < t).mean(), difference=mean, low=low, high=high))
+        mean, low, high = bootstrap_interval(100.0 * (multi < t) - 100.0 * (single < t), who)
+        rows.append(
+            dict(
+                threshold=float(t),
+                single=100 * (single < t).mean(),
+                multi=100 * (multi < t).mean(),
+                difference=mean,
+                low=low,
+                high=high,
+            )
+        )
     return pd.DataFrame(rows)
 
 # %% ../nbs/12_multitask.ipynb #00000025
 def draw_threshold(
     results: Results,
     curve: pd.DataFrame,  # of `threshold_curve`
-    threshold: float = R/10,  # one of the curve's
+    threshold: float = R / 10,  # one of the curve's
 ) -> Figure:
-    "Errors alone and together, the difference at every threshold, and in words at one. Raises: ValueError for a threshold that the curve lacks."
+    """Errors alone and together, the difference at every threshold, and in words at one.
+
+    Raises: ValueError for a threshold that the curve lacks.
+    """
     if threshold not in set(curve["threshold"]):
-        raise ValueError(f"the curve has no threshold of {threshold:g} px; it has {curve['threshold'].tolist()}")
+        raise ValueError(
+            f"the curve has no threshold of {threshold:g} px; it has {curve['threshold'].tolist()}"
+        )
     errors = results.complete().errors()
     fig, (a, b) = plt.subplots(1, 2, figsize=(7, 2.6), dpi=90, layout="constrained")
     plot_cdf({"alone": errors["heatmap"], "together": errors["both"]}, a)
     a.axvline(threshold, color="tab:red", lw=1)
     b.plot(curve["threshold"], curve["difference"], "o-", color="tab:blue", ms=3)
-    b.fill_between(curve["threshold"], curve["low"], curve["high"], color="tab:blue", alpha=.2, lw=0)
-    b.axhline(0, color="gray", lw=.5)
+    b.fill_between(
+        curve["threshold"], curve["low"], curve["high"], color="tab:blue", alpha=0.2, lw=0
+    )
+    b.axhline(0, color="gray", lw=0.5)
     row = curve[curve["threshold"] == threshold].iloc[0]
-    b.errorbar(threshold, row["difference"], [[row["difference"] - row["low"]], [row["high"] - row["difference"]]], fmt="s", color="tab:red", capsize=3)
-    b.set(xscale="log", xlabel="threshold (px in the 512-px frame)", ylabel="together − alone (points)")
-    fig.suptitle(f"within {threshold:g} px: alone {row['single']:.1f} %, together {row['multi']:.1f} %, difference {row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]", fontsize=9)
+    b.errorbar(
+        threshold,
+        row["difference"],
+        [[row["difference"] - row["low"]], [row["high"] - row["difference"]]],
+        fmt="s",
+        color="tab:red",
+        capsize=3,
+    )
+    b.set(
+        xscale="log",
+        xlabel="threshold (px in the 512-px frame)",
+        ylabel="together − alone (points)",
+    )
+    fig.suptitle(
+        f"within {threshold:g} px: alone {row['single']:.1f} %, together {row['multi']:.1f} %,"
+        f" difference {row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]",
+        fontsize=9,
+    )
     plt.close(fig)
     return fig
 
@@ -215,11 +326,20 @@ def multitask_report(
     results: Results,  # of a `multitask_plan`
     patients: pd.DataFrame | None = None,  # table with id and patient_id, for tests and intervals
 ) -> dict[str, pd.DataFrame | Figure | str]:
-    "Tables 7 and 8, figures 5 to 7, comparison, threshold curve and answer of Analysis III by name."
-    comparison, curve = compare_tasks(results, patients), threshold_curve(results, patients=patients)
+    """Tables 7 and 8, figures 5 to 7, comparison, threshold curve and answer of Analysis III by
+    name.
+    """
+    comparison, curve = (
+        compare_tasks(results, patients),
+        threshold_curve(results, patients=patients),
+    )
     return {
-        "table7": bold_best(side_by_side(published("moris2024_table7"), task_location(results), ["task", "lung"])),
-        "table8": bold_best(side_by_side(published("moris2024_table8"), task_masks(results), ["task"])),
+        "table7": bold_best(
+            side_by_side(published("moris2024_table7"), task_location(results), ["task", "lung"])
+        ),
+        "table8": bold_best(
+            side_by_side(published("moris2024_table8"), task_masks(results), ["task"])
+        ),
         "comparison": comparison.assign(verdict=verdicts(comparison).to_numpy()),
         "thresholds": curve,
         "cost": cost_table(results),
@@ -229,11 +349,23 @@ def multitask_report(
     }
 
 # %% ../nbs/12_multitask.ipynb #00000034
-def sign_agreement(location: pd.DataFrame, masks: pd.DataFrame) -> pd.DataFrame:  # figure, paper, ours, same
-    "Together minus alone in percentage points for every column of tables 7 (both lungs) and 8, here and in the paper."
+def sign_agreement(
+    location: pd.DataFrame, masks: pd.DataFrame
+) -> pd.DataFrame:  # figure, paper, ours, same
+    """Together minus alone in percentage points for every column of tables 7 (both lungs) and 8,
+    here and in the paper.
+    """
+
     def steps(table):
         t = (table[table["lung"] == "both"] if "lung" in table else table).set_index("task")
-        return {c.removesuffix("_mean"): t.loc["multi", c] - t.loc["single", c] for c in t if c.endswith("_mean")}
+        return {
+            c.removesuffix("_mean"): t.loc["multi", c] - t.loc["single", c]
+            for c in t
+            if c.endswith("_mean")
+        }
+
     paper = steps(published("moris2024_table7")) | steps(published("moris2024_table8"))
     both = pd.DataFrame({"paper": paper, "ours": steps(location) | steps(masks)})
-    return both.assign(same=np.sign(both["paper"].round(9)) == np.sign(both["ours"].round(9))).rename_axis("figure")
+    return both.assign(
+        same=np.sign(both["paper"].round(9)) == np.sign(both["ours"].round(9))
+    ).rename_axis("figure")

@@ -6,12 +6,12 @@
 __all__ = ['ANATOMY', 'DIALS', 'TISSUE', 'VESSELS', 'LINES', 'OPACITIES', 'QUANTA', 'LABELS', 'BOWEL', 'SOFT', 'LUNG', 'BONE',
            'SPONGY', 'PROCESSES', 'TISSUES', 'View', 'pixel_centres', 'turn', 'project', 'Bodies', 'ellipsoids',
            'ellipsoid_table', 'Shadows', 'shadows', 'quadratic', 'boxes', 'absorb', 'interval', 'cut', 'overlap',
-           'hull', 'PhantomError', 'dial', 'FilmDials', 'PositionDials', 'Dials', 'stream', 'Anatomy', 'draw_anatomy',
-           'Chest', 'build_chest', 'contour', 'lung_spans', 'extent', 'landmarks_of', 'lung_mask', 'blocks', 'resize',
-           'fractal', 'soft_tissue', 'lung_path', 'deposit', 'tree', 'vessels', 'ribs', 'bones', 'air', 'opacities',
-           'devices', 'line_integral', 'broad', 'expose', 'develop', 'place', 'glyphs', 'stamp', 'annotate',
-           'PhantomCase', 'phantom', 'random_dials', 'phantom_batch', 'Lesion', 'draw_lesion', 'head_pose', 'glioma',
-           'glioma_batch']
+           'hull', 'PhantomError', 'dial', 'ExposureDials', 'PositionDials', 'Dials', 'stream', 'Anatomy',
+           'draw_anatomy', 'Chest', 'build_chest', 'contour', 'lung_spans', 'extent', 'landmarks_of', 'lung_mask',
+           'blocks', 'resize', 'fractal', 'soft_tissue', 'lung_path', 'deposit', 'tree', 'vessels', 'ribs', 'bones',
+           'air', 'opacities', 'devices', 'line_integral', 'broad', 'expose', 'develop', 'place', 'glyphs', 'stamp',
+           'annotate', 'PhantomCase', 'phantom', 'random_dials', 'phantom_batch', 'Lesion', 'draw_lesion', 'head_pose',
+           'glioma', 'glioma_batch']
 
 # %% ../nbs/01_phantom.ipynb #00000003
 import math, numbers, os
@@ -27,888 +27,1822 @@ from .radiograph import FRAME
 @dataclass(frozen=True)
 class View:
     "One exposure: point source and detector in the patient's millimetres."
-    source:np.ndarray # (3,) mm
-    basis:np.ndarray  # (3, 3): columns are source to frame centre, one mm of u, one mm of v
-    pitch:float       # mm at the detector for one px of the 512 frame
-    side:int=FRAME    # pixels along one side of the image
-    def at(self, side): return self if side==self.side else replace(self, side=side)
+
+    source: np.ndarray  # (3,) mm
+    basis: np.ndarray  # (3, 3): columns are source to frame centre, one mm of u, one mm of v
+    pitch: float  # mm at the detector for one px of the 512 frame
+    side: int = FRAME  # pixels along one side of the image
+
+    def at(self, side):
+        return self if side == self.side else replace(self, side=side)
+
     @cached_property
-    def u(self)->np.ndarray: # (side,) mm, the same along rows and columns
+    def u(self) -> np.ndarray:  # (side,) mm, the same along rows and columns
         "Detector coordinates of the pixel centres."
-        return (pixel_centres(self.side)-(FRAME-1)/2)*self.pitch
+        return (pixel_centres(self.side) - (FRAME - 1) / 2) * self.pitch
+
     @cached_property
-    def stretch(self)->np.ndarray: # (side, side) float32, mm for t from 0 to 1
+    def stretch(self) -> np.ndarray:  # (side, side) float32, mm for t from 0 to 1
         "Length of every ray from source to detector: a span of t times this is a path in mm."
-        return np.sqrt(quadratic(self.basis.T@self.basis, self.u, self.u))
+        return np.sqrt(quadratic(self.basis.T @ self.basis, self.u, self.u))
 
     @classmethod
-    def of(cls, side=FRAME, pitch=.7,
-        distance:float=1100., # source to detector, mm; 1e6 makes the rays parallel
-        gap:float=130.,       # middle of the body to detector, mm
-        pose=np.eye(3),       # rotation of the patient
-        shift=(0.,0.),        # detector moved by (u, v) mm; the source stays
-        pa=False,             # the detector lies before the chest
-    )->'View':
+    def of(
+        cls,
+        side=FRAME,
+        pitch=0.7,
+        distance: float = 1100.0,  # source to detector, mm; 1e6 makes the rays parallel
+        gap: float = 130.0,  # middle of the body to detector, mm
+        pose=np.eye(3),  # rotation of the patient
+        shift=(0.0, 0.0),  # detector moved by (u, v) mm; the source stays
+        pa=False,  # the detector lies before the chest
+    ) -> "View":
         "Place source and detector around a patient at the origin."
-        s = -1. if pa else 1.
-        source,corner = np.array([0,0,s*(distance-gap)]),np.array([shift[0],shift[1],-s*gap])
-        return cls(pose.T@source, pose.T@np.stack([corner-source,[1.,0,0],[0,1.,0]],1), pitch, side)
+        s = -1.0 if pa else 1.0
+        source, corner = (
+            np.array([0, 0, s * (distance - gap)]),
+            np.array([shift[0], shift[1], -s * gap]),
+        )
+        return cls(
+            pose.T @ source,
+            pose.T @ np.stack([corner - source, [1.0, 0, 0], [0, 1.0, 0]], 1),
+            pitch,
+            side,
+        )
 
 # %% ../nbs/01_phantom.ipynb #00000009
 def pixel_centres(
-    side:int, # pixels along one side of the image
-)->np.ndarray: # (side,) coordinates in the 512-px frame
+    side: int,  # pixels along one side of the image
+) -> np.ndarray:  # (side,) coordinates in the 512-px frame
     "Positions of the pixel centres of a `side` × `side` image in the 512-px frame."
-    return (np.arange(side)+.5)*FRAME/side-.5
+    return (np.arange(side) + 0.5) * FRAME / side - 0.5
 
+# %% ../nbs/01_phantom.ipynb #103f6f6e
 def turn(
-    rotation:float=0., # degrees about the body's long axis
-    tilt:float=0.,     # degrees about the left-right axis (head towards the source)
-    roll:float=0.,     # degrees in the plane of the film
-)->np.ndarray: # (3, 3) rotation matrix
+    rotation: float = 0.0,  # degrees about the body's long axis
+    tilt: float = 0.0,  # degrees about the left-right axis (head towards the source)
+    roll: float = 0.0,  # degrees in the plane of the radiograph
+) -> np.ndarray:  # (3, 3) rotation matrix
     "Rotation of the patient: first about the long axis, then tilt, then roll."
-    (a,b,c),(d,e,f) = np.cos(np.deg2rad([rotation,tilt,roll])),np.sin(np.deg2rad([rotation,tilt,roll]))
-    return (np.array([[c,-f,0],[f,c,0],[0,0,1]]) @ np.array([[1,0,0],[0,b,-e],[0,e,b]])
-            @ np.array([[a,0,d],[0,1,0],[-d,0,a]]))
+    (a, b, c), (d, e, f) = (
+        np.cos(np.deg2rad([rotation, tilt, roll])),
+        np.sin(np.deg2rad([rotation, tilt, roll])),
+    )
+    return (
+        np.array([[c, -f, 0], [f, c, 0], [0, 0, 1]])
+        @ np.array([[1, 0, 0], [0, b, -e], [0, e, b]])
+        @ np.array([[a, 0, d], [0, 1, 0], [-d, 0, a]])
+    )
 
+# %% ../nbs/01_phantom.ipynb #f7489451
 def project(
-    view:View,
-    points:np.ndarray, # (..., 3) mm in the patient
-)->tuple: # (..., 2) px of the 512 frame, (...) magnification
-    "Central projection of points onto the film."
-    M = np.linalg.inv(view.basis); x,y,z = (points[...,i]-view.source[i] for i in range(3))
-    t,u,v = (float(r[0])*x+float(r[1])*y+float(r[2])*z for r in M); m = 1/t
-    return np.stack([u*m,v*m],-1)/view.pitch+(FRAME-1)/2, m
+    view: View,
+    points: np.ndarray,  # (..., 3) mm in the patient
+) -> tuple:  # (..., 2) px of the 512 frame, (...) magnification
+    "Central projection of points onto the radiograph."
+    M = np.linalg.inv(view.basis)
+    x, y, z = (points[..., i] - view.source[i] for i in range(3))
+    t, u, v = (float(r[0]) * x + float(r[1]) * y + float(r[2]) * z for r in M)
+    m = 1 / t
+    return np.stack([u * m, v * m], -1) / view.pitch + (FRAME - 1) / 2, m
 
 # %% ../nbs/01_phantom.ipynb #0000000e
 @dataclass(frozen=True)
 class Bodies:
-    "k ellipsoids (or elliptic cylinders, with an infinite semi-axis): points p with |shape (p - centre)| < 1."
-    centre:np.ndarray # (k, 3) mm
-    shape:np.ndarray  # (k, 3, 3) 1/mm
-    def __len__(self): return len(self.centre)
-    def holds(self, i:int, p:np.ndarray)->np.ndarray:
-        "Which points (n, 3) lie inside body i?"
-        x,y,z = (p[:,j]-self.centre[i,j] for j in range(3))
-        return sum((r[0]*x+r[1]*y+r[2]*z)**2 for r in self.shape[i])<1
+    """k ellipsoids (or elliptic cylinders, with an infinite semi-axis): points p with |shape (p
+    - centre)| < 1.
+    """
 
+    centre: np.ndarray  # (k, 3) mm
+    shape: np.ndarray  # (k, 3, 3) 1/mm
+
+    def __len__(self):
+        return len(self.centre)
+
+    def holds(self, i: int, p: np.ndarray) -> np.ndarray:
+        "Which points (n, 3) lie inside body i?"
+        x, y, z = (p[:, j] - self.centre[i, j] for j in range(3))
+        return sum((r[0] * x + r[1] * y + r[2] * z) ** 2 for r in self.shape[i]) < 1
+
+# %% ../nbs/01_phantom.ipynb #6ec5d98b
 def ellipsoids(
-    *rows, # each (x, y, z, semi-axis x, semi-axis y, semi-axis z[, roll in degrees])
-)->Bodies:
+    *rows,  # each (x, y, z, semi-axis x, semi-axis y, semi-axis z[, roll in degrees])
+) -> Bodies:
     "Ellipsoids from rows of numbers in mm."
-    a = np.zeros((len(rows),7))
-    for i,r in enumerate(rows): a[i,:len(r)] = r
+    a = np.zeros((len(rows), 7))
+    for i, r in enumerate(rows):
+        a[i, : len(r)] = r
     return ellipsoid_table(a)
 
-def ellipsoid_table(a:np.ndarray)->Bodies:
+# %% ../nbs/01_phantom.ipynb #055ec0c5
+def ellipsoid_table(a: np.ndarray) -> Bodies:
     "The same from one array (k, 7)."
-    cos,sin,zero = np.cos(np.deg2rad(a[:,6])),np.sin(np.deg2rad(a[:,6])),np.zeros(len(a))
-    R = np.stack([cos,sin,zero,-sin,cos,zero,zero,zero,zero+1],1).reshape(-1,3,3)
-    return Bodies(a[:,:3], R/a[:,3:6,None])
+    cos, sin, zero = np.cos(np.deg2rad(a[:, 6])), np.sin(np.deg2rad(a[:, 6])), np.zeros(len(a))
+    R = np.stack([cos, sin, zero, -sin, cos, zero, zero, zero, zero + 1], 1).reshape(-1, 3, 3)
+    return Bodies(a[:, :3], R / a[:, 3:6, None])
 
 # %% ../nbs/01_phantom.ipynb #0000000f
 @dataclass(frozen=True)
 class Shadows:
-    "Projections of k bodies: disc = w'Qw (positive inside the silhouette), a = w'Gw, b = h.w, with w = (1, u, v)."
-    Q:np.ndarray; G:np.ndarray; h:np.ndarray
+    """Projections of k bodies: disc = w'Qw (positive inside the silhouette), a = w'Gw, b = h.w,
+    with w = (1, u, v).
+    """
 
-def shadows(view:View, bodies:Bodies)->Shadows:
+    Q: np.ndarray
+    G: np.ndarray
+    h: np.ndarray
+
+# %% ../nbs/01_phantom.ipynb #5bd4136d
+def shadows(view: View, bodies: Bodies) -> Shadows:
     "Silhouette conics of `bodies`, exact for any view (remembered for the last one)."
-    known = bodies.__dict__.get('seen')
-    if known and known[0] is view.basis: return known[1]
-    o = np.einsum('kij,kj->ki', bodies.shape, view.source-bodies.centre)
-    P = bodies.shape@view.basis; G = P.transpose(0,2,1)@P; h = np.einsum('kji,kj->ki', P, o)
-    out = Shadows(h[:,:,None]*h[:,None]-((o**2).sum(1)-1)[:,None,None]*G, G, h)
-    bodies.__dict__['seen'] = view.basis,out
+    known = bodies.__dict__.get("seen")
+    if known and known[0] is view.basis:
+        return known[1]
+    o = np.einsum("kij,kj->ki", bodies.shape, view.source - bodies.centre)
+    P = bodies.shape @ view.basis
+    G = P.transpose(0, 2, 1) @ P
+    h = np.einsum("kji,kj->ki", P, o)
+    out = Shadows(h[:, :, None] * h[:, None] - ((o**2).sum(1) - 1)[:, None, None] * G, G, h)
+    bodies.__dict__["seen"] = view.basis, out
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000010
 def quadratic(
-    Q:np.ndarray, # (3, 3) symmetric, or (k, 3, 3)
-    u:np.ndarray, # (w,) or (k, w) mm
-    v:np.ndarray, # (h,) or (k, h) mm
-)->np.ndarray: # (h, w) or (k, h, w) float32
+    Q: np.ndarray,  # (3, 3) symmetric, or (k, 3, 3)
+    u: np.ndarray,  # (w,) or (k, w) mm
+    v: np.ndarray,  # (h,) or (k, h) mm
+) -> np.ndarray:  # (h, w) or (k, h, w) float32
     "w'Qw on a grid, w = (1, u, v): a row, a column and their cross term."
-    (a,b,c),(_,d,e),(_,_,f) = Q.tolist() if Q.ndim==2 else np.moveaxis(Q,0,2)[...,None]
-    col = ((u*d+2*b)*u+a).astype(np.float32)[...,None,:]; row = ((v*f+2*c)*v).astype(np.float32)[...,:,None]
-    out = v.astype(np.float32)[...,:,None]*(u*(2*e)).astype(np.float32)[...,None,:]
-    out += row; out += col
+    (a, b, c), (_, d, e), (_, _, f) = Q.tolist() if Q.ndim == 2 else np.moveaxis(Q, 0, 2)[..., None]
+    col = ((u * d + 2 * b) * u + a).astype(np.float32)[..., None, :]
+    row = ((v * f + 2 * c) * v).astype(np.float32)[..., :, None]
+    out = v.astype(np.float32)[..., :, None] * (u * (2 * e)).astype(np.float32)[..., None, :]
+    out += row
+    out += col
     return out
 
-def boxes(view:View, Q:np.ndarray)->np.ndarray: # (k, 4): left, top, right, bottom in 512-px coordinates
+# %% ../nbs/01_phantom.ipynb #9f564c53
+def boxes(
+    view: View, Q: np.ndarray
+) -> np.ndarray:  # (k, 4): left, top, right, bottom in 512-px coordinates
     "Bounding boxes of the silhouettes; the whole frame where a silhouette is not an ellipse."
-    M = -Q[:,1:,1:]; det = M[:,0,0]*M[:,1,1]-M[:,0,1]**2; ok = (det>0)&(M[:,0,0]>0); det = np.where(ok,det,1)
-    k = np.stack([M[:,1,1]*Q[:,0,1]-M[:,0,1]*Q[:,0,2], M[:,0,0]*Q[:,0,2]-M[:,0,1]*Q[:,0,1]],1)/det[:,None]
-    D = np.maximum(Q[:,0,0]+(Q[:,0,1:]*k).sum(1),0)
-    r = np.sqrt(np.abs(D/det*M[:,[1,0],[1,0]].T)).T
-    b = np.concatenate([k-r,k+r],1)/view.pitch+(FRAME-1)/2
-    return np.where(ok[:,None], b, [-.5,-.5,FRAME-.5,FRAME-.5])
+    M = -Q[:, 1:, 1:]
+    det = M[:, 0, 0] * M[:, 1, 1] - M[:, 0, 1] ** 2
+    ok = (det > 0) & (M[:, 0, 0] > 0)
+    det = np.where(ok, det, 1)
+    k = (
+        np.stack(
+            [
+                M[:, 1, 1] * Q[:, 0, 1] - M[:, 0, 1] * Q[:, 0, 2],
+                M[:, 0, 0] * Q[:, 0, 2] - M[:, 0, 1] * Q[:, 0, 1],
+            ],
+            1,
+        )
+        / det[:, None]
+    )
+    D = np.maximum(Q[:, 0, 0] + (Q[:, 0, 1:] * k).sum(1), 0)
+    r = np.sqrt(np.abs(D / det * M[:, [1, 0], [1, 0]].T)).T
+    b = np.concatenate([k - r, k + r], 1) / view.pitch + (FRAME - 1) / 2
+    return np.where(ok[:, None], b, [-0.5, -0.5, FRAME - 0.5, FRAME - 0.5])
 
 # %% ../nbs/01_phantom.ipynb #00000013
 def _pow2(n):
     "Smallest powers of two that hold n, at least 8."
-    return 1<<np.ceil(np.log2(np.maximum(n,8))).astype(int)
+    return 1 << np.ceil(np.log2(np.maximum(n, 8))).astype(int)
 
+# %% ../nbs/01_phantom.ipynb #a7566d80
 def absorb(
-    view:View,
-    bodies:Bodies,
-    weight,         # (k,) 1/mm, or a number
-    out:np.ndarray, # (side, side) float32, changed in place
-)->np.ndarray: # out
+    view: View,
+    bodies: Bodies,
+    weight,  # (k,) 1/mm, or a number
+    out: np.ndarray,  # (side, side) float32, changed in place
+) -> np.ndarray:  # out
     "Add weight × chord length of every body to `out`."
-    n,sh = view.side,shadows(view,bodies); b = (boxes(view,sh.Q)+.5)*n/FRAME-.5
-    weight = np.broadcast_to(np.asarray(weight,np.float32),len(bodies)); total = np.zeros((n,n),np.float32)
-    lo,hi = np.clip(np.ceil(b[:,:2]),0,n).astype(int),np.clip(np.floor(b[:,2:])+1,0,n).astype(int)
-    size = np.minimum(_pow2(hi-lo),n); seen = (hi>lo).all(1); start = np.minimum(lo,n-size)
-    for w,h in sorted({(int(w),int(h)) for w,h in size[seen]}):
-        k = np.flatnonzero(seen&(size[:,0]==w)&(size[:,1]==h))
-        u,v = view.u[start[k,:1]+np.arange(w)],view.u[start[k,1:]+np.arange(h)]
-        disc = quadratic(sh.Q[k],u,v); np.maximum(disc,0,out=disc); np.sqrt(disc,out=disc)
-        disc /= quadratic(sh.G[k],u,v); disc *= 2*weight[k,None,None]
-        for (x,y),c in zip(start[k].tolist(),disc): total[y:y+h,x:x+w] += c
-    total *= view.stretch; out += total
+    n, sh = view.side, shadows(view, bodies)
+    b = (boxes(view, sh.Q) + 0.5) * n / FRAME - 0.5
+    weight = np.broadcast_to(np.asarray(weight, np.float32), len(bodies))
+    total = np.zeros((n, n), np.float32)
+    lo, hi = (
+        np.clip(np.ceil(b[:, :2]), 0, n).astype(int),
+        np.clip(np.floor(b[:, 2:]) + 1, 0, n).astype(int),
+    )
+    size = np.minimum(_pow2(hi - lo), n)
+    seen = (hi > lo).all(1)
+    start = np.minimum(lo, n - size)
+    for w, h in sorted({(int(w), int(h)) for w, h in size[seen]}):
+        k = np.flatnonzero(seen & (size[:, 0] == w) & (size[:, 1] == h))
+        u, v = view.u[start[k, :1] + np.arange(w)], view.u[start[k, 1:] + np.arange(h)]
+        disc = quadratic(sh.Q[k], u, v)
+        np.maximum(disc, 0, out=disc)
+        np.sqrt(disc, out=disc)
+        disc /= quadratic(sh.G[k], u, v)
+        disc *= 2 * weight[k, None, None]
+        for (x, y), c in zip(start[k].tolist(), disc):
+            total[y : y + h, x : x + w] += c
+    total *= view.stretch
+    out += total
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000017
 def interval(
-    view:View,
-    sh:Shadows,
-    k:int,          # which body
-    window:tuple=(slice(None),slice(None)), # rows, columns
-)->tuple: # t_in, t_out (h, w) float32; (inf, -inf) where the ray misses
+    view: View,
+    sh: Shadows,
+    k: int,  # which body
+    window: tuple = (slice(None), slice(None)),  # rows, columns
+) -> tuple:  # t_in, t_out (h, w) float32; (inf, -inf) where the ray misses
     "Where each ray enters and leaves one body."
-    u,v = view.u[window[1]],view.u[window[0]]
-    disc = quadratic(sh.Q[k],u,v); miss = disc<=0
-    inv = quadratic(sh.G[k],u,v); np.reciprocal(inv,out=inv)
-    np.maximum(disc,0,out=disc); np.sqrt(disc,out=disc); disc *= inv
-    mid = (-sh.h[k,0]-sh.h[k,1]*u).astype(np.float32)-(sh.h[k,2]*v).astype(np.float32)[:,None]; mid *= inv
-    lo = mid-disc; mid += disc
-    np.copyto(lo,np.inf,where=miss); np.copyto(mid,-np.inf,where=miss)
-    return lo,mid
+    u, v = view.u[window[1]], view.u[window[0]]
+    disc = quadratic(sh.Q[k], u, v)
+    miss = disc <= 0
+    inv = quadratic(sh.G[k], u, v)
+    np.reciprocal(inv, out=inv)
+    np.maximum(disc, 0, out=disc)
+    np.sqrt(disc, out=disc)
+    disc *= inv
+    mid = (-sh.h[k, 0] - sh.h[k, 1] * u).astype(np.float32) - (sh.h[k, 2] * v).astype(np.float32)[
+        :, None
+    ]
+    mid *= inv
+    lo = mid - disc
+    mid += disc
+    np.copyto(lo, np.inf, where=miss)
+    np.copyto(mid, -np.inf, where=miss)
+    return lo, mid
 
-def cut(view:View, normal, offset:float, window:tuple, lo:np.ndarray, hi:np.ndarray):
+# %% ../nbs/01_phantom.ipynb #b59a9783
+def cut(view: View, normal, offset: float, window: tuple, lo: np.ndarray, hi: np.ndarray):
     "Keep, in place, only the part of each interval with normal·p < offset."
-    w = np.asarray(normal,float)@view.basis
-    slope = (w[0]+w[1]*view.u[window[1]]).astype(np.float32)+(w[2]*view.u[window[0]]).astype(np.float32)[:,None]
-    with np.errstate(divide='ignore'): t = np.float32(offset-np.dot(normal,view.source))/slope
-    np.minimum(hi,t,out=hi,where=slope>0); np.maximum(lo,t,out=lo,where=slope<=0)
+    w = np.asarray(normal, float) @ view.basis
+    slope = (w[0] + w[1] * view.u[window[1]]).astype(np.float32) + (
+        w[2] * view.u[window[0]]
+    ).astype(np.float32)[:, None]
+    with np.errstate(divide="ignore"):
+        t = np.float32(offset - np.dot(normal, view.source)) / slope
+    np.minimum(hi, t, out=hi, where=slope > 0)
+    np.maximum(lo, t, out=lo, where=slope <= 0)
 
-def overlap(lo, hi, lo2, hi2)->np.ndarray:
+# %% ../nbs/01_phantom.ipynb #ac091a0c
+def overlap(lo, hi, lo2, hi2) -> np.ndarray:
     "Length shared by two intervals, at least 0."
-    out = np.minimum(hi,hi2); out -= np.maximum(lo,lo2)
-    return np.maximum(out,0,out=out)
+    out = np.minimum(hi, hi2)
+    out -= np.maximum(lo, lo2)
+    return np.maximum(out, 0, out=out)
 
 # %% ../nbs/01_phantom.ipynb #00000018
-def hull(view:View, bodies:Bodies)->tuple: # t_in, t_out (side, side)
+def hull(view: View, bodies: Bodies) -> tuple:  # t_in, t_out (side, side)
     "First entry into and last exit from a group of bodies that grow into each other."
-    sh = shadows(view,bodies); lo,hi = (np.full((view.side,)*2,x,np.float32) for x in (np.inf,-np.inf))
-    for k,b in enumerate((boxes(view,sh.Q)+.5)*(view.side/FRAME)):
-        l,t,r,b = np.clip(b,0,view.side).astype(int); win = slice(t,b+1),slice(l,r+1); a,c = interval(view,sh,k,win)
-        np.minimum(lo[win],a,out=lo[win]); np.maximum(hi[win],c,out=hi[win])
-    return lo,hi
+    sh = shadows(view, bodies)
+    lo, hi = (np.full((view.side,) * 2, x, np.float32) for x in (np.inf, -np.inf))
+    for k, b in enumerate((boxes(view, sh.Q) + 0.5) * (view.side / FRAME)):
+        l, t, r, b = np.clip(b, 0, view.side).astype(int)
+        win = slice(t, b + 1), slice(l, r + 1)
+        a, c = interval(view, sh, k, win)
+        np.minimum(lo[win], a, out=lo[win])
+        np.maximum(hi[win], c, out=hi[win])
+    return lo, hi
 
 # %% ../nbs/01_phantom.ipynb #0000001b
 class PhantomError(ValueError):
     "A seed, side or dial that the phantom cannot honour."
 
-def dial(low, high, unit, what): 
+# %% ../nbs/01_phantom.ipynb #3639f779
+def dial(low, high, unit, what):
     "A field of `Dials`: off at 0, with its range, unit and meaning."
-    return field(default=0 if isinstance(high,int) else 0., metadata=dict(low=low,high=high,unit=unit,what=what))
+    return field(
+        default=0 if isinstance(high, int) else 0.0,
+        metadata=dict(low=low, high=high, unit=unit, what=what),
+    )
 
+# %% ../nbs/01_phantom.ipynb #c15e6ba1
 @dataclass(frozen=True)
-class FilmDials:
+class ExposureDials:
     "What the radiation, the detector and its processing do to the picture."
-    scatter:float = dial(0.,3.,'ratio','scattered over primary radiation, on average')
-    noise:float = dial(0.,15.,'%','quantum noise of one 512-frame pixel at the median exposure')
-    grid_cutoff:float = dial(-1.,1.,'','anti-scatter grid off centre: primary lost towards one side (sign)')
-    low_contrast:float = dial(0.,1.,'','veil and flat tone curve')
-    tone:float = dial(-1.,1.,'','display curve: darker (below 0) or lighter')
-    motion:float = dial(0.,6.,'mm','blur along the body by breathing')
-    equalise:float = dial(0.,1.,'','vendor processing: large-scale contrast removed')
-    sharpen:float = dial(0.,2.,'','vendor processing: edges enhanced')
 
+    scatter: float = dial(0.0, 3.0, "ratio", "scattered over primary radiation, on average")
+    noise: float = dial(
+        0.0, 15.0, "%", "quantum noise of one 512-frame pixel at the median exposure"
+    )
+    grid_cutoff: float = dial(
+        -1.0, 1.0, "", "anti-scatter grid off centre: primary lost towards one side (sign)"
+    )
+    low_contrast: float = dial(0.0, 1.0, "", "veil and flat tone curve")
+    tone: float = dial(-1.0, 1.0, "", "display curve: darker (below 0) or lighter")
+    motion: float = dial(0.0, 6.0, "mm", "blur along the body by breathing")
+    equalise: float = dial(0.0, 1.0, "", "vendor processing: large-scale contrast removed")
+    sharpen: float = dial(0.0, 2.0, "", "vendor processing: edges enhanced")
+
+# %% ../nbs/01_phantom.ipynb #a202b976
 @dataclass(frozen=True)
-class PositionDials(FilmDials):
+class PositionDials(ExposureDials):
     "How patient, beam and collimator lie to each other."
-    rotation:float = dial(-20.,20.,'°','patient turned about the long axis')
-    tilt:float = dial(-20.,20.,'°','beam angled towards head or feet')
-    roll:float = dial(-15.,15.,'°','patient askew on the film')
-    zoom:float = dial(-.3,.6,'','field of view larger (patient smaller) by this fraction')
-    shift_x:float = dial(-80.,80.,'px','patient off centre, to the right of the image')
-    shift_y:float = dial(-80.,80.,'px','patient off centre, downwards')
-    aspect:float = dial(-.4,.4,'','shape of the film: below 0 wide, above 0 tall (black bars)')
-    clip_side:float = dial(-1.,1.,'','collimator cuts off up to 1/4 of the right (below 0) or left lung')
-    clip_top:float = dial(0.,1.,'','collimator cuts off up to 1/4 of the lungs at the apices')
-    clip_bottom:float = dial(0.,1.,'','collimator cuts off up to just below the landmarks')
+
+    rotation: float = dial(-20.0, 20.0, "°", "patient turned about the long axis")
+    tilt: float = dial(-20.0, 20.0, "°", "beam angled towards head or feet")
+    roll: float = dial(-15.0, 15.0, "°", "patient askew on the radiograph")
+    zoom: float = dial(-0.3, 0.6, "", "field of view larger (patient smaller) by this fraction")
+    shift_x: float = dial(-80.0, 80.0, "px", "patient off centre, to the right of the image")
+    shift_y: float = dial(-80.0, 80.0, "px", "patient off centre, downwards")
+    aspect: float = dial(
+        -0.4, 0.4, "", "shape of the radiograph: below 0 wide, above 0 tall (black bars)"
+    )
+    clip_side: float = dial(
+        -1.0, 1.0, "", "collimator cuts off up to 1/4 of the right (below 0) or left lung"
+    )
+    clip_top: float = dial(0.0, 1.0, "", "collimator cuts off up to 1/4 of the lungs at the apices")
+    clip_bottom: float = dial(0.0, 1.0, "", "collimator cuts off up to just below the landmarks")
 
 # %% ../nbs/01_phantom.ipynb #0000001c
 @dataclass(frozen=True)
 class Dials(PositionDials):
-    "Every nuisance of a portable film. 0 is off; out of range raises `PhantomError`."
-    poor_inspiration:float = dial(-.6,1.,'','both domes raised by up to 45 mm (below 0: deep breath)')
-    elevated_right:float = dial(0.,60.,'mm','right hemidiaphragm raised')
-    elevated_left:float = dial(0.,60.,'mm','left hemidiaphragm raised')
-    flattened_right:float = dial(0.,1.,'','right dome flattened')
-    flattened_left:float = dial(0.,1.,'','left dome flattened')
-    heart:float = dial(-.3,1.,'','heart enlarged, by up to a third')
-    breast:float = dial(0.,1.5,'','breast shadows')
-    fat:float = dial(0.,1.,'','thick chest wall')
-    gas:float = dial(0.,1.5,'','gas in stomach and bowel')
-    opacity:float = dial(0.,1.,'','COVID-like opacities: bilateral, peripheral, lower')
-    lines:int = dial(0,7,'count','tubes, catheters and cables')
-    electrodes:int = dial(0,6,'count','ECG electrodes')
-    marker:int = dial(0,1,'on/off','lead letter R or L')
-    text:int = dial(0,3,'count','words burnt into the picture')
-    fixed:int = dial(0,1,'on/off','fixed device: PA, erect, 1.8 m, instead of AP, supine, 1.1 m')
+    "Every nuisance of a portable radiograph. 0 is off; out of range raises `PhantomError`."
+
+    poor_inspiration: float = dial(
+        -0.6, 1.0, "", "both domes raised by up to 45 mm (below 0: deep breath)"
+    )
+    elevated_right: float = dial(0.0, 60.0, "mm", "right hemidiaphragm raised")
+    elevated_left: float = dial(0.0, 60.0, "mm", "left hemidiaphragm raised")
+    flattened_right: float = dial(0.0, 1.0, "", "right dome flattened")
+    flattened_left: float = dial(0.0, 1.0, "", "left dome flattened")
+    heart: float = dial(-0.3, 1.0, "", "heart enlarged, by up to a third")
+    breast: float = dial(0.0, 1.5, "", "breast shadows")
+    fat: float = dial(0.0, 1.0, "", "thick chest wall")
+    gas: float = dial(0.0, 1.5, "", "gas in stomach and bowel")
+    opacity: float = dial(0.0, 1.0, "", "COVID-like opacities: bilateral, peripheral, lower")
+    lines: int = dial(0, 7, "count", "tubes, catheters and cables")
+    electrodes: int = dial(0, 6, "count", "ECG electrodes")
+    marker: int = dial(0, 1, "on/off", "lead letter R or L")
+    text: int = dial(0, 3, "count", "words burnt into the picture")
+    fixed: int = dial(
+        0, 1, "on/off", "fixed device: PA, erect, 1.8 m, instead of AP, supine, 1.1 m"
+    )
+
     def __post_init__(self):
         for f in fields(self):
-            x = getattr(self,f.name); m = f.metadata
-            if not (isinstance(x,numbers.Real) and m['low']<=x<=m['high']):
-                raise PhantomError(f"dial {f.name}={x!r} is outside {m['low']} to {m['high']} {m['unit']}".rstrip())
+            x = getattr(self, f.name)
+            m = f.metadata
+            if not (isinstance(x, numbers.Real) and m["low"] <= x <= m["high"]):
+                raise PhantomError(
+                    f"dial {f.name}={x!r} is outside {m['low']} to {m['high']} {m['unit']}".rstrip()
+                )
 
 # %% ../nbs/01_phantom.ipynb #0000001e
-def stream(seed:int, purpose:int)->np.random.Generator:
-    "An independent random stream for one purpose of one case: nothing drawn here shifts what is drawn there."
-    if isinstance(seed,bool) or not isinstance(seed,numbers.Integral) or not 0<=seed<2**63:
-        raise PhantomError(f'seed must be an integer from 0 to 2**63 - 1, not {seed!r}')
-    return np.random.default_rng([int(seed),purpose])
+def stream(seed: int, purpose: int) -> np.random.Generator:
+    """An independent random stream for one purpose of one case: nothing drawn here shifts what
+    is drawn there.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
+        raise PhantomError(f"seed must be an integer from 0 to 2**63 - 1, not {seed!r}")
+    return np.random.default_rng([int(seed), purpose])
 
-ANATOMY,DIALS,TISSUE,VESSELS,LINES,OPACITIES,QUANTA,LABELS,BOWEL = range(9) # purposes of the streams
+# %% ../nbs/01_phantom.ipynb #c2475c44
+ANATOMY, DIALS, TISSUE, VESSELS, LINES, OPACITIES, QUANTA, LABELS, BOWEL = range(
+    9
+)  # purposes of the streams
+
 
 @dataclass(frozen=True)
 class Anatomy:
     "One person: lengths in mm before scaling by `size`, angles in degrees."
-    female:bool; size:float; width:float; height:float; depth:float # rib cage: half width, apex to dome, half depth
-    gap:float; curve:tuple; lean:tuple          # left dome below right; dome heights and leans (right, left)
-    medial:tuple; slope:tuple; apex:float       # inner borders: distance from the midline, slant; apex from the midline
-    heart:float; axis:float; knob:float         # heart's scale, its axis below horizontal; radius of the aortic knob
-    wall:float; breast:float; arms:float; gas:float; gas_x:float
-    drop:float; space:float; phase:float; clavicle:float; scapula:float; bend:float # ribs, shoulder, spine
 
-def draw_anatomy(seed:int)->Anatomy:
+    female: bool
+    size: float
+    width: float
+    height: float
+    depth: float  # rib cage: half width, apex to dome, half depth
+    gap: float
+    curve: tuple
+    lean: tuple  # left dome below right; dome heights and leans (right, left)
+    medial: tuple
+    slope: tuple
+    apex: float  # inner borders: distance from the midline, slant; apex from the midline
+    heart: float
+    axis: float
+    knob: float  # heart's scale, its axis below horizontal; radius of the aortic knob
+    wall: float
+    breast: float
+    arms: float
+    gas: float
+    gas_x: float
+    drop: float
+    space: float
+    phase: float
+    clavicle: float
+    scapula: float
+    bend: float  # ribs, shoulder, spine
+
+# %% ../nbs/01_phantom.ipynb #2f8a7b0d
+def draw_anatomy(seed: int) -> Anatomy:
     "A person drawn from `seed`; normal variation, cut at 2.2 standard deviations."
-    rng = stream(seed,ANATOMY); female = bool(rng.random()<.45)
-    def N(mean,sd): return float(mean+sd*np.clip(rng.standard_normal(),-2.2,2.2))
-    return Anatomy(female, size=N(.95 if female else 1.03,.05), width=N(140,8), height=N(190,15), depth=N(95,7),
-        gap=N(15,9), curve=(N(58,9),N(58,9)), lean=(N(6,4),N(7,4)),
-        medial=(N(21,3),N(22,3)), slope=(N(1.,2.),N(4.,2.)), apex=N(60,4), heart=N(1.,.09), axis=N(36,7), knob=N(17,3),
-        wall=max(14.,N(24,7)), breast=max(0.,N(.6,.4) if female else N(0,.1)), arms=N(0,15), gas=max(0.,N(.6,.6)), gas_x=N(0,12),
-        drop=N(1.,.15), space=N(25,1.8), phase=float(rng.random()), clavicle=N(0,9), scapula=N(0,12), bend=N(0,5))
+    rng = stream(seed, ANATOMY)
+    female = bool(rng.random() < 0.45)
+
+    def N(mean, sd):
+        return float(mean + sd * np.clip(rng.standard_normal(), -2.2, 2.2))
+
+    return Anatomy(
+        female,
+        size=N(0.95 if female else 1.03, 0.05),
+        width=N(140, 8),
+        height=N(190, 15),
+        depth=N(95, 7),
+        gap=N(15, 9),
+        curve=(N(58, 9), N(58, 9)),
+        lean=(N(6, 4), N(7, 4)),
+        medial=(N(21, 3), N(22, 3)),
+        slope=(N(1.0, 2.0), N(4.0, 2.0)),
+        apex=N(60, 4),
+        heart=N(1.0, 0.09),
+        axis=N(36, 7),
+        knob=N(17, 3),
+        wall=max(14.0, N(24, 7)),
+        breast=max(0.0, N(0.6, 0.4) if female else N(0, 0.1)),
+        arms=N(0, 15),
+        gas=max(0.0, N(0.6, 0.6)),
+        gas_x=N(0, 12),
+        drop=N(1.0, 0.15),
+        space=N(25, 1.8),
+        phase=float(rng.random()),
+        clavicle=N(0, 9),
+        scapula=N(0, 12),
+        bend=N(0, 5),
+    )
 
 # %% ../nbs/01_phantom.ipynb #00000020
 @dataclass(frozen=True)
 class Chest:
     "Bodies of one scene, in mm. Pairs are (right, left)."
-    anatomy:Anatomy; dials:Dials
-    top:float; ridge:tuple                          # y of the lung's apex, of the domes' tops
-    wall:Bodies; apex:Bodies; inner:Bodies; dome:Bodies; floor:tuple
-    heart:Bodies; aorta:Bodies; cage:Bodies; trunk:Bodies; arms:Bodies
 
-def _domes(a:Anatomy, d:Dials, top:float)->tuple:
+    anatomy: Anatomy
+    dials: Dials
+    top: float
+    ridge: tuple  # y of the lung's apex, of the domes' tops
+    wall: Bodies
+    apex: Bodies
+    inner: Bodies
+    dome: Bodies
+    floor: tuple
+    heart: Bodies
+    aorta: Bodies
+    cage: Bodies
+    trunk: Bodies
+    arms: Bodies
+
+# %% ../nbs/01_phantom.ipynb #1c913261
+def _domes(a: Anatomy, d: Dials, top: float) -> tuple:
     "Ridge heights, dome bodies and floors; elevation, flattening and breathing act here."
-    s = a.size; base = top+a.height*s-45*s*d.poor_inspiration-.3*a.gap*s
-    ridge = base-d.elevated_right,base+a.gap*s-d.elevated_left
-    h = [c*s*(1-.7*f)*(1-.12*d.poor_inspiration) for c,f in zip(a.curve,(d.flattened_right,d.flattened_left))]
-    rows = [(g*.55*a.width*s, y+c, 6, .60*a.width*s, c, 1.06*a.depth*s, g*l) for g,y,c,l in zip((-1,1),ridge,h,a.lean)]
-    return ridge,ellipsoids(*rows),tuple(y+c for y,c in zip(ridge,h))
+    s = a.size
+    base = top + a.height * s - 45 * s * d.poor_inspiration - 0.3 * a.gap * s
+    ridge = base - d.elevated_right, base + a.gap * s - d.elevated_left
+    h = [
+        c * s * (1 - 0.7 * f) * (1 - 0.12 * d.poor_inspiration)
+        for c, f in zip(a.curve, (d.flattened_right, d.flattened_left))
+    ]
+    rows = [
+        (g * 0.55 * a.width * s, y + c, 6, 0.60 * a.width * s, c, 1.06 * a.depth * s, g * l)
+        for g, y, c, l in zip((-1, 1), ridge, h, a.lean)
+    ]
+    return ridge, ellipsoids(*rows), tuple(y + c for y, c in zip(ridge, h))
 
-def _heart(a:Anatomy, d:Dials, top:float, ridge:tuple)->Bodies:
+# %% ../nbs/01_phantom.ipynb #4d50edd6
+def _heart(a: Anatomy, d: Dials, top: float, ridge: tuple) -> Bodies:
     "Heart and great vessels; the heart rides on the diaphragm and lies flatter when that is high."
-    s = a.size; H = a.heart*s*(1+.33*d.heart)*(1+.1*max(d.poor_inspiration,0.)); g = H/s-1
-    y = min(sum(ridge)/2-21*s, top+200*s); axis = a.axis-14*d.poor_inspiration
-    return ellipsoids((28*s+40*g,y-6*s,28*s,68*H,42*H,46*H,axis),    # left ventricle
-        (-5*s,y-12*s,22*s,36*H,54*H,42*H,-6), (12*s,y+14*s,26*s,58*H,30*H,40*H,6), # right atrium, right ventricle
-        (16*s,y-56*s,8*s,22*H,42*s,26*s,-20),                         # pulmonary trunk and left auricle
-        (18*s,top+64*s,-8*s,a.knob*s,1.05*a.knob*s,24*s),             # aortic knob
-        (-14*s,top+78*s,2*s,16*s,70*s,14*s), (0,top+40*s,0,25*s,85*s,34*s)) # superior vena cava, upper mediastinum
+    s = a.size
+    H = a.heart * s * (1 + 0.33 * d.heart) * (1 + 0.1 * max(d.poor_inspiration, 0.0))
+    g = H / s - 1
+    y = min(sum(ridge) / 2 - 21 * s, top + 200 * s)
+    axis = a.axis - 14 * d.poor_inspiration
+    return ellipsoids(
+        (28 * s + 40 * g, y - 6 * s, 28 * s, 68 * H, 42 * H, 46 * H, axis),  # left ventricle
+        (-5 * s, y - 12 * s, 22 * s, 36 * H, 54 * H, 42 * H, -6),
+        (12 * s, y + 14 * s, 26 * s, 58 * H, 30 * H, 40 * H, 6),  # right atrium, right ventricle
+        (
+            16 * s,
+            y - 56 * s,
+            8 * s,
+            22 * H,
+            42 * s,
+            26 * s,
+            -20,
+        ),  # pulmonary trunk and left auricle
+        (18 * s, top + 64 * s, -8 * s, a.knob * s, 1.05 * a.knob * s, 24 * s),  # aortic knob
+        (-14 * s, top + 78 * s, 2 * s, 16 * s, 70 * s, 14 * s),
+        (0, top + 40 * s, 0, 25 * s, 85 * s, 34 * s),
+    )  # superior vena cava, upper mediastinum
 
 # %% ../nbs/01_phantom.ipynb #00000021
-def _outline(a:Anatomy, d:Dials, top:float)->tuple:
+def _outline(a: Anatomy, d: Dials, top: float) -> tuple:
     "Skin: trunk, shoulders, neck and head as one group, arms apart."
-    s = a.size; w = (a.wall+20*d.fat)*s; x = a.width*s+w+(54+a.arms)*s; y = (0 if d.fixed else 12)*s
-    trunk = ellipsoids((0,top+330*s,0,a.width*s+w+6*s,470*s,a.depth*s+w), (0,top+20*s+y,-5*s,205*s+.6*w,78*s,62*s+.6*w),
-        (0,top-60*s,-5*s,56*s+.4*w,130*s,56*s+.4*w), (0,top-185*s,15*s,72*s,95*s,90*s))
-    return trunk,ellipsoids(*((g*x,top+170*s,-10*s,44*s+.4*w,190*s,46*s+.4*w,-4*g) for g in (-1,1)))
+    s = a.size
+    w = (a.wall + 20 * d.fat) * s
+    x = a.width * s + w + (54 + a.arms) * s
+    y = (0 if d.fixed else 12) * s
+    trunk = ellipsoids(
+        (0, top + 330 * s, 0, a.width * s + w + 6 * s, 470 * s, a.depth * s + w),
+        (0, top + 20 * s + y, -5 * s, 205 * s + 0.6 * w, 78 * s, 62 * s + 0.6 * w),
+        (0, top - 60 * s, -5 * s, 56 * s + 0.4 * w, 130 * s, 56 * s + 0.4 * w),
+        (0, top - 185 * s, 15 * s, 72 * s, 95 * s, 90 * s),
+    )
+    return trunk, ellipsoids(
+        *(
+            (g * x, top + 170 * s, -10 * s, 44 * s + 0.4 * w, 190 * s, 46 * s + 0.4 * w, -4 * g)
+            for g in (-1, 1)
+        )
+    )
 
-def build_chest(a:Anatomy, d:Dials)->Chest:
+# %% ../nbs/01_phantom.ipynb #41130ed3
+def build_chest(a: Anatomy, d: Dials) -> Chest:
     "Place the organs of one person under the given dials."
-    s = a.size; W,Z,b = a.width*s,a.depth*s,231*s; top = -.5*a.height*s; mid = top+178*s
-    ridge,dome,floor = _domes(a,d,top)
-    egg = lambda grow: (0,mid,0,W+grow,b+grow,Z+grow)
-    return Chest(a, d, top, ridge, wall=ellipsoids(egg(0)),
-        apex=ellipsoids(*((g*a.apex*s,top+180*s,-8*s,88*s,180*s,85*s) for g in (-1,1))),
-        inner=ellipsoids(*((g*(m+80)*s,mid,-8*s,80*s,np.inf,92*s,-g*l) for g,m,l in zip((-1,1),a.medial,a.slope))),
-        dome=dome, floor=floor, heart=_heart(a,d,top,ridge), aorta=ellipsoids((15*s,top+150*s,-48*s,13*s,120*s,13*s,-3)), cage=ellipsoids(egg(5*s),egg(-3*s)),
-        **dict(zip(('trunk','arms'),_outline(a,d,top))))
+    s = a.size
+    W, Z, b = a.width * s, a.depth * s, 231 * s
+    top = -0.5 * a.height * s
+    mid = top + 178 * s
+    ridge, dome, floor = _domes(a, d, top)
+    egg = lambda grow: (0, mid, 0, W + grow, b + grow, Z + grow)
+    return Chest(
+        a,
+        d,
+        top,
+        ridge,
+        wall=ellipsoids(egg(0)),
+        apex=ellipsoids(
+            *((g * a.apex * s, top + 180 * s, -8 * s, 88 * s, 180 * s, 85 * s) for g in (-1, 1))
+        ),
+        inner=ellipsoids(
+            *(
+                (g * (m + 80) * s, mid, -8 * s, 80 * s, np.inf, 92 * s, -g * l)
+                for g, m, l in zip((-1, 1), a.medial, a.slope)
+            )
+        ),
+        dome=dome,
+        floor=floor,
+        heart=_heart(a, d, top, ridge),
+        aorta=ellipsoids((15 * s, top + 150 * s, -48 * s, 13 * s, 120 * s, 13 * s, -3)),
+        cage=ellipsoids(egg(5 * s), egg(-3 * s)),
+        **dict(zip(("trunk", "arms"), _outline(a, d, top))),
+    )
 
 # %% ../nbs/01_phantom.ipynb #00000024
 def contour(
-    view:View, chest:Chest,
-    side:int,     # 0 right, 1 left
-    x,            # columns in the 512 frame, px
-)->np.ndarray: # rows in the 512 frame, px; nan where the dome casts no shadow
+    view: View,
+    chest: Chest,
+    side: int,  # 0 right, 1 left
+    x,  # columns in the 512 frame, px
+) -> np.ndarray:  # rows in the 512 frame, px; nan where the dome casts no shadow
     "Visible edge of a hemidiaphragm: the upper branch of the dome's silhouette conic."
-    Q = shadows(view,chest.dome).Q[side]; u = (np.asarray(x,float)-(FRAME-1)/2)*view.pitch
-    a,b,c = Q[2,2],Q[0,2]+Q[1,2]*u,Q[0,0]+u*(2*Q[0,1]+u*Q[1,1])
-    with np.errstate(invalid='ignore'): v = (-b+np.sqrt(b*b-a*c))/a     # a < 0: this root is the upper one
-    return v/view.pitch+(FRAME-1)/2
+    Q = shadows(view, chest.dome).Q[side]
+    u = (np.asarray(x, float) - (FRAME - 1) / 2) * view.pitch
+    a, b, c = Q[2, 2], Q[0, 2] + Q[1, 2] * u, Q[0, 0] + u * (2 * Q[0, 1] + u * Q[1, 1])
+    with np.errstate(invalid="ignore"):
+        v = (-b + np.sqrt(b * b - a * c)) / a  # a < 0: this root is the upper one
+    return v / view.pitch + (FRAME - 1) / 2
 
-def lung_spans(view:View, chest:Chest)->list: # for right and left: window, t_in, t_out (empty where t_in >= t_out)
-    "Interval of each ray within wall, apex and inner cylinder, above the floor (dome and heart not yet removed)."
-    wall,apex,inner = (shadows(view,b) for b in (chest.wall,chest.apex,chest.inner)); out = []
-    for k,b in enumerate(boxes(view,apex.Q)):
-        l,t,r,_ = np.clip((b+.5)*view.side/FRAME,0,view.side).astype(int); win = slice(t,None),slice(l,r+1)
-        lo,hi = interval(view,wall,0,win)
-        for sh in (apex,inner): a,b = interval(view,sh,k,win); np.maximum(lo,a,out=lo); np.minimum(hi,b,out=hi)
-        cut(view,(0,1.,0),chest.floor[k],win,lo,hi); out.append((win,lo,hi))
+# %% ../nbs/01_phantom.ipynb #978464e1
+def lung_spans(
+    view: View, chest: Chest
+) -> list:  # for right and left: window, t_in, t_out (empty where t_in >= t_out)
+    """Interval of each ray within wall, apex and inner cylinder, above the floor (dome and heart
+    not yet removed).
+    """
+    wall, apex, inner = (shadows(view, b) for b in (chest.wall, chest.apex, chest.inner))
+    out = []
+    for k, b in enumerate(boxes(view, apex.Q)):
+        l, t, r, _ = np.clip((b + 0.5) * view.side / FRAME, 0, view.side).astype(int)
+        win = slice(t, None), slice(l, r + 1)
+        lo, hi = interval(view, wall, 0, win)
+        for sh in (apex, inner):
+            a, b = interval(view, sh, k, win)
+            np.maximum(lo, a, out=lo)
+            np.minimum(hi, b, out=hi)
+        cut(view, (0, 1.0, 0), chest.floor[k], win, lo, hi)
+        out.append((win, lo, hi))
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000025
 class _Silhouette:
     "Does the ray at (x, y) cross the lung region? In float64, for scattered points."
+
     def __init__(self, view, chest, side):
-        parts = [(shadows(view,b),k) for b,k in ((chest.wall,0),(chest.apex,side),(chest.inner,side))]
-        self.coef = [(s.Q[k],s.G[k],s.h[k]) for s,k in parts]; self.pitch = view.pitch
-        self.floor = view.basis[1],chest.floor[side]-view.source[1]
+        parts = [
+            (shadows(view, b), k)
+            for b, k in ((chest.wall, 0), (chest.apex, side), (chest.inner, side))
+        ]
+        self.coef = [(s.Q[k], s.G[k], s.h[k]) for s, k in parts]
+        self.pitch = view.pitch
+        self.floor = view.basis[1], chest.floor[side] - view.source[1]
+
     def __call__(self, x, y):
-        u,v = ((z-(FRAME-1)/2)*self.pitch for z in (x,y)); lo,hi = -np.inf,np.inf
-        form = lambda Q: Q[0,0]+u*(2*Q[0,1]+u*Q[1,1])+v*(2*(Q[0,2]+Q[1,2]*u)+v*Q[2,2])
-        for Q,G,h in self.coef:
-            D,a,b = form(Q),form(G),h[0]+h[1]*u+h[2]*v
-            with np.errstate(invalid='ignore'): r = np.sqrt(D)               # nan where the ray misses
-            lo,hi = np.maximum(lo,(-b-r)/a),np.minimum(hi,(-b+r)/a)
-        (p,q,r),off = self.floor; slope = p+q*u+r*v; t = off/slope
-        return np.where(slope>0,np.minimum(hi,t),hi)>np.where(slope>0,lo,np.maximum(lo,t)) # nan compares false
+        u, v = ((z - (FRAME - 1) / 2) * self.pitch for z in (x, y))
+        lo, hi = -np.inf, np.inf
+        form = lambda Q: (
+            Q[0, 0]
+            + u * (2 * Q[0, 1] + u * Q[1, 1])
+            + v * (2 * (Q[0, 2] + Q[1, 2] * u) + v * Q[2, 2])
+        )
+        for Q, G, h in self.coef:
+            D, a, b = form(Q), form(G), h[0] + h[1] * u + h[2] * v
+            with np.errstate(invalid="ignore"):
+                r = np.sqrt(D)  # nan where the ray misses
+            lo, hi = np.maximum(lo, (-b - r) / a), np.minimum(hi, (-b + r) / a)
+        (p, q, r), off = self.floor
+        slope = p + q * u + r * v
+        t = off / slope
+        return np.where(slope > 0, np.minimum(hi, t), hi) > np.where(
+            slope > 0, lo, np.maximum(lo, t)
+        )  # nan compares false
 
 # %% ../nbs/01_phantom.ipynb #00000026
 def extent(
-    view:View, chest:Chest, side:int,
-    rect=(-.5,-.5,FRAME-.5,FRAME-.5), # visible field: left, top, right, bottom, 512-frame px
-)->np.ndarray: # leftmost and rightmost column of the visible lung, 512-frame px; nan if none
+    view: View,
+    chest: Chest,
+    side: int,
+    rect=(
+        -0.5,
+        -0.5,
+        FRAME - 0.5,
+        FRAME - 0.5,
+    ),  # visible field: left, top, right, bottom, 512-frame px
+) -> np.ndarray:  # leftmost and rightmost column of the visible lung, 512-frame px; nan if none
     "Ends of the lung's silhouette, by refining a search over columns."
-    crosses = _Silhouette(view,chest,side); drop = np.concatenate([np.geomspace(.01,8,7),np.arange(14,400,11)])[:,None]
+    crosses = _Silhouette(view, chest, side)
+    drop = np.concatenate([np.geomspace(0.01, 8, 7), np.arange(14, 400, 11)])[:, None]
+
     def seen(x):
-        y = np.minimum(contour(view,chest,side,x),rect[3])-drop
-        return (crosses(np.broadcast_to(x,y.shape),y)&(y>rect[1])).any(0)&(x>rect[0])&(x<rect[2])
-    x = np.arange(-.25,FRAME,24.); m = seen(x)
-    if not m.any(): return np.full(2,np.nan)
-    ends = np.array([x[m.argmax()],x[len(m)-1-m[::-1].argmax()]]); sign = np.array([-1,1])
-    for step in (1.5,.094):
-        g = ends[:,None]+sign[:,None]*step*np.arange(17); ok = seen(g.ravel()).reshape(2,17)
-        ends = g[[0,1],16-ok[:,::-1].argmax(1)]
+        y = np.minimum(contour(view, chest, side, x), rect[3]) - drop
+        return (
+            (crosses(np.broadcast_to(x, y.shape), y) & (y > rect[1])).any(0)
+            & (x > rect[0])
+            & (x < rect[2])
+        )
+
+    x = np.arange(-0.25, FRAME, 24.0)
+    m = seen(x)
+    if not m.any():
+        return np.full(2, np.nan)
+    ends = np.array([x[m.argmax()], x[len(m) - 1 - m[::-1].argmax()]])
+    sign = np.array([-1, 1])
+    for step in (1.5, 0.094):
+        g = ends[:, None] + sign[:, None] * step * np.arange(17)
+        ok = seen(g.ravel()).reshape(2, 17)
+        ends = g[[0, 1], 16 - ok[:, ::-1].argmax(1)]
     return ends
 
-def landmarks_of(view:View, chest:Chest, rect=(-.5,-.5,FRAME-.5,FRAME-.5))->tuple: # (2, 2) points, (2, 2) extents
+# %% ../nbs/01_phantom.ipynb #120f9f45
+def landmarks_of(
+    view: View, chest: Chest, rect=(-0.5, -0.5, FRAME - 0.5, FRAME - 0.5)
+) -> tuple:  # (2, 2) points, (2, 2) extents
     "Midpoints of the right and left hemidiaphragm contours, in 512-frame px."
-    ends = np.stack([extent(view,chest,k,rect) for k in (0,1)]); x = ends.mean(1)
-    y = np.array([contour(view,chest,k,x[k]) for k in (0,1)])
-    return np.stack([x,y],1).astype(np.float32),ends
+    ends = np.stack([extent(view, chest, k, rect) for k in (0, 1)])
+    x = ends.mean(1)
+    y = np.array([contour(view, chest, k, x[k]) for k in (0, 1)])
+    return np.stack([x, y], 1).astype(np.float32), ends
 
-def lung_mask(view:View, chest:Chest, rect=(-.5,-.5,FRAME-.5,FRAME-.5), spans=None)->np.ndarray: # (side, side) uint8
-    "1 right, 2 left: rays that cross the lung region and pass above the dome's silhouette, within the field."
-    c = pixel_centres(view.side); out = np.zeros((view.side,)*2,np.uint8)
-    for k,(win,lo,hi) in enumerate(spans or lung_spans(view,chest)):
-        edge = contour(view,chest,k,c[win[1]])                             # nan compares false
-        out[win][(hi>lo)&(c[win[0]][:,None]<edge)] = k+1
-    out[(c<rect[1])|(c>rect[3])] = 0; out[:,(c<rect[0])|(c>rect[2])] = 0
+# %% ../nbs/01_phantom.ipynb #0ffc936b
+def lung_mask(
+    view: View, chest: Chest, rect=(-0.5, -0.5, FRAME - 0.5, FRAME - 0.5), spans=None
+) -> np.ndarray:  # (side, side) uint8
+    """1 right, 2 left: rays that cross the lung region and pass above the dome's silhouette,
+    within the field.
+    """
+    c = pixel_centres(view.side)
+    out = np.zeros((view.side,) * 2, np.uint8)
+    for k, (win, lo, hi) in enumerate(spans or lung_spans(view, chest)):
+        edge = contour(view, chest, k, c[win[1]])  # nan compares false
+        out[win][(hi > lo) & (c[win[0]][:, None] < edge)] = k + 1
+    out[(c < rect[1]) | (c > rect[3])] = 0
+    out[:, (c < rect[0]) | (c > rect[2])] = 0
     return out
 
 # %% ../nbs/01_phantom.ipynb #0000002c
-SOFT, LUNG, BONE, SPONGY = .0205, .0055, .050, .034 # linear attenuation, 1/mm: water-like, aerated lung, cortical and spongy bone
+SOFT, LUNG, BONE, SPONGY = (
+    0.0205,
+    0.0055,
+    0.050,
+    0.034,
+)  # linear attenuation, 1/mm: water-like, aerated lung, cortical and spongy bone
 
-def _finer(a:np.ndarray, f:int)->np.ndarray: # (f * n, ...)
+
+def _finer(a: np.ndarray, f: int) -> np.ndarray:  # (f * n, ...)
     "Quadratic B-spline interpolation along the first axis to f times as many samples."
-    p = np.concatenate([a[:1],a,a[-1:]]); out = np.empty((len(a),f,*a.shape[1:]),np.float32)
+    p = np.concatenate([a[:1], a, a[-1:]])
+    out = np.empty((len(a), f, *a.shape[1:]), np.float32)
     for k in range(f):
-        x = np.float32((k+.5)/f-.5); np.multiply(a,.75-x*x,out=out[:,k])
-        out[:,k] += p[:-2]*(.5*(.5-x)**2); out[:,k] += p[2:]*(.5*(.5+x)**2)
-    return out.reshape(-1,*a.shape[1:])
+        x = np.float32((k + 0.5) / f - 0.5)
+        np.multiply(a, 0.75 - x * x, out=out[:, k])
+        out[:, k] += p[:-2] * (0.5 * (0.5 - x) ** 2)
+        out[:, k] += p[2:] * (0.5 * (0.5 + x) ** 2)
+    return out.reshape(-1, *a.shape[1:])
 
-def blocks(a:np.ndarray, n:int)->np.ndarray:
+# %% ../nbs/01_phantom.ipynb #6e92f812
+def blocks(a: np.ndarray, n: int) -> np.ndarray:
     "Exact block means: (side, side) to (n, n)."
-    k = len(a)//n
-    return a if k==1 else a.reshape(n,k,-1).mean(1).reshape(n,n,k).mean(2)
+    k = len(a) // n
+    return a if k == 1 else a.reshape(n, k, -1).mean(1).reshape(n, n, k).mean(2)
 
-def resize(a:np.ndarray, side:int)->np.ndarray:
+# %% ../nbs/01_phantom.ipynb #bc5d71e6
+def resize(a: np.ndarray, side: int) -> np.ndarray:
     "A smooth map at another resolution: splines up, block means down."
     n = len(a)
-    return a if n==side else blocks(a,side) if n>side else np.ascontiguousarray(_finer(np.ascontiguousarray(_finer(a,side//n).T),side//n).T)
+    return (
+        a
+        if n == side
+        else (
+            blocks(a, side)
+            if n > side
+            else np.ascontiguousarray(
+                _finer(np.ascontiguousarray(_finer(a, side // n).T), side // n).T
+            )
+        )
+    )
 
-def fractal(rng:np.random.Generator, side:int, cells=(8,16,32,64), fall=.6)->np.ndarray: # (side, side) float32, sd about 1/2
-    "Cloudy texture: random values on finer and finer grids, each octave `fall` times the last; one texture at every side."
+# %% ../nbs/01_phantom.ipynb #68fe86f3
+def fractal(
+    rng: np.random.Generator, side: int, cells=(8, 16, 32, 64), fall=0.6
+) -> np.ndarray:  # (side, side) float32, sd about 1/2
+    """Cloudy texture: random values on finer and finer grids, each octave `fall` times the last;
+    one texture at every side.
+    """
     out = None
-    for k,n in enumerate(cells):
-        z = rng.standard_normal((n,n),dtype=np.float32)*np.float32(fall**k)
-        out = z if out is None else resize(out,n)+z
-    return resize(out/np.float32(math.sqrt(sum(fall**(2*k) for k in range(len(cells))))),side)
+    for k, n in enumerate(cells):
+        z = rng.standard_normal((n, n), dtype=np.float32) * np.float32(fall**k)
+        out = z if out is None else resize(out, n) + z
+    return resize(
+        out / np.float32(math.sqrt(sum(fall ** (2 * k) for k in range(len(cells))))), side
+    )
 
 # %% ../nbs/01_phantom.ipynb #0000002f
-def soft_tissue(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) line integral
+def soft_tissue(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) line integral
     "Attenuation of the body as if it were all flesh."
-    a,d = chest.anatomy,chest.dials; s = a.size; low = view.at(min(128,view.side))
-    lo,hi = hull(low,chest.trunk)
-    with np.errstate(invalid='ignore'): out = np.where(hi>lo,(hi-lo)*low.stretch,np.float32(0))
-    absorb(low,chest.arms,1.,out); b = min(a.breast+d.breast,1.6)
-    if b>.15:
-        rows = [(g*76*s,chest.top+(150+22*b)*s,(a.depth+6)*s,68*s*b**.3,62*s*b**.3,24*s*b,g*-16) for g in (-1,1)]
-        absorb(low,ellipsoids(*rows),.9,out)
-    out *= np.float32(SOFT)*(1+np.float32(.04)*fractal(stream(seed,TISSUE),low.side))
-    return resize(out,view.side)
+    a, d = chest.anatomy, chest.dials
+    s = a.size
+    low = view.at(min(128, view.side))
+    lo, hi = hull(low, chest.trunk)
+    with np.errstate(invalid="ignore"):
+        out = np.where(hi > lo, (hi - lo) * low.stretch, np.float32(0))
+    absorb(low, chest.arms, 1.0, out)
+    b = min(a.breast + d.breast, 1.6)
+    if b > 0.15:
+        rows = [
+            (
+                g * 76 * s,
+                chest.top + (150 + 22 * b) * s,
+                (a.depth + 6) * s,
+                68 * s * b**0.3,
+                62 * s * b**0.3,
+                24 * s * b,
+                g * -16,
+            )
+            for g in (-1, 1)
+        ]
+        absorb(low, ellipsoids(*rows), 0.9, out)
+    out *= np.float32(SOFT) * (1 + np.float32(0.04) * fractal(stream(seed, TISSUE), low.side))
+    return resize(out, view.side)
 
-def lung_path(view:View, chest:Chest, spans=None)->np.ndarray: # (side, side) mm of aerated lung
+# %% ../nbs/01_phantom.ipynb #fdeaf02e
+def lung_path(
+    view: View, chest: Chest, spans=None
+) -> np.ndarray:  # (side, side) mm of aerated lung
     "Path of each ray through both lungs."
-    out = np.zeros((view.side,)*2,np.float32); dome,aorta = shadows(view,chest.dome),shadows(view,chest.aorta)
-    heart = hull(view,chest.heart)
-    for k,(win,lo,hi) in enumerate(spans or lung_spans(view,chest)):
-        d = interval(view,dome,k,win); h = heart[0][win],heart[1][win]
-        path = np.maximum(hi-lo,0); path -= overlap(lo,hi,*d); path -= overlap(lo,hi,*h)
-        path += overlap(lo,hi,np.maximum(d[0],h[0]),np.minimum(d[1],h[1]))
-        path -= overlap(lo,hi,*interval(view,aorta,0,win))
-        path *= view.stretch[win]; out[win] += np.maximum(path,0,out=path)
+    out = np.zeros((view.side,) * 2, np.float32)
+    dome, aorta = shadows(view, chest.dome), shadows(view, chest.aorta)
+    heart = hull(view, chest.heart)
+    for k, (win, lo, hi) in enumerate(spans or lung_spans(view, chest)):
+        d = interval(view, dome, k, win)
+        h = heart[0][win], heart[1][win]
+        path = np.maximum(hi - lo, 0)
+        path -= overlap(lo, hi, *d)
+        path -= overlap(lo, hi, *h)
+        path += overlap(lo, hi, np.maximum(d[0], h[0]), np.minimum(d[1], h[1]))
+        path -= overlap(lo, hi, *interval(view, aorta, 0, win))
+        path *= view.stretch[win]
+        out[win] += np.maximum(path, 0, out=path)
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000032
 def deposit(
-    xy:np.ndarray,     # (n, 2) px of the 512 frame
-    volume:np.ndarray, # (n,) thickness (mm) × area (px² of the 512 frame)
-    radius:np.ndarray, # (n,) px of the 512 frame
-    side:int,
-)->np.ndarray: # (side, side) float32 thickness, mm
+    xy: np.ndarray,  # (n, 2) px of the 512 frame
+    volume: np.ndarray,  # (n,) thickness (mm) × area (px² of the 512 frame)
+    radius: np.ndarray,  # (n,) px of the 512 frame
+    side: int,
+) -> np.ndarray:  # (side, side) float32 thickness, mm
     "Thickness map of matter given as points; wide matter is spread over coarser grids."
-    out = None; level = np.clip(np.rint(np.log2(np.maximum(radius*(side/FRAME),.5)/1.3)),0,3).astype(int)
-    for k in range(int(level.max(initial=0)),-1,-1):
-        n = side>>k; f = n/FRAME; m = level==k
-        x,y = ((z[m]+.5)*f-.5 for z in xy.T); i,j = (np.floor(z).astype(np.intp) for z in (x,y)); x,y = x-i,y-j
-        w = volume[m]*(f*f*((i>=0)&(i<n-1)&(j>=0)&(j<n-1))); j = np.clip(j,0,n-2)*n+np.clip(i,0,n-2); wx = w*x; wxy = wx*y
-        at = np.concatenate([j,j+1,j+n,j+n+1]); wy = w*y; share = np.concatenate([w-wx-wy+wxy,wx-wxy,wy-wxy,wxy])
-        g = np.bincount(at,share,n*n).reshape(n,n).astype(np.float32)
-        out = g if out is None else resize(out,n)+g
+    out = None
+    level = np.clip(np.rint(np.log2(np.maximum(radius * (side / FRAME), 0.5) / 1.3)), 0, 3).astype(
+        int
+    )
+    for k in range(int(level.max(initial=0)), -1, -1):
+        n = side >> k
+        f = n / FRAME
+        m = level == k
+        x, y = ((z[m] + 0.5) * f - 0.5 for z in xy.T)
+        i, j = (np.floor(z).astype(np.intp) for z in (x, y))
+        x, y = x - i, y - j
+        w = volume[m] * (f * f * ((i >= 0) & (i < n - 1) & (j >= 0) & (j < n - 1)))
+        j = np.clip(j, 0, n - 2) * n + np.clip(i, 0, n - 2)
+        wx = w * x
+        wxy = wx * y
+        at = np.concatenate([j, j + 1, j + n, j + n + 1])
+        wy = w * y
+        share = np.concatenate([w - wx - wy + wxy, wx - wxy, wy - wxy, wxy])
+        g = np.bincount(at, share, n * n).reshape(n, n).astype(np.float32)
+        out = g if out is None else resize(out, n) + g
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000033
-def _unit(v): 
+def _unit(v):
     "Vectors scaled to length 1."
-    return v/np.sqrt((v*v).sum(-1,keepdims=True))
+    return v / np.sqrt((v * v).sum(-1, keepdims=True))
 
+# %% ../nbs/01_phantom.ipynb #68048b42
 def tree(
-    rng:np.random.Generator,
-    hila:np.ndarray, # (2, 3) mm, where the right and the left tree begin
-    s:float,         # scale
-    keep,            # (points, side) -> mask: branches that end elsewhere do not fork again
-    roots:int=12, forks:int=7,
-)->tuple: # segments (n, 2, 3) mm, radii (n,) mm, side (n,) 0 or 1
+    rng: np.random.Generator,
+    hila: np.ndarray,  # (2, 3) mm, where the right and the left tree begin
+    s: float,  # scale
+    keep,  # (points, side) -> mask: branches that end elsewhere do not fork again
+    roots: int = 12,
+    forks: int = 7,
+) -> tuple:  # segments (n, 2, 3) mm, radii (n,) mm, side (n,) 0 or 1
     "Two vessel trees fanning out from the hila."
-    k = np.repeat([0,1],roots); n = len(k); ang = np.deg2rad(np.tile(np.linspace(-78,82,roots),2)+rng.normal(0,6,n))
-    d = _unit(np.stack([(2*k-1)*np.cos(ang),np.sin(ang),rng.uniform(-.75,.75,n)],1))
-    p = hila[k]+d*6*s+rng.normal(0,5,(n,3)); r = rng.uniform(3.,5.,n)*s; L = np.full(n,25.*s); out = []
+    k = np.repeat([0, 1], roots)
+    n = len(k)
+    ang = np.deg2rad(np.tile(np.linspace(-78, 82, roots), 2) + rng.normal(0, 6, n))
+    d = _unit(np.stack([(2 * k - 1) * np.cos(ang), np.sin(ang), rng.uniform(-0.75, 0.75, n)], 1))
+    p = hila[k] + d * 6 * s + rng.normal(0, 5, (n, 3))
+    r = rng.uniform(3.0, 5.0, n) * s
+    L = np.full(n, 25.0 * s)
+    out = []
     for _ in range(forks):
-        e = p+d*(L*rng.uniform(.7,1.3,len(L)))[:,None]; out.append((p,e,r,k)); ok = keep(e,k)
-        d,e,r,L,k = d[ok],e[ok],r[ok],L[ok],k[ok]; n = len(L); f = rng.uniform(size=(5,n))
-        away = f[:3].T-.5; away -= (away*d).sum(1,keepdims=True)*d; away = _unit(away); bend = .25+.35*f[3,:,None]
-        d = _unit(np.concatenate([d+bend*away,d-.8*bend*away])); p = np.concatenate([e,e])
-        r = np.concatenate([r*(.70+.18*f[4]),r*(.78-.2*f[4])]); L = np.tile(L,2)*.86; k = np.tile(k,2)
-    p,e,r,k = (np.concatenate(z) for z in zip(*out))
-    return np.stack([p,e],1),r,k
+        e = p + d * (L * rng.uniform(0.7, 1.3, len(L)))[:, None]
+        out.append((p, e, r, k))
+        ok = keep(e, k)
+        d, e, r, L, k = d[ok], e[ok], r[ok], L[ok], k[ok]
+        n = len(L)
+        f = rng.uniform(size=(5, n))
+        away = f[:3].T - 0.5
+        away -= (away * d).sum(1, keepdims=True) * d
+        away = _unit(away)
+        bend = 0.25 + 0.35 * f[3, :, None]
+        d = _unit(np.concatenate([d + bend * away, d - 0.8 * bend * away]))
+        p = np.concatenate([e, e])
+        r = np.concatenate([r * (0.70 + 0.18 * f[4]), r * (0.78 - 0.2 * f[4])])
+        L = np.tile(L, 2) * 0.86
+        k = np.tile(k, 2)
+    p, e, r, k = (np.concatenate(z) for z in zip(*out))
+    return np.stack([p, e], 1), r, k
 
 # %% ../nbs/01_phantom.ipynb #00000034
-def vessels(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
+def vessels(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) mm
     "Thickness of the pulmonary vessels; branches that leave the lung are dropped."
-    s = chest.anatomy.size; rng = stream(seed,VESSELS); y = min(sum(chest.ridge)/2-62*s, chest.top+105*s)
-    in_chest = lambda p,k: chest.wall.holds(0,p)&np.where(k==0,chest.apex.holds(0,p),chest.apex.holds(1,p))
-    seg,r,k = tree(rng,np.array([[-36*s,y,-4*s],[36*s,y-6*s,-4*s]]),s,in_chest); mid = .5*(seg[:,0]+seg[:,1])
-    ok = in_chest(mid,k); bow = rng.normal(0,.05,(len(seg),3))
-    for j in (0,1): ok &= (k!=j)|((mid[:,1]<chest.floor[j])&chest.inner.holds(j,mid)&~chest.dome.holds(j,mid))
-    seg,r,bow = seg[ok],r[ok],bow[ok]; along = seg[:,1]-seg[:,0]; length = np.sqrt((along*along).sum(1))
-    n = np.ceil(length*view.side/FRAME/view.pitch*1.25).astype(int)+1; i = np.repeat(np.arange(len(seg)),n)
-    t = ((np.arange(n.sum())-np.repeat(np.cumsum(n)-n,n)+.5)/n[i])[:,None]
-    a,b,c = seg[i,0],along[i],(bow*(4*length[:,None]))[i]; p = a+t*(b+c-t*c); xy,m = project(view,p); m /= view.pitch
-    out = deposit(xy,(np.pi*r**2*length/n)[i]*m*m,r[i]*m,view.side)
-    return absorb(view,ellipsoids(*((g*41*s,y+h*s,-4*s,7.5*s,l*s,7*s,-12*g) for g,h,l in ((-1,14,25),(1,2,21)))),.6,out) # hila
+    s = chest.anatomy.size
+    rng = stream(seed, VESSELS)
+    y = min(sum(chest.ridge) / 2 - 62 * s, chest.top + 105 * s)
+    in_chest = lambda p, k: (
+        chest.wall.holds(0, p) & np.where(k == 0, chest.apex.holds(0, p), chest.apex.holds(1, p))
+    )
+    seg, r, k = tree(
+        rng, np.array([[-36 * s, y, -4 * s], [36 * s, y - 6 * s, -4 * s]]), s, in_chest
+    )
+    mid = 0.5 * (seg[:, 0] + seg[:, 1])
+    ok = in_chest(mid, k)
+    bow = rng.normal(0, 0.05, (len(seg), 3))
+    for j in (0, 1):
+        ok &= (k != j) | (
+            (mid[:, 1] < chest.floor[j]) & chest.inner.holds(j, mid) & ~chest.dome.holds(j, mid)
+        )
+    seg, r, bow = seg[ok], r[ok], bow[ok]
+    along = seg[:, 1] - seg[:, 0]
+    length = np.sqrt((along * along).sum(1))
+    n = np.ceil(length * view.side / FRAME / view.pitch * 1.25).astype(int) + 1
+    i = np.repeat(np.arange(len(seg)), n)
+    t = ((np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + 0.5) / n[i])[:, None]
+    a, b, c = seg[i, 0], along[i], (bow * (4 * length[:, None]))[i]
+    p = a + t * (b + c - t * c)
+    xy, m = project(view, p)
+    m /= view.pitch
+    out = deposit(xy, (np.pi * r**2 * length / n)[i] * m * m, r[i] * m, view.side)
+    return absorb(
+        view,
+        ellipsoids(
+            *(
+                (g * 41 * s, y + h * s, -4 * s, 7.5 * s, l * s, 7 * s, -12 * g)
+                for g, h, l in ((-1, 14, 25), (1, 2, 21))
+            )
+        ),
+        0.6,
+        out,
+    )  # hila
 
 # %% ../nbs/01_phantom.ipynb #00000037
 def _smooth(x, lo, hi):
     "Cubic step from 0 at `lo` to 1 at `hi`."
-    t = np.clip((x-lo)*(1/(hi-lo)),0,1)
-    return t*t*(3-2*t)
+    t = np.clip((x - lo) * (1 / (hi - lo)), 0, 1)
+    return t * t * (3 - 2 * t)
 
-def _rib_pattern(y, z, a:Anatomy, top:float, mid:float, b:float, c:float)->np.ndarray:
-    "Bone in the shell at height y and depth z: two dense margins around a lighter middle, for ribs 1 to 11."
-    s = a.size; q = z/(c*np.sqrt(np.maximum(1-((y-mid)*(1/b))**2,.02))); q = np.clip(q,-1,1,out=q)   # -1 spine, 1 sternum
-    slant = np.clip(.45+(y-top)*(.5/(100*s)),.3,1.3)*(a.drop*s); q1 = q+1
-    level = (y-top-q1*(35+8*q1)*slant)*(1/(a.space*s))+(.55+.5*a.phase)
-    i = np.floor(level); e = (level-i-.5)*(a.space/6.6); e *= e                      # squared distance in half heights
-    bone = np.sqrt(np.maximum(1-e,0)); bone -= .55*np.sqrt(np.maximum(1-e*(1/.72**2),0))
-    bone *= (1-_smooth(q,.5,.85))*((i>=0)&(i<11)); bone *= 1-.06*np.clip(i,0,11)
+# %% ../nbs/01_phantom.ipynb #a94fab75
+def _rib_pattern(y, z, a: Anatomy, top: float, mid: float, b: float, c: float) -> np.ndarray:
+    """Bone in the shell at height y and depth z: two dense margins around a lighter middle, for
+    ribs 1 to 11.
+    """
+    s = a.size
+    q = z / (c * np.sqrt(np.maximum(1 - ((y - mid) * (1 / b)) ** 2, 0.02)))
+    q = np.clip(q, -1, 1, out=q)  # -1 spine, 1 sternum
+    slant = np.clip(0.45 + (y - top) * (0.5 / (100 * s)), 0.3, 1.3) * (a.drop * s)
+    q1 = q + 1
+    level = (y - top - q1 * (35 + 8 * q1) * slant) * (1 / (a.space * s)) + (0.55 + 0.5 * a.phase)
+    i = np.floor(level)
+    e = (level - i - 0.5) * (a.space / 6.6)
+    e *= e  # squared distance in half heights
+    bone = np.sqrt(np.maximum(1 - e, 0))
+    bone -= 0.55 * np.sqrt(np.maximum(1 - e * (1 / 0.72**2), 0))
+    bone *= (1 - _smooth(q, 0.5, 0.85)) * ((i >= 0) & (i < 11))
+    bone *= 1 - 0.06 * np.clip(i, 0, 11)
     return bone
 
-def ribs(view:View, chest:Chest)->np.ndarray: # (side, side) mm of rib
+# %% ../nbs/01_phantom.ipynb #bd69bfe5
+def ribs(view: View, chest: Chest) -> np.ndarray:  # (side, side) mm of rib
     "Thickness of the ribs along each ray, front and back hits of the chest wall added."
-    mid_view = view.at(min(256,view.side)); sh = shadows(mid_view,chest.cage); u = mid_view.u; B = view.basis
-    (lo,hi),(lo2,hi2) = (interval(mid_view,sh,k) for k in (0,1)); hit = hi>lo
-    with np.errstate(invalid='ignore'):
-        shell = np.minimum((hi-lo-np.maximum(hi2-lo2,0))*mid_view.stretch,20*chest.anatomy.size)
-        shell = np.where(hit,shell,np.float32(0))
-    line = lambda i: (B[i,0]+B[i,1]*u).astype(np.float32)[None]+(B[i,2]*u).astype(np.float32)[:,None]
-    dy,dz = line(1),line(2); c,r = chest.cage.centre[0],1/np.abs(np.diag(chest.cage.shape[0])); out = 0
-    for t,weight in ((lo,.62),(hi,1.)) if view.source[2]>0 else ((lo,1.),(hi,.62)):   # the front ends are thinner
-        t = np.where(hit,t,0); y,z = float(view.source[1])+t*dy,float(view.source[2])+t*dz
-        out = out+weight*_rib_pattern(y,z,chest.anatomy,float(chest.top),float(c[1]),float(r[1]),float(r[2]))
-    return resize(out*shell,view.side)
+    mid_view = view.at(min(256, view.side))
+    sh = shadows(mid_view, chest.cage)
+    u = mid_view.u
+    B = view.basis
+    (lo, hi), (lo2, hi2) = (interval(mid_view, sh, k) for k in (0, 1))
+    hit = hi > lo
+    with np.errstate(invalid="ignore"):
+        shell = np.minimum(
+            (hi - lo - np.maximum(hi2 - lo2, 0)) * mid_view.stretch, 20 * chest.anatomy.size
+        )
+        shell = np.where(hit, shell, np.float32(0))
+    line = lambda i: (
+        (B[i, 0] + B[i, 1] * u).astype(np.float32)[None] + (B[i, 2] * u).astype(np.float32)[:, None]
+    )
+    dy, dz = line(1), line(2)
+    c, r = chest.cage.centre[0], 1 / np.abs(np.diag(chest.cage.shape[0]))
+    out = 0
+    for t, weight in (
+        ((lo, 0.62), (hi, 1.0)) if view.source[2] > 0 else ((lo, 1.0), (hi, 0.62))
+    ):  # the front ends are thinner
+        t = np.where(hit, t, 0)
+        y, z = float(view.source[1]) + t * dy, float(view.source[2]) + t * dz
+        out = out + weight * _rib_pattern(
+            y, z, chest.anatomy, float(chest.top), float(c[1]), float(r[1]), float(r[2])
+        )
+    return resize(out * shell, view.side)
 
 # %% ../nbs/01_phantom.ipynb #0000003c
-def _clavicle(view:View, chest:Chest, k:int, out:np.ndarray):
+def _clavicle(view: View, chest: Chest, k: int, out: np.ndarray):
     "Add one clavicle (k 0 right, 1 left) to `out`."
-    a = chest.anatomy; s = a.size; g = (-1,1)[k]; l = np.linspace(0,1,24); c = view.side/FRAME
-    y = chest.top+(42-.4*a.clavicle-(34+a.clavicle)*l-5*np.sin(2*np.pi*l))*s
-    axis = np.stack([g*(17+140*l)*s, y, (.72*a.depth*(1-l)+5*l+16*np.sin(2*np.pi*l))*s],1)
-    p,m = project(view,axis); p = p[np.argsort(p[:,0])]; px = pixel_centres(view.side)
-    i0,i1 = np.searchsorted(px,p[[0,-1],0]); x = px[i0:i1]
-    if len(x)<2: return
-    mid = np.interp(x,*p.T); slope = np.gradient(mid,x); m = m.mean()/view.pitch
-    r = (5.+3.4*np.abs(2*(x-x[0])/(x[-1]-x[0])-1)**2)*s*m; j0,j1 = np.searchsorted(px,[mid.min()-25,mid.max()+25])
-    e = ((px[j0:j1,None]-mid)/(np.sqrt(1+slope**2)*r)).astype(np.float32); e *= e
-    e = np.sqrt(np.maximum(1-e,0))-.58*np.sqrt(np.maximum(1-e*(1/.72**2),0))
-    ends = np.minimum(_smooth(x,p[0,0],p[0,0]+9),1-_smooth(x,p[-1,0]-9,p[-1,0]))
-    out[j0:j1,i0:i1] += ((BONE-SOFT)*2.5*r/m*ends).astype(np.float32)*e
+    a = chest.anatomy
+    s = a.size
+    g = (-1, 1)[k]
+    l = np.linspace(0, 1, 24)
+    c = view.side / FRAME
+    y = chest.top + (42 - 0.4 * a.clavicle - (34 + a.clavicle) * l - 5 * np.sin(2 * np.pi * l)) * s
+    axis = np.stack(
+        [
+            g * (17 + 140 * l) * s,
+            y,
+            (0.72 * a.depth * (1 - l) + 5 * l + 16 * np.sin(2 * np.pi * l)) * s,
+        ],
+        1,
+    )
+    p, m = project(view, axis)
+    p = p[np.argsort(p[:, 0])]
+    px = pixel_centres(view.side)
+    i0, i1 = np.searchsorted(px, p[[0, -1], 0])
+    x = px[i0:i1]
+    if len(x) < 2:
+        return
+    mid = np.interp(x, *p.T)
+    slope = np.gradient(mid, x)
+    m = m.mean() / view.pitch
+    r = (5.0 + 3.4 * np.abs(2 * (x - x[0]) / (x[-1] - x[0]) - 1) ** 2) * s * m
+    j0, j1 = np.searchsorted(px, [mid.min() - 25, mid.max() + 25])
+    e = ((px[j0:j1, None] - mid) / (np.sqrt(1 + slope**2) * r)).astype(np.float32)
+    e *= e
+    e = np.sqrt(np.maximum(1 - e, 0)) - 0.58 * np.sqrt(np.maximum(1 - e * (1 / 0.72**2), 0))
+    ends = np.minimum(_smooth(x, p[0, 0], p[0, 0] + 9), 1 - _smooth(x, p[-1, 0] - 9, p[-1, 0]))
+    out[j0:j1, i0:i1] += ((BONE - SOFT) * 2.5 * r / m * ends).astype(np.float32) * e
 
-def _scapula(view:View, chest:Chest, k:int, out:np.ndarray):
+# %% ../nbs/01_phantom.ipynb #ee7eebf5
+def _scapula(view: View, chest: Chest, k: int, out: np.ndarray):
     "Add one shoulder blade to `out`: signed distances to the three edges give blade and rim."
-    a = chest.anatomy; s = a.size; g = (-1,1)[k]; o = g*(a.scapula*s+(30*s if chest.dials.fixed else 0)); t = chest.top
-    p,m = project(view,np.array([(g*152*s+.5*o,t+30*s,-70*s),(g*92*s+.6*o,t+22*s,-88*s),(g*112*s+o,t+150*s,-88*s)]))
-    px = pixel_centres(view.side); (i0,j0),(i1,j1) = (np.searchsorted(px,z) for z in (p.min(0)-15,p.max(0)+15))
-    x,y = px[i0:i1].astype(np.float32),px[j0:j1].astype(np.float32)[:,None]; mm = view.pitch/m.mean(); edge = []
-    for q,r in zip(p,np.roll(p,-1,0)):
-        n = np.array([r[1]-q[1],q[0]-r[0]]); n *= mm/np.linalg.norm(n)*np.sign(n@(p.mean(0)-q))
-        edge.append(float(n[0])*(x-float(q[0]))+float(n[1])*(y-float(q[1])))            # mm, positive inside
-    d = -4*np.log(sum(np.exp(np.clip(-e/4,-20,20)) for e in edge))                      # rounded corners
-    thick = 3*_smooth(d,0,2.5)+3.2*np.exp(-((d-2.2)/2)**2)+5.5*_smooth(d,-1,2)*np.exp(-((edge[2]-4)/3.2)**2)
-    out[j0:j1,i0:i1] += np.float32((BONE-SOFT)*s)*thick
+    a = chest.anatomy
+    s = a.size
+    g = (-1, 1)[k]
+    o = g * (a.scapula * s + (30 * s if chest.dials.fixed else 0))
+    t = chest.top
+    p, m = project(
+        view,
+        np.array(
+            [
+                (g * 152 * s + 0.5 * o, t + 30 * s, -70 * s),
+                (g * 92 * s + 0.6 * o, t + 22 * s, -88 * s),
+                (g * 112 * s + o, t + 150 * s, -88 * s),
+            ]
+        ),
+    )
+    px = pixel_centres(view.side)
+    (i0, j0), (i1, j1) = (np.searchsorted(px, z) for z in (p.min(0) - 15, p.max(0) + 15))
+    x, y = px[i0:i1].astype(np.float32), px[j0:j1].astype(np.float32)[:, None]
+    mm = view.pitch / m.mean()
+    edge = []
+    for q, r in zip(p, np.roll(p, -1, 0)):
+        n = np.array([r[1] - q[1], q[0] - r[0]])
+        n *= mm / np.linalg.norm(n) * np.sign(n @ (p.mean(0) - q))
+        edge.append(
+            float(n[0]) * (x - float(q[0])) + float(n[1]) * (y - float(q[1]))
+        )  # mm, positive inside
+    d = -4 * np.log(sum(np.exp(np.clip(-e / 4, -20, 20)) for e in edge))  # rounded corners
+    thick = (
+        3 * _smooth(d, 0, 2.5)
+        + 3.2 * np.exp(-(((d - 2.2) / 2) ** 2))
+        + 5.5 * _smooth(d, -1, 2) * np.exp(-(((edge[2] - 4) / 3.2) ** 2))
+    )
+    out[j0:j1, i0:i1] += np.float32((BONE - SOFT) * s) * thick
 
 # %% ../nbs/01_phantom.ipynb #0000003a
-def _vertebrae(chest:Chest)->np.ndarray: # (160, 8): ellipsoids and their weights
+def _vertebrae(chest: Chest) -> np.ndarray:  # (160, 8): ellipsoids and their weights
     "The spine from the neck to the loins, gently curved."
-    a = chest.anatomy; s = a.size; dense,light = BONE-SOFT,SPONGY-SOFT; i = np.arange(-5,15)[:,None]; y = chest.top+(i+a.phase)*23.5*s
-    one = np.array([(0,0,0,19,11.5,17,0,light)]+[(0,h,0,18,2,16,0,.45*dense) for h in (-9.5,9.5)]+[(0,12,-38,2.6,10,9,0,.5*dense)]
-        +[r for k in (-1,1) for r in ((13*k,-3,-20,3.8,5.5,8,0,.5*dense),(27*k,1,-26,14,3.6,4,-12*k,.45*dense))])
-    one[:,:6] *= s; one[:,7] *= .75; rows = np.tile(one,(20,1,1)); rows[...,[0,3]] *= 1+.016*i[...,None]                # lower vertebrae are broader
-    rows[...,0] += a.bend*np.sin((y-chest.top)/90); rows[...,1] += y; rows[...,2] -= 58*s
-    return rows.reshape(-1,8)
+    a = chest.anatomy
+    s = a.size
+    dense, light = BONE - SOFT, SPONGY - SOFT
+    i = np.arange(-5, 15)[:, None]
+    y = chest.top + (i + a.phase) * 23.5 * s
+    one = np.array(
+        [(0, 0, 0, 19, 11.5, 17, 0, light)]
+        + [(0, h, 0, 18, 2, 16, 0, 0.45 * dense) for h in (-9.5, 9.5)]
+        + [(0, 12, -38, 2.6, 10, 9, 0, 0.5 * dense)]
+        + [
+            r
+            for k in (-1, 1)
+            for r in (
+                (13 * k, -3, -20, 3.8, 5.5, 8, 0, 0.5 * dense),
+                (27 * k, 1, -26, 14, 3.6, 4, -12 * k, 0.45 * dense),
+            )
+        ]
+    )
+    one[:, :6] *= s
+    one[:, 7] *= 0.75
+    rows = np.tile(one, (20, 1, 1))
+    rows[..., [0, 3]] *= 1 + 0.016 * i[..., None]  # lower vertebrae are broader
+    rows[..., 0] += a.bend * np.sin((y - chest.top) / 90)
+    rows[..., 1] += y
+    rows[..., 2] -= 58 * s
+    return rows.reshape(-1, 8)
 
-def _tube(row:tuple, rim:float, weight:float)->list:
+# %% ../nbs/01_phantom.ipynb #dfa0e243
+def _tube(row: tuple, rim: float, weight: float) -> list:
     "A hollow bone: an ellipsoid of `weight` whose inside, `rim` mm further in, has 45 % of it."
-    x,y,z,a,b,c,roll = row
-    return [(*row,weight),(x,y,z,a-rim,b-rim,c-rim,roll,-.55*weight)]
+    x, y, z, a, b, c, roll = row
+    return [(*row, weight), (x, y, z, a - rim, b - rim, c - rim, roll, -0.55 * weight)]
 
-def bones(view:View, chest:Chest)->np.ndarray: # (side, side) line integral
+# %% ../nbs/01_phantom.ipynb #815e620a
+def bones(view: View, chest: Chest) -> np.ndarray:  # (side, side) line integral
     "Spine, sternum, shoulder joints and upper arms, clavicles and scapulae (all but the ribs)."
-    a = chest.anatomy; s,t,dense = a.size,chest.top,BONE-SOFT
-    rows = [(0,t+38*s,.72*a.depth*s,28*s,26*s,6*s,0,.5*dense), (0,t+125*s,.95*a.depth*s,15*s,75*s,5*s,0,.45*dense)]
-    for g in (-1,1):
-        o = g*(.5*a.scapula*s+(18*s if chest.dials.fixed else 0)); arm = o+g*.5*a.arms
-        rows += _tube((g*178*s+o,t+42*s,-25*s,24*s,25*s,24*s,0),2.5*s,.45*dense)     # head of the humerus
-        rows += _tube((g*187*s+arm,t+165*s,-18*s,13*s,140*s,13*s,-3*g),4*s,dense)    # its shaft
-        rows += _tube((g*146*s+o,t+16*s,-50*s,34*s,6*s,8*s,-18*g),2*s,.8*dense)      # spine of scapula, acromion
-        rows += _tube((g*155*s+o,t+42*s,-40*s,7*s,20*s,12*s,8*g),1.6*s,.7*dense)     # glenoid
-    rows = np.concatenate([_vertebrae(chest),np.array(rows)]); mid = view.at(min(256,view.side))
-    out = absorb(mid,ellipsoid_table(rows[:,:7]),rows[:,7],np.zeros((mid.side,)*2,np.float32))
-    for k in (0,1): _clavicle(mid,chest,k,out); _scapula(mid,chest,k,out)
-    return resize(out,view.side)
+    a = chest.anatomy
+    s, t, dense = a.size, chest.top, BONE - SOFT
+    rows = [
+        (0, t + 38 * s, 0.72 * a.depth * s, 28 * s, 26 * s, 6 * s, 0, 0.5 * dense),
+        (0, t + 125 * s, 0.95 * a.depth * s, 15 * s, 75 * s, 5 * s, 0, 0.45 * dense),
+    ]
+    for g in (-1, 1):
+        o = g * (0.5 * a.scapula * s + (18 * s if chest.dials.fixed else 0))
+        arm = o + g * 0.5 * a.arms
+        rows += _tube(
+            (g * 178 * s + o, t + 42 * s, -25 * s, 24 * s, 25 * s, 24 * s, 0), 2.5 * s, 0.45 * dense
+        )  # head of the humerus
+        rows += _tube(
+            (g * 187 * s + arm, t + 165 * s, -18 * s, 13 * s, 140 * s, 13 * s, -3 * g), 4 * s, dense
+        )  # its shaft
+        rows += _tube(
+            (g * 146 * s + o, t + 16 * s, -50 * s, 34 * s, 6 * s, 8 * s, -18 * g),
+            2 * s,
+            0.8 * dense,
+        )  # spine of scapula, acromion
+        rows += _tube(
+            (g * 155 * s + o, t + 42 * s, -40 * s, 7 * s, 20 * s, 12 * s, 8 * g),
+            1.6 * s,
+            0.7 * dense,
+        )  # glenoid
+    rows = np.concatenate([_vertebrae(chest), np.array(rows)])
+    mid = view.at(min(256, view.side))
+    out = absorb(
+        mid, ellipsoid_table(rows[:, :7]), rows[:, 7], np.zeros((mid.side,) * 2, np.float32)
+    )
+    for k in (0, 1):
+        _clavicle(mid, chest, k, out)
+        _scapula(mid, chest, k, out)
+    return resize(out, view.side)
 
 # %% ../nbs/01_phantom.ipynb #0000003f
-def air(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) mm
+def air(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) mm
     "Length of each ray through airways, stomach bubble and bowel gas."
-    a,d = chest.anatomy,chest.dials; s,t,low = a.size,chest.top,chest.ridge[1]; mid = view.at(min(256,view.side))
-    rng = stream(seed,BOWEL); g = min(a.gas+d.gas,2.2); out = np.zeros((mid.side,)*2,np.float32)
-    rows = [(0,t-10*s,-8*s,8.5*s,95*s,8.5*s,0,.9), (-20*s,t+100*s,-12*s,26*s,6.5*s,6.5*s,-42,.7),
-            (24*s,t+102*s,-12*s,32*s,6*s,6*s,32,.7)]
-    for q in rng.uniform(-1,1,(1+int(3*g),5)):
-        rows.append((30*s+q[0]*80*s,low+65*s+q[1]*25*s,30*s,14*s+6*q[2]*s,10*s+4*q[3]*s,14*s,40*q[4],.8*min(g,1)))
-    rows = np.array(rows); absorb(mid,ellipsoid_table(rows[:,:7]),rows[:,7],out)
-    if g>.1:
-        r = (14+15*g)*s; y = low+(12+.6*r/s)*s; lo,hi = interval(mid,shadows(mid,ellipsoids((70*s+a.gas_x,y,20*s,1.3*r,.7*r,r,8))),0)
-        if d.fixed: cut(mid,(0,1.,0),y+.1*r,(slice(None),)*2,lo,hi)
-        out += np.maximum(np.where(hi>lo,hi-lo,0),0)*mid.stretch
-    return resize(out,view.side)
+    a, d = chest.anatomy, chest.dials
+    s, t, low = a.size, chest.top, chest.ridge[1]
+    mid = view.at(min(256, view.side))
+    rng = stream(seed, BOWEL)
+    g = min(a.gas + d.gas, 2.2)
+    out = np.zeros((mid.side,) * 2, np.float32)
+    rows = [
+        (0, t - 10 * s, -8 * s, 8.5 * s, 95 * s, 8.5 * s, 0, 0.9),
+        (-20 * s, t + 100 * s, -12 * s, 26 * s, 6.5 * s, 6.5 * s, -42, 0.7),
+        (24 * s, t + 102 * s, -12 * s, 32 * s, 6 * s, 6 * s, 32, 0.7),
+    ]
+    for q in rng.uniform(-1, 1, (1 + int(3 * g), 5)):
+        rows.append(
+            (
+                30 * s + q[0] * 80 * s,
+                low + 65 * s + q[1] * 25 * s,
+                30 * s,
+                14 * s + 6 * q[2] * s,
+                10 * s + 4 * q[3] * s,
+                14 * s,
+                40 * q[4],
+                0.8 * min(g, 1),
+            )
+        )
+    rows = np.array(rows)
+    absorb(mid, ellipsoid_table(rows[:, :7]), rows[:, 7], out)
+    if g > 0.1:
+        r = (14 + 15 * g) * s
+        y = low + (12 + 0.6 * r / s) * s
+        lo, hi = interval(
+            mid, shadows(mid, ellipsoids((70 * s + a.gas_x, y, 20 * s, 1.3 * r, 0.7 * r, r, 8))), 0
+        )
+        if d.fixed:
+            cut(mid, (0, 1.0, 0), y + 0.1 * r, (slice(None),) * 2, lo, hi)
+        out += np.maximum(np.where(hi > lo, hi - lo, 0), 0) * mid.stretch
+    return resize(out, view.side)
 
-def opacities(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) fraction of the lung filled, 0 to 0.85
-    "Mottled, peripheral, basal patches in both lungs; `dials.opacity` sets their number and density."
-    a,d = chest.anatomy,chest.dials; s,rng,low = a.size,stream(seed,OPACITIES),view.at(min(128,view.side))
-    n = 26; r = rng.uniform(size=(n,6)); k = np.arange(n)%2; x = np.where(k,1,-1)*a.width*s*(.5+.42*np.sqrt(r[:,0]))
-    y = chest.top+(np.array(chest.ridge)[k]-chest.top)*(1-.85*r[:,1]**1.5)
-    p,_ = project(view,np.stack([x,y,120*r[:,2]-80],1)); sd = (9+24*r[:,3:5])/view.pitch*.8; px = pixel_centres(low.side)
-    sd[:2] *= 2.5; p[:2,1] += .12*(project(view,np.array([[0,y.max(),0.]]))[0][0,1]-p[:2,1])   # the first on each side: broad haze
-    w = d.opacity*(.35+1.3*r[:,5])*np.clip(3+26*d.opacity-np.arange(n),0,1)              # more patches as the dial turns
-    bump = lambda i: np.exp(-.5*((px-p[:,i,None])/sd[:,i,None])**2)
-    cloud = fractal(rng,low.side,(8,16,32,64,128),.7)
-    dose = np.einsum('ni,nj->ij',(bump(1)*w[:,None]).astype(np.float32),bump(0).astype(np.float32))*np.maximum(1+.85*cloud,.1)
-    return resize(np.float32(.85)*(1-np.exp(-dose)),view.side)
+# %% ../nbs/01_phantom.ipynb #0b0696bf
+def opacities(
+    view: View, chest: Chest, seed: int
+) -> np.ndarray:  # (side, side) fraction of the lung filled, 0 to 0.85
+    """Mottled, peripheral, basal patches in both lungs; `dials.opacity` sets their number and
+    density.
+    """
+    a, d = chest.anatomy, chest.dials
+    s, rng, low = a.size, stream(seed, OPACITIES), view.at(min(128, view.side))
+    n = 26
+    r = rng.uniform(size=(n, 6))
+    k = np.arange(n) % 2
+    x = np.where(k, 1, -1) * a.width * s * (0.5 + 0.42 * np.sqrt(r[:, 0]))
+    y = chest.top + (np.array(chest.ridge)[k] - chest.top) * (1 - 0.85 * r[:, 1] ** 1.5)
+    p, _ = project(view, np.stack([x, y, 120 * r[:, 2] - 80], 1))
+    sd = (9 + 24 * r[:, 3:5]) / view.pitch * 0.8
+    px = pixel_centres(low.side)
+    sd[:2] *= 2.5
+    p[:2, 1] += 0.12 * (
+        project(view, np.array([[0, y.max(), 0.0]]))[0][0, 1] - p[:2, 1]
+    )  # the first on each side: broad haze
+    w = (
+        d.opacity * (0.35 + 1.3 * r[:, 5]) * np.clip(3 + 26 * d.opacity - np.arange(n), 0, 1)
+    )  # more patches as the dial turns
+    bump = lambda i: np.exp(-0.5 * ((px - p[:, i, None]) / sd[:, i, None]) ** 2)
+    cloud = fractal(rng, low.side, (8, 16, 32, 64, 128), 0.7)
+    dose = np.einsum(
+        "ni,nj->ij", (bump(1) * w[:, None]).astype(np.float32), bump(0).astype(np.float32)
+    ) * np.maximum(1 + 0.85 * cloud, 0.1)
+    return resize(np.float32(0.85) * (1 - np.exp(-dose)), view.side)
 
 # %% ../nbs/01_phantom.ipynb #00000042
-def _curve(knots:np.ndarray, n:int=500)->np.ndarray: # (n, 3)
+def _curve(knots: np.ndarray, n: int = 500) -> np.ndarray:  # (n, 3)
     "A smooth curve through all knots (Catmull-Rom)."
-    k = np.asarray(knots,float); k = np.concatenate([2*k[:1]-k[1:2],k,2*k[-1:]-k[-2:-1]]); t = np.linspace(0,len(k)-3-1e-9,n)
-    i = t.astype(int); f = (t-i)[:,None]; a,b,c,d = k[i],k[i+1],k[i+2],k[i+3]
-    return .5*(2*b+(c-a)*f+(2*a-5*b+4*c-d)*f**2+(3*b-3*c+d-a)*f**3)
+    k = np.asarray(knots, float)
+    k = np.concatenate([2 * k[:1] - k[1:2], k, 2 * k[-1:] - k[-2:-1]])
+    t = np.linspace(0, len(k) - 3 - 1e-9, n)
+    i = t.astype(int)
+    f = (t - i)[:, None]
+    a, b, c, d = k[i], k[i + 1], k[i + 2], k[i + 3]
+    return 0.5 * (
+        2 * b + (c - a) * f + (2 * a - 5 * b + 4 * c - d) * f**2 + (3 * b - 3 * c + d - a) * f**3
+    )
 
-def _routes(chest:Chest, rng)->list: # (knots, radius mm, attenuation 1/mm)
+# %% ../nbs/01_phantom.ipynb #8552827b
+def _routes(chest: Chest, rng) -> list:  # (knots, radius mm, attenuation 1/mm)
     "Seven lines in random order; the first `dials.lines` are used."
-    a = chest.anatomy; s,t,W,front = a.size,chest.top,a.width*a.size,(a.depth+a.wall)*a.size; e = rng.uniform(-1,1,(7,4,3))*12*s
-    low,g = chest.ridge[1],1 if rng.random()<.3 else -1
-    out = [([(0,t-150*s,20*s),(2*s,t-60*s,5*s),(0,t+60*s,-5*s)],3.6*s,.05),                    # endotracheal tube
-        ([(3*s,t-150*s,10*s),(4*s,t-40*s,-15*s),(7*s,t+120*s,-25*s),(16*s,low-5*s,0),(60*s,low+45*s,20*s)],2.2*s,.10), # gastric tube
-        ([(g*120*s,t+10*s,50*s),(g*70*s,t+12*s,45*s),(-14*s,t+48*s,10*s),(-20*s,t+125*s,8*s)],1.1*s,.22), # central venous catheter
-        ([(-g*(W+25*s),t+190*s,0),(-g*(W-20*s),t+150*s,-20*s),(-g*.5*W,t+60*s,-20*s)],3.2*s,.07)]     # chest drain
-    for _ in range(3):                                                                             # cables on the skin
-        x = np.linspace(-1,1,5)*rng.choice([-1,1])*rng.uniform(.7,1.3); y = t+s*(rng.uniform(20,170)+rng.uniform(-90,90)*x+rng.uniform(-60,60)*(1-x*x))
-        out.append((np.stack([x*W+rng.uniform(-30,30)*s,y,np.full(5,front)],1),.8*s,.5))
-    return [out[i] if i>3 else (np.asarray(out[i][0])+.25*e[i,:1],*out[i][1:]) for i in rng.permutation(7)]
+    a = chest.anatomy
+    s, t, W, front = a.size, chest.top, a.width * a.size, (a.depth + a.wall) * a.size
+    e = rng.uniform(-1, 1, (7, 4, 3)) * 12 * s
+    low, g = chest.ridge[1], 1 if rng.random() < 0.3 else -1
+    out = [
+        (
+            [(0, t - 150 * s, 20 * s), (2 * s, t - 60 * s, 5 * s), (0, t + 60 * s, -5 * s)],
+            3.6 * s,
+            0.05,
+        ),  # endotracheal tube
+        (
+            [
+                (3 * s, t - 150 * s, 10 * s),
+                (4 * s, t - 40 * s, -15 * s),
+                (7 * s, t + 120 * s, -25 * s),
+                (16 * s, low - 5 * s, 0),
+                (60 * s, low + 45 * s, 20 * s),
+            ],
+            2.2 * s,
+            0.10,
+        ),  # gastric tube
+        (
+            [
+                (g * 120 * s, t + 10 * s, 50 * s),
+                (g * 70 * s, t + 12 * s, 45 * s),
+                (-14 * s, t + 48 * s, 10 * s),
+                (-20 * s, t + 125 * s, 8 * s),
+            ],
+            1.1 * s,
+            0.22,
+        ),  # central venous catheter
+        (
+            [
+                (-g * (W + 25 * s), t + 190 * s, 0),
+                (-g * (W - 20 * s), t + 150 * s, -20 * s),
+                (-g * 0.5 * W, t + 60 * s, -20 * s),
+            ],
+            3.2 * s,
+            0.07,
+        ),
+    ]  # chest drain
+    for _ in range(3):  # cables on the skin
+        x = np.linspace(-1, 1, 5) * rng.choice([-1, 1]) * rng.uniform(0.7, 1.3)
+        y = t + s * (
+            rng.uniform(20, 170) + rng.uniform(-90, 90) * x + rng.uniform(-60, 60) * (1 - x * x)
+        )
+        out.append(
+            (np.stack([x * W + rng.uniform(-30, 30) * s, y, np.full(5, front)], 1), 0.8 * s, 0.5)
+        )
+    return [
+        out[i] if i > 3 else (np.asarray(out[i][0]) + 0.25 * e[i, :1], *out[i][1:])
+        for i in rng.permutation(7)
+    ]
 
-def devices(view:View, chest:Chest, seed:int)->np.ndarray: # (side, side) line integral
+# %% ../nbs/01_phantom.ipynb #68380feb
+def devices(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) line integral
     "Attenuation of lines, tubes and electrodes."
-    a,d = chest.anatomy,chest.dials; s = a.size; rng = stream(seed,LINES); routes = _routes(chest,rng)[:d.lines]
-    spots = rng.uniform([-.75,20,0],[.75,210,1],(6,3))[:d.electrodes]; out = np.zeros((view.side,)*2,np.float32)
-    for knots,r,mu in routes:
-        p = _curve(knots,2*view.side); xy,m = project(view,p); step = np.sqrt((np.diff(p,axis=0,append=p[-1:])**2).sum(1))
-        out += mu*deposit(xy,np.pi*r*r*step*(m/view.pitch)**2,r*m/view.pitch,view.side)
+    a, d = chest.anatomy, chest.dials
+    s = a.size
+    rng = stream(seed, LINES)
+    routes = _routes(chest, rng)[: d.lines]
+    spots = rng.uniform([-0.75, 20, 0], [0.75, 210, 1], (6, 3))[: d.electrodes]
+    out = np.zeros((view.side,) * 2, np.float32)
+    for knots, r, mu in routes:
+        p = _curve(knots, 2 * view.side)
+        xy, m = project(view, p)
+        step = np.sqrt((np.diff(p, axis=0, append=p[-1:]) ** 2).sum(1))
+        out += mu * deposit(
+            xy, np.pi * r * r * step * (m / view.pitch) ** 2, r * m / view.pitch, view.side
+        )
     if len(spots):
-        c = np.stack([spots[:,0]*a.width*s,chest.top+spots[:,1]*s,np.full(len(spots),(a.depth+a.wall)*s)],1); k = len(c)
-        disc,snap = (np.concatenate([c,np.tile(r,(k,1))],1) for r in ((9*s,9*s,2.),(3.4,3.4,3.)))
-        absorb(view,ellipsoids(*disc,*snap),np.repeat([.05,.30],k),out)
+        c = np.stack(
+            [
+                spots[:, 0] * a.width * s,
+                chest.top + spots[:, 1] * s,
+                np.full(len(spots), (a.depth + a.wall) * s),
+            ],
+            1,
+        )
+        k = len(c)
+        disc, snap = (
+            np.concatenate([c, np.tile(r, (k, 1))], 1)
+            for r in ((9 * s, 9 * s, 2.0), (3.4, 3.4, 3.0))
+        )
+        absorb(view, ellipsoids(*disc, *snap), np.repeat([0.05, 0.30], k), out)
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000044
-def line_integral(view:View, chest:Chest, seed:int, spans=None)->np.ndarray: # (side, side) float32, dimensionless
+def line_integral(
+    view: View, chest: Chest, seed: int, spans=None
+) -> np.ndarray:  # (side, side) float32, dimensionless
     "Sum of attenuation along every ray: all that Beer and Lambert need."
-    d = chest.dials; path = lung_path(view,chest,spans); out = soft_tissue(view,chest,seed)
-    aerated = path*(1+np.float32(.06)*fractal(stream(seed,TISSUE+100),view.side,(32,64,128)))
-    if d.opacity: aerated *= 1-opacities(view,chest,seed)
-    aerated -= vessels(view,chest,seed)
-    out -= np.float32(SOFT-LUNG)*aerated
-    out += np.float32(BONE-SOFT)*ribs(view,chest); out += bones(view,chest); out -= np.float32(SOFT)*air(view,chest,seed)
-    if d.lines or d.electrodes: out += devices(view,chest,seed)
-    return np.maximum(out,0,out=out)
+    d = chest.dials
+    path = lung_path(view, chest, spans)
+    out = soft_tissue(view, chest, seed)
+    aerated = path * (
+        1 + np.float32(0.06) * fractal(stream(seed, TISSUE + 100), view.side, (32, 64, 128))
+    )
+    if d.opacity:
+        aerated *= 1 - opacities(view, chest, seed)
+    aerated -= vessels(view, chest, seed)
+    out -= np.float32(SOFT - LUNG) * aerated
+    out += np.float32(BONE - SOFT) * ribs(view, chest)
+    out += bones(view, chest)
+    out -= np.float32(SOFT) * air(view, chest, seed)
+    if d.lines or d.electrodes:
+        out += devices(view, chest, seed)
+    return np.maximum(out, 0, out=out)
 
 # %% ../nbs/01_phantom.ipynb #00000047
 @lru_cache(256)
-def _gauss(n:int, sigma:float)->np.ndarray: # (n, n) float32
+def _gauss(n: int, sigma: float) -> np.ndarray:  # (n, n) float32
     "Blurring matrix of a Gaussian of sd `sigma` cells; each row sums to 1."
-    x = np.arange(n); M = np.exp(-.5*((x[:,None]-x)/sigma)**2)
-    return (M/M.sum(1,keepdims=True)).astype(np.float32)
+    x = np.arange(n)
+    M = np.exp(-0.5 * ((x[:, None] - x) / sigma) ** 2)
+    return (M / M.sum(1, keepdims=True)).astype(np.float32)
 
-def broad(a:np.ndarray, sigma:float, n:int=64)->np.ndarray: # (n, n)
+# %% ../nbs/01_phantom.ipynb #c26a4681
+def broad(a: np.ndarray, sigma: float, n: int = 64) -> np.ndarray:  # (n, n)
     "Blur by `sigma` cells of an n × n grid, returned on that grid."
-    B = _gauss(n,sigma)
-    return B@blocks(a,n)@B.T
+    B = _gauss(n, sigma)
+    return B @ blocks(a, n) @ B.T
 
-def expose(T:np.ndarray, d:Dials, seed:int, pitch:float)->np.ndarray: # (side, side) detected intensity over I0
+# %% ../nbs/01_phantom.ipynb #1a1e2137
+def expose(
+    T: np.ndarray, d: Dials, seed: int, pitch: float
+) -> np.ndarray:  # (side, side) detected intensity over I0
     "Beer-Lambert, breathing, grid cut-off, scatter, quantum noise."
-    side = len(T); I = np.exp(-T)
+    side = len(T)
+    I = np.exp(-T)
     if d.motion:
-        n = d.motion/pitch*side/FRAME; k = int(math.ceil(n/2)); w = np.clip(n/2+.5-np.abs(np.arange(-k,k+1)),0,1); w /= w.sum()
-        pad = np.pad(I,((k,k),(0,0)),'edge'); I = sum(np.float32(c)*pad[i:i+side] for i,c in enumerate(w))
+        n = d.motion / pitch * side / FRAME
+        k = int(math.ceil(n / 2))
+        w = np.clip(n / 2 + 0.5 - np.abs(np.arange(-k, k + 1)), 0, 1)
+        w /= w.sum()
+        pad = np.pad(I, ((k, k), (0, 0)), "edge")
+        I = sum(np.float32(c) * pad[i : i + side] for i, c in enumerate(w))
     if d.grid_cutoff:
-        ramp = (pixel_centres(side)/FRAME if d.grid_cutoff>0 else 1-pixel_centres(side)/FRAME)
-        I *= (1-.9*abs(d.grid_cutoff)*ramp**1.5).astype(np.float32)
-    if d.scatter: I += np.float32(d.scatter)*resize(broad(I,8.),side)
+        ramp = pixel_centres(side) / FRAME if d.grid_cutoff > 0 else 1 - pixel_centres(side) / FRAME
+        I *= (1 - 0.9 * abs(d.grid_cutoff) * ramp**1.5).astype(np.float32)
+    if d.scatter:
+        I += np.float32(d.scatter) * resize(broad(I, 8.0), side)
     if d.noise:
-        I0 = float(np.median(blocks(I,64)))
-        I += np.float32(d.noise/100*side/FRAME)*np.sqrt(I*I0)*stream(seed,QUANTA).standard_normal(I.shape,dtype=np.float32)
+        I0 = float(np.median(blocks(I, 64)))
+        I += (
+            np.float32(d.noise / 100 * side / FRAME)
+            * np.sqrt(I * I0)
+            * stream(seed, QUANTA).standard_normal(I.shape, dtype=np.float32)
+        )
     return I
 
 # %% ../nbs/01_phantom.ipynb #0000004a
-def develop(I:np.ndarray, d:Dials, rect:tuple)->np.ndarray: # (side, side) float32 in 0 to 1
+def develop(I: np.ndarray, d: Dials, rect: tuple) -> np.ndarray:  # (side, side) float32 in 0 to 1
     "Logarithm, large-scale equalisation, sharpening, window and tone curve."
-    side = len(I); L = -np.log(np.maximum(I,1e-5))
-    if d.equalise: low = broad(L,6.); L -= np.float32(.9*d.equalise)*(resize(low,side)-np.float32(low.mean()))
-    if d.sharpen: L += np.float32(.6*d.sharpen)*(L-resize(blocks(L,64),side))
-    k = np.clip(np.round((np.array(rect)+.5)/8).astype(int),0,64)
-    lo,hi = np.percentile(blocks(L,64)[k[1]:k[3],k[0]:k[2]],(4,96)); w = hi-lo; lo,hi = lo-.18*w,hi+.14*w
-    L -= np.float32(lo); L *= np.float32(1/(hi-lo)); np.clip(L,0,1,out=L)
-    if d.tone or d.low_contrast: L **= np.float32(2**(-.8*d.tone-.5*d.low_contrast))
+    side = len(I)
+    L = -np.log(np.maximum(I, 1e-5))
+    if d.equalise:
+        low = broad(L, 6.0)
+        L -= np.float32(0.9 * d.equalise) * (resize(low, side) - np.float32(low.mean()))
+    if d.sharpen:
+        L += np.float32(0.6 * d.sharpen) * (L - resize(blocks(L, 64), side))
+    k = np.clip(np.round((np.array(rect) + 0.5) / 8).astype(int), 0, 64)
+    lo, hi = np.percentile(blocks(L, 64)[k[1] : k[3], k[0] : k[2]], (4, 96))
+    w = hi - lo
+    lo, hi = lo - 0.18 * w, hi + 0.14 * w
+    L -= np.float32(lo)
+    L *= np.float32(1 / (hi - lo))
+    np.clip(L, 0, 1, out=L)
+    if d.tone or d.low_contrast:
+        L **= np.float32(2 ** (-0.8 * d.tone - 0.5 * d.low_contrast))
     if d.low_contrast:
-        n = 16; y,x = np.mgrid[:n,:n]/(n-1)-.5; veil = np.float32(.45-.5*(x**2+y**2))
-        L = (1-.78*np.float32(d.low_contrast))*L+np.float32(.78*d.low_contrast)*resize(veil,side)
+        n = 16
+        y, x = np.mgrid[:n, :n] / (n - 1) - 0.5
+        veil = np.float32(0.45 - 0.5 * (x**2 + y**2))
+        L = (1 - 0.78 * np.float32(d.low_contrast)) * L + np.float32(
+            0.78 * d.low_contrast
+        ) * resize(veil, side)
     return L
 
 # %% ../nbs/01_phantom.ipynb #0000004d
-def place(chest:Chest, side:int=FRAME)->tuple: # View, visible field (left, top, right, bottom) in 512-frame px
-    "Point the beam, centre the patient on the film and close the collimator."
-    a,d = chest.anatomy,chest.dials; w,h = FRAME*min(1,1-d.aspect),FRAME*min(1,1+d.aspect)
-    args = dict(side=side, pitch=.68*(1+d.zoom)/min(w/FRAME,h/(.86*FRAME),1), distance=1800. if d.fixed else 1100.,
-                gap=(a.depth+a.wall)*a.size+20*d.fat+15, pose=turn(d.rotation,d.tilt,d.roll), pa=bool(d.fixed))
-    view = View.of(**args); lungs = boxes(view,shadows(view,chest.wall).Q)[0]
-    top = boxes(view,shadows(view,chest.apex).Q)[:,1].min(); domes = boxes(view,shadows(view,chest.dome).Q)[:,1]; low = domes.max()
-    x,y = (lungs[0]+lungs[2])/2-d.shift_x,(top+low)/2+22-d.shift_y; y = max(y,low+34-h/2)          # landmarks stay on the film
-    l,t,r,b = x-w/2,y-h/2,x+w/2,y+h/2; wide = lungs[2]-lungs[0]
-    if d.clip_side<0: l = max(l,lungs[0]-.125*d.clip_side*wide)
-    if d.clip_side>0: r = min(r,lungs[2]-.125*d.clip_side*wide)
-    if d.clip_top: t = max(t,top+.25*d.clip_top*(domes.min()-top))
-    if d.clip_bottom: b -= d.clip_bottom*max(b-low-30,0)
-    c = (np.array([l+r,t+b])-(FRAME-1))/2                                                # the cut film is centred again
-    return View.of(**args,shift=c*view.pitch),tuple(float(v) for v in (l-c[0],t-c[1],r-c[0],b-c[1]))
+def place(
+    chest: Chest, side: int = FRAME
+) -> tuple:  # View, visible field (left, top, right, bottom) in 512-frame px
+    "Point the beam, centre the patient on the radiograph and close the collimator."
+    a, d = chest.anatomy, chest.dials
+    w, h = FRAME * min(1, 1 - d.aspect), FRAME * min(1, 1 + d.aspect)
+    args = dict(
+        side=side,
+        pitch=0.68 * (1 + d.zoom) / min(w / FRAME, h / (0.86 * FRAME), 1),
+        distance=1800.0 if d.fixed else 1100.0,
+        gap=(a.depth + a.wall) * a.size + 20 * d.fat + 15,
+        pose=turn(d.rotation, d.tilt, d.roll),
+        pa=bool(d.fixed),
+    )
+    view = View.of(**args)
+    lungs = boxes(view, shadows(view, chest.wall).Q)[0]
+    top = boxes(view, shadows(view, chest.apex).Q)[:, 1].min()
+    domes = boxes(view, shadows(view, chest.dome).Q)[:, 1]
+    low = domes.max()
+    x, y = (lungs[0] + lungs[2]) / 2 - d.shift_x, (top + low) / 2 + 22 - d.shift_y
+    y = max(y, low + 34 - h / 2)  # landmarks stay on the radiograph
+    l, t, r, b = x - w / 2, y - h / 2, x + w / 2, y + h / 2
+    wide = lungs[2] - lungs[0]
+    if d.clip_side < 0:
+        l = max(l, lungs[0] - 0.125 * d.clip_side * wide)
+    if d.clip_side > 0:
+        r = min(r, lungs[2] - 0.125 * d.clip_side * wide)
+    if d.clip_top:
+        t = max(t, top + 0.25 * d.clip_top * (domes.min() - top))
+    if d.clip_bottom:
+        b -= d.clip_bottom * max(b - low - 30, 0)
+    c = (np.array([l + r, t + b]) - (FRAME - 1)) / 2  # the cut radiograph is centred again
+    return View.of(**args, shift=c * view.pitch), tuple(
+        float(v) for v in (l - c[0], t - c[1], r - c[0], b - c[1])
+    )
 
 # %% ../nbs/01_phantom.ipynb #00000050
-_GLYPHS = dict(zip('ABCDEILMNOPRSTU',( # seven rows of five bits
-    '0E11111F111111','1E11111E11111E','0E11101010110E','1E11111111111E','1F10101E10101F','0E04040404040E','1010101010101F',
-    '111B1515111111','11191513111111','0E11111111110E','1E11111E101010','1E11111E141211','0F10100E01011E','1F040404040404','1111111111110E')))
+_GLYPHS = dict(
+    zip(
+        "ABCDEILMNOPRSTU",
+        (  # seven rows of five bits
+            "0E11111F111111",
+            "1E11111E11111E",
+            "0E11101010110E",
+            "1E11111111111E",
+            "1F10101E10101F",
+            "0E04040404040E",
+            "1010101010101F",
+            "111B1515111111",
+            "11191513111111",
+            "0E11111111110E",
+            "1E11111E101010",
+            "1E11111E141211",
+            "0F10100E01011E",
+            "1F040404040404",
+            "1111111111110E",
+        ),
+    )
+)
 
-def glyphs(word:str)->np.ndarray: # (7, 6 * letters) 0 or 1
+
+def glyphs(word: str) -> np.ndarray:  # (7, 6 * letters) 0 or 1
     "A word as a bitmap."
-    rows = lambda c: [[int(_GLYPHS[c][2*i:2*i+2],16)>>k&1 for k in (4,3,2,1,0,-1) if k>=0]+[0] for i in range(7)]
-    return np.concatenate([np.array(rows(c)) if c!=' ' else np.zeros((7,6),int) for c in word],1)
+    rows = lambda c: [
+        [int(_GLYPHS[c][2 * i : 2 * i + 2], 16) >> k & 1 for k in (4, 3, 2, 1, 0, -1) if k >= 0]
+        + [0]
+        for i in range(7)
+    ]
+    return np.concatenate(
+        [np.array(rows(c)) if c != " " else np.zeros((7, 6), int) for c in word], 1
+    )
 
-def stamp(z:np.ndarray, word:str, x:float, y:float, cell:float):
+# %% ../nbs/01_phantom.ipynb #a16269d1
+def stamp(z: np.ndarray, word: str, x: float, y: float, cell: float):
     "Burn a word into `z` (in place): top left corner (x, y) and cell size in 512-frame px."
-    side = len(z); g = glyphs(word); k = FRAME//side; h,w = (int(math.ceil(n*cell/k))+1 for n in g.shape); i0,j0 = int(y)//k,int(x)//k
-    yy,xx = (np.arange(i0*k,(i0+h)*k)-y)/cell,(np.arange(j0*k,(j0+w)*k)-x)/cell
-    at = lambda q,n: (np.clip(np.floor(q).astype(int),0,n-1),(q>=0)&(q<n)); (a,p),(b,q) = at(yy,g.shape[0]),at(xx,g.shape[1])
-    ink = (g[np.ix_(a,b)]*(p[:,None]&q)).reshape(h,k,w,k).mean((1,3)); part = z[i0:i0+h,j0:j0+w]
-    if part.size: np.maximum(part,ink[:part.shape[0],:part.shape[1]],out=part)
+    side = len(z)
+    g = glyphs(word)
+    k = FRAME // side
+    h, w = (int(math.ceil(n * cell / k)) + 1 for n in g.shape)
+    i0, j0 = int(y) // k, int(x) // k
+    yy, xx = (
+        (np.arange(i0 * k, (i0 + h) * k) - y) / cell,
+        (np.arange(j0 * k, (j0 + w) * k) - x) / cell,
+    )
+    at = lambda q, n: (np.clip(np.floor(q).astype(int), 0, n - 1), (q >= 0) & (q < n))
+    (a, p), (b, q) = at(yy, g.shape[0]), at(xx, g.shape[1])
+    ink = (g[np.ix_(a, b)] * (p[:, None] & q)).reshape(h, k, w, k).mean((1, 3))
+    part = z[i0 : i0 + h, j0 : j0 + w]
+    if part.size:
+        np.maximum(part, ink[: part.shape[0], : part.shape[1]], out=part)
 
-def annotate(z:np.ndarray, d:Dials, rect:tuple, seed:int):
+# %% ../nbs/01_phantom.ipynb #ea784425
+def annotate(z: np.ndarray, d: Dials, rect: tuple, seed: int):
     "Side letter and words near the upper corners."
-    rng = stream(seed,LABELS); l,t,r,b = rect; right = rng.random()<.4; cell = rng.uniform(1.6,3.2); q = rng.uniform(0,1,(4,2))
-    words = rng.permutation(['AP SUPINE','MOBILE','PORTABLE','BED','ICU','SUPINO A LETTO'])
-    if d.marker: stamp(z,'R' if right else 'L',l+8+25*q[0,0] if right else r-8-6*cell-25*q[0,0],t+8+30*q[0,1],cell)
+    rng = stream(seed, LABELS)
+    l, t, r, b = rect
+    right = rng.random() < 0.4
+    cell = rng.uniform(1.6, 3.2)
+    q = rng.uniform(0, 1, (4, 2))
+    words = rng.permutation(["AP SUPINE", "MOBILE", "PORTABLE", "BED", "ICU", "SUPINO A LETTO"])
+    if d.marker:
+        stamp(
+            z,
+            "R" if right else "L",
+            l + 8 + 25 * q[0, 0] if right else r - 8 - 6 * cell - 25 * q[0, 0],
+            t + 8 + 30 * q[0, 1],
+            cell,
+        )
     for i in range(d.text):
-        w = str(words[i]) if not d.fixed else 'PA'; c = 1.1+.7*q[i+1,0]; n = 6*c*len(w)
-        stamp(z,w,l+6+(r-l-12-n)*(0 if (i+right)%2 else 1),(t+55+30*i if i<2 else b-14-7*c),c)
+        w = str(words[i]) if not d.fixed else "PA"
+        c = 1.1 + 0.7 * q[i + 1, 0]
+        n = 6 * c * len(w)
+        stamp(
+            z,
+            w,
+            l + 6 + (r - l - 12 - n) * (0 if (i + right) % 2 else 1),
+            (t + 55 + 30 * i if i < 2 else b - 14 - 7 * c),
+            c,
+        )
 
 # %% ../nbs/01_phantom.ipynb #00000053
 @dataclass
 class PhantomCase:
-    "One simulated film with its exact labels."
-    image:np.ndarray     # (side, side) uint8, brighter is denser; 0 outside the field
-    mask:np.ndarray      # (side, side) uint8: 0 background, 1 right lung, 2 left lung
-    landmarks:np.ndarray # (2, 2) float32: right, left; (x, y) in 512-frame px
-    seed:int; dials:Dials; anatomy:Anatomy
-    field:tuple          # visible part of the frame: left, top, right, bottom, 512-frame px
-    extents:np.ndarray   # (2, 2): leftmost and rightmost column of the right and left lung, 512-frame px
-    view:View; chest:Chest
-    def contour(self, side:int, x)->np.ndarray:
-        "Rows (512-frame px) of the hemidiaphragm of `side` (0 right, 1 left) at columns x, from the geometry."
-        return contour(self.view,self.chest,side,x)
+    "One simulated radiograph with its exact labels."
 
+    image: np.ndarray  # (side, side) uint8, brighter is denser; 0 outside the field
+    mask: np.ndarray  # (side, side) uint8: 0 background, 1 right lung, 2 left lung
+    landmarks: np.ndarray  # (2, 2) float32: right, left; (x, y) in 512-frame px
+    seed: int
+    dials: Dials
+    anatomy: Anatomy
+    field: tuple  # visible part of the frame: left, top, right, bottom, 512-frame px
+    extents: (
+        np.ndarray
+    )  # (2, 2): leftmost and rightmost column of the right and left lung, 512-frame px
+    view: View
+    chest: Chest
+
+    def contour(self, side: int, x) -> np.ndarray:
+        """Rows (512-frame px) of the hemidiaphragm of `side` (0 right, 1 left) at columns x,
+        from the geometry.
+        """
+        return contour(self.view, self.chest, side, x)
+
+# %% ../nbs/01_phantom.ipynb #e2a2f1ab
 def phantom(
-    seed:int,          # any integer from 0: names the patient
-    side:int=FRAME,    # 64, 128, 256 or 512 px
-    dials:Dials=None,  # None: drawn from the seed
-    portable:bool=True, # with dials=None: portable or fixed-device practice
-)->PhantomCase:
-    "Simulate one film. Raises `PhantomError` for a bad seed, side or dial."
-    if side not in (64,128,256,512): raise PhantomError(f'side must be 64, 128, 256 or 512, not {side!r}')
-    if dials is not None and not isinstance(dials,Dials): raise PhantomError(f'dials must be a Dials or None, not {type(dials).__name__}')
-    d = random_dials(seed,portable) if dials is None else dials
-    a = draw_anatomy(seed); chest = build_chest(a,d); view,rect = place(chest,side); points,ends = landmarks_of(view,chest,rect)
-    spans = lung_spans(view,chest); z = develop(expose(line_integral(view,chest,seed,spans),d,seed,view.pitch),d,rect)
-    if d.marker or d.text: annotate(z,d,rect,seed)
-    c = pixel_centres(side); z[(c<rect[1])|(c>rect[3])] = 0; z[:,(c<rect[0])|(c>rect[2])] = 0
-    z *= 255; np.rint(z,out=z)
-    return PhantomCase(z.astype(np.uint8),lung_mask(view,chest,rect,spans),points,int(seed),d,a,rect,ends,view,chest)
+    seed: int,  # any integer from 0: names the patient
+    side: int = FRAME,  # 64, 128, 256 or 512 px
+    dials: Dials = None,  # None: drawn from the seed
+    portable: bool = True,  # with dials=None: portable or fixed-device practice
+) -> PhantomCase:
+    "Simulate one radiograph. Raises `PhantomError` for a bad seed, side or dial."
+    if side not in (64, 128, 256, 512):
+        raise PhantomError(f"side must be 64, 128, 256 or 512, not {side!r}")
+    if dials is not None and not isinstance(dials, Dials):
+        raise PhantomError(f"dials must be a Dials or None, not {type(dials).__name__}")
+    d = random_dials(seed, portable) if dials is None else dials
+    a = draw_anatomy(seed)
+    chest = build_chest(a, d)
+    view, rect = place(chest, side)
+    points, ends = landmarks_of(view, chest, rect)
+    spans = lung_spans(view, chest)
+    z = develop(expose(line_integral(view, chest, seed, spans), d, seed, view.pitch), d, rect)
+    if d.marker or d.text:
+        annotate(z, d, rect, seed)
+    c = pixel_centres(side)
+    z[(c < rect[1]) | (c > rect[3])] = 0
+    z[:, (c < rect[0]) | (c > rect[2])] = 0
+    z *= 255
+    np.rint(z, out=z)
+    return PhantomCase(
+        z.astype(np.uint8),
+        lung_mask(view, chest, rect, spans),
+        points,
+        int(seed),
+        d,
+        a,
+        rect,
+        ends,
+        view,
+        chest,
+    )
 
 # %% ../nbs/01_phantom.ipynb #00000055
-def random_dials(seed:int, portable:bool=True)->Dials:
-    "Nuisances of a plausible film: portable practice, or a fixed device."
-    rng = stream(seed,DIALS+(0 if portable else 50)); N = lambda sd,cap: float(np.clip(rng.normal(0,sd),-cap,cap))
-    U = lambda lo,hi: float(rng.uniform(lo,hi)); maybe = lambda p,lo,hi: U(lo,hi) if rng.random()<p else 0.*U(0,1)
-    common = dict(tone=N(.3,.9), zoom=U(-.08,.14), shift_x=N(9,30), shift_y=N(14,40), equalise=U(.2,1.), sharpen=U(0,1.8),
-        fat=maybe(.4,0,1), breast=maybe(.15,.2,.9), marker=int(rng.random()<.6), opacity=maybe(.7,.1,1.), heart=maybe(.4,-.2,.7), gas=maybe(.4,0,1.2))
-    if not portable: return Dials(**common, fixed=1, scatter=U(.05,.35), noise=U(.3,2), rotation=N(1.5,4), tilt=N(2,5), roll=N(.8,2),
-        poor_inspiration=U(-.5,.25), aspect=N(.1,.25), elevated_right=maybe(.04,5,30), elevated_left=maybe(.04,5,30),
-        flattened_right=maybe(.06,.2,.8), flattened_left=maybe(.06,.2,.8), text=int(rng.random()<.1), lines=0)
-    return Dials(**common, scatter=U(.2,1.8), noise=U(1,8)*U(.3,1), grid_cutoff=maybe(.3,-.8,.8), low_contrast=maybe(.3,.1,.65),
-        motion=maybe(.3,.5,3.5), rotation=N(5,14), tilt=N(6,14), roll=N(2.5,9), aspect=N(.13,.3),
-        clip_side=maybe(.2,-.8,.8), clip_top=maybe(.15,0,.8), clip_bottom=maybe(.3,0,.9), poor_inspiration=U(-.3,.8),
-        elevated_right=maybe(.13,5,45), elevated_left=maybe(.13,5,45), flattened_right=maybe(.1,.2,.9), flattened_left=maybe(.1,.2,.9),
-        lines=int(rng.choice(6,p=[.35,.2,.2,.12,.08,.05])), electrodes=int(rng.choice(6,p=[.45,.1,.15,.15,.1,.05])), text=int(rng.choice(4,p=[.5,.3,.15,.05])))
+def random_dials(seed: int, portable: bool = True) -> Dials:
+    "Nuisances of a plausible radiograph: portable practice, or a fixed device."
+    rng = stream(seed, DIALS + (0 if portable else 50))
+    N = lambda sd, cap: float(np.clip(rng.normal(0, sd), -cap, cap))
+    U = lambda lo, hi: float(rng.uniform(lo, hi))
+    maybe = lambda p, lo, hi: U(lo, hi) if rng.random() < p else 0.0 * U(0, 1)
+    common = dict(
+        tone=N(0.3, 0.9),
+        zoom=U(-0.08, 0.14),
+        shift_x=N(9, 30),
+        shift_y=N(14, 40),
+        equalise=U(0.2, 1.0),
+        sharpen=U(0, 1.8),
+        fat=maybe(0.4, 0, 1),
+        breast=maybe(0.15, 0.2, 0.9),
+        marker=int(rng.random() < 0.6),
+        opacity=maybe(0.7, 0.1, 1.0),
+        heart=maybe(0.4, -0.2, 0.7),
+        gas=maybe(0.4, 0, 1.2),
+    )
+    if not portable:
+        return Dials(
+            **common,
+            fixed=1,
+            scatter=U(0.05, 0.35),
+            noise=U(0.3, 2),
+            rotation=N(1.5, 4),
+            tilt=N(2, 5),
+            roll=N(0.8, 2),
+            poor_inspiration=U(-0.5, 0.25),
+            aspect=N(0.1, 0.25),
+            elevated_right=maybe(0.04, 5, 30),
+            elevated_left=maybe(0.04, 5, 30),
+            flattened_right=maybe(0.06, 0.2, 0.8),
+            flattened_left=maybe(0.06, 0.2, 0.8),
+            text=int(rng.random() < 0.1),
+            lines=0,
+        )
+    return Dials(
+        **common,
+        scatter=U(0.2, 1.8),
+        noise=U(1, 8) * U(0.3, 1),
+        grid_cutoff=maybe(0.3, -0.8, 0.8),
+        low_contrast=maybe(0.3, 0.1, 0.65),
+        motion=maybe(0.3, 0.5, 3.5),
+        rotation=N(5, 14),
+        tilt=N(6, 14),
+        roll=N(2.5, 9),
+        aspect=N(0.13, 0.3),
+        clip_side=maybe(0.2, -0.8, 0.8),
+        clip_top=maybe(0.15, 0, 0.8),
+        clip_bottom=maybe(0.3, 0, 0.9),
+        poor_inspiration=U(-0.3, 0.8),
+        elevated_right=maybe(0.13, 5, 45),
+        elevated_left=maybe(0.13, 5, 45),
+        flattened_right=maybe(0.1, 0.2, 0.9),
+        flattened_left=maybe(0.1, 0.2, 0.9),
+        lines=int(rng.choice(6, p=[0.35, 0.2, 0.2, 0.12, 0.08, 0.05])),
+        electrodes=int(rng.choice(6, p=[0.45, 0.1, 0.15, 0.15, 0.1, 0.05])),
+        text=int(rng.choice(4, p=[0.5, 0.3, 0.15, 0.05])),
+    )
 
 # %% ../nbs/01_phantom.ipynb #0000005d2
-PROCESSES = 200 # films from which starting processes pays
+PROCESSES = 200  # radiographs from which starting processes pays
 
-def _film(seed, side, dials, portable):
-    "Image, mask and landmarks of one film."
-    c = phantom(seed,side,dials,portable); return c.image,c.mask,c.landmarks
 
+def _radiograph(seed, side, dials, portable):
+    "Image, mask and landmarks of one radiograph."
+    c = phantom(seed, side, dials, portable)
+    return c.image, c.mask, c.landmarks
+
+# %% ../nbs/01_phantom.ipynb #06fd77cc
 def phantom_batch(
-    seeds,             # iterable of integers
-    side:int=FRAME,
-    dials:Dials=None,  # the same for all; None: drawn from each seed
-    device='cpu',      # where the tensors are put
-    portable:bool=True,
-)->tuple: # images uint8 (n, side, side), masks uint8 (n, side, side), landmarks float32 (n, 2, 2)
-    "Simulate many films on all cores; every case is the same, bit for bit, in any batch."
-    seeds = seeds.tolist() if hasattr(seeds,'tolist') else list(seeds); n = len(seeds); images,masks = (np.zeros((n,side,side),np.uint8) for _ in range(2))
-    points = np.zeros((n,2,2),np.float32)
-    many = n >= PROCESSES and side <= 128 and _film.__module__ != '__main__' # what is typed into a notebook cannot be sent to processes
-    share = dict(n_jobs=min(os.cpu_count() or 1,16),batch_size=16) if many else dict(n_jobs=1 if side <= 128 else min(os.cpu_count() or 1,16),prefer='threads')
-    for i,got in enumerate(Parallel(**share)(delayed(_film)(s,side,dials,portable) for s in seeds)): images[i],masks[i],points[i] = got
-    return tuple(torch.from_numpy(z).to(device) for z in (images,masks,points))
+    seeds,  # iterable of integers
+    side: int = FRAME,
+    dials: Dials = None,  # the same for all; None: drawn from each seed
+    device="cpu",  # where the tensors are put
+    portable: bool = True,
+) -> (
+    tuple
+):  # images uint8 (n, side, side), masks uint8 (n, side, side), landmarks float32 (n, 2, 2)
+    "Simulate many radiographs on all cores; every case is the same, bit for bit, in any batch."
+    seeds = seeds.tolist() if hasattr(seeds, "tolist") else list(seeds)
+    n = len(seeds)
+    images, masks = (np.zeros((n, side, side), np.uint8) for _ in range(2))
+    points = np.zeros((n, 2, 2), np.float32)
+    many = (
+        n >= PROCESSES and side <= 128 and _radiograph.__module__ != "__main__"
+    )  # what is typed into a notebook cannot be sent to processes
+    share = (
+        dict(n_jobs=min(os.cpu_count() or 1, 16), batch_size=16)
+        if many
+        else dict(n_jobs=1 if side <= 128 else min(os.cpu_count() or 1, 16), prefer="threads")
+    )
+    for i, got in enumerate(
+        Parallel(**share)(delayed(_radiograph)(s, side, dials, portable) for s in seeds)
+    ):
+        images[i], masks[i], points[i] = got
+    return tuple(torch.from_numpy(z).to(device) for z in (images, masks, points))
 
 # %% ../nbs/01_phantom.ipynb #0000005e
-TISSUES = dict( # grey levels: pre-contrast, FLAIR, post-contrast
-    white=(.62,.42,.66), grey=(.50,.55,.56), fluid=(.16,.08,.18), skull=(.06,.05,.07), scalp=(.72,.45,.78),
-    oedema=(.46,.86,.50), core=(.34,.66,.36), rim=(.52,.80,.95))
+TISSUES = dict(  # grey levels: pre-contrast, FLAIR, post-contrast
+    white=(0.62, 0.42, 0.66),
+    grey=(0.50, 0.55, 0.56),
+    fluid=(0.16, 0.08, 0.18),
+    skull=(0.06, 0.05, 0.07),
+    scalp=(0.72, 0.45, 0.78),
+    oedema=(0.46, 0.86, 0.50),
+    core=(0.34, 0.66, 0.36),
+    rim=(0.52, 0.80, 0.95),
+)
+
 
 @dataclass(frozen=True)
 class Lesion:
-    "A glioma's outline in head coordinates (1 = half the slice): centre, mean radius, stretch, harmonics."
-    x:float; y:float; r:float; p:float; q:float; turn:float; a:np.ndarray; phase:np.ndarray
-    @property
-    def area(self)->float:
-        "Exact area inside the outline."
-        return math.pi*self.r**2*self.p*self.q*(1+.5*float((self.a**2).sum()))
-    def depth(self, x:np.ndarray, y:np.ndarray)->np.ndarray:
-        "Radius over outline: below 1 inside, 1 on the edge."
-        dx,dy = x-self.x,y-self.y; c,s = math.cos(self.turn),math.sin(self.turn); u,v = (c*dx+s*dy)/self.p,(c*dy-s*dx)/self.q
-        t = np.arctan2(v,u); k = np.arange(2,2+len(self.a))
-        return np.sqrt(u*u+v*v)/(self.r*(1+sum(float(a)*np.cos(n*t+float(f)) for n,a,f in zip(k,self.a,self.phase))))
+    """A glioma's outline in head coordinates (1 = half the slice): centre, mean radius, stretch,
+    harmonics.
+    """
 
-def draw_lesion(seed:int)->Lesion:
+    x: float
+    y: float
+    r: float
+    p: float
+    q: float
+    turn: float
+    a: np.ndarray
+    phase: np.ndarray
+
+    @property
+    def area(self) -> float:
+        "Exact area inside the outline."
+        return math.pi * self.r**2 * self.p * self.q * (1 + 0.5 * float((self.a**2).sum()))
+
+    def depth(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        "Radius over outline: below 1 inside, 1 on the edge."
+        dx, dy = x - self.x, y - self.y
+        c, s = math.cos(self.turn), math.sin(self.turn)
+        u, v = (c * dx + s * dy) / self.p, (c * dy - s * dx) / self.q
+        t = np.arctan2(v, u)
+        k = np.arange(2, 2 + len(self.a))
+        return np.sqrt(u * u + v * v) / (
+            self.r
+            * (
+                1
+                + sum(float(a) * np.cos(n * t + float(f)) for n, a, f in zip(k, self.a, self.phase))
+            )
+        )
+
+# %% ../nbs/01_phantom.ipynb #1f22dbce
+def draw_lesion(seed: int) -> Lesion:
     "A lesion well inside one hemisphere, drawn from `seed`."
-    rng = stream(seed,20); U = lambda lo,hi: float(rng.uniform(lo,hi)); n = 6; r = U(.09,.25); th = U(.15,1.)*math.pi*(1 if rng.random()<.5 else -1)
-    far = U(.18,.40); stretch = U(.75,1.25)
-    return Lesion(far*math.sin(th),far*.9*math.cos(th),r,stretch,1/stretch,U(0,math.pi),rng.uniform(-.16,.16,n)/np.sqrt(np.arange(1,n+1)),rng.uniform(0,6.28,n))
+    rng = stream(seed, 20)
+    U = lambda lo, hi: float(rng.uniform(lo, hi))
+    n = 6
+    r = U(0.09, 0.25)
+    th = U(0.15, 1.0) * math.pi * (1 if rng.random() < 0.5 else -1)
+    far = U(0.18, 0.40)
+    stretch = U(0.75, 1.25)
+    return Lesion(
+        far * math.sin(th),
+        far * 0.9 * math.cos(th),
+        r,
+        stretch,
+        1 / stretch,
+        U(0, math.pi),
+        rng.uniform(-0.16, 0.16, n) / np.sqrt(np.arange(1, n + 1)),
+        rng.uniform(0, 6.28, n),
+    )
 
 # %% ../nbs/01_phantom.ipynb #00000060
-def head_pose(seed:int)->tuple: # turn in radians, scale (above 1: smaller head), shift x, shift y
+def head_pose(
+    seed: int,
+) -> tuple:  # turn in radians, scale (above 1: smaller head), shift x, shift y
     "How the head lies in the slice."
-    return tuple(stream(seed,23).uniform([-.25,.92,-.06,-.06],[.25,1.1,.06,.06]).tolist())
+    return tuple(
+        stream(seed, 23).uniform([-0.25, 0.92, -0.06, -0.06], [0.25, 1.1, 0.06, 0.06]).tolist()
+    )
 
-def _head(seed:int, side:int, x:np.ndarray, y:np.ndarray)->np.ndarray: # (side, side) index into TISSUES
+# %% ../nbs/01_phantom.ipynb #de717b03
+def _head(
+    seed: int, side: int, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:  # (side, side) index into TISSUES
     "Tissue of every pixel of a healthy slice, folds and all."
-    rng = stream(seed,21); warp = fractal(rng,side,(4,8),.5); fold = fractal(rng,side,(16,32,64),.8); w = rng.uniform(.8,1.2,4)
-    r = np.hypot(x/.76,y/.92)*(1+.02*warp); sulcus = (np.abs(fold)<.11)&(r>.62)|(np.abs(x)<.006+.006*np.abs(fold))&(r>.3)
-    out = np.where(r+.16*fold>.66,1,0)                                                # grey matter around white
-    lx = np.abs(x)-.055*w[0]-.10*w[1]*(y+.02)**2; horn = np.hypot((lx-.03)/.035/w[2],(y-.02)/.30/w[3])+.12*warp
-    deep = np.hypot((np.abs(x)-.21)/.07,(y-.03)/.15); out[deep+.15*fold<1] = 1         # basal ganglia
-    out[sulcus|(horn<1)] = 2
-    for lo,hi,k in ((.85,.89,2),(.89,.95,3),(.95,1.02,4)): out[(r>=lo)&(r<hi)] = k
-    out[r>=1.02] = 8                                                                   # air
+    rng = stream(seed, 21)
+    warp = fractal(rng, side, (4, 8), 0.5)
+    fold = fractal(rng, side, (16, 32, 64), 0.8)
+    w = rng.uniform(0.8, 1.2, 4)
+    r = np.hypot(x / 0.76, y / 0.92) * (1 + 0.02 * warp)
+    sulcus = (np.abs(fold) < 0.11) & (r > 0.62) | (np.abs(x) < 0.006 + 0.006 * np.abs(fold)) & (
+        r > 0.3
+    )
+    out = np.where(r + 0.16 * fold > 0.66, 1, 0)  # grey matter around white
+    lx = np.abs(x) - 0.055 * w[0] - 0.10 * w[1] * (y + 0.02) ** 2
+    horn = np.hypot((lx - 0.03) / 0.035 / w[2], (y - 0.02) / 0.30 / w[3]) + 0.12 * warp
+    deep = np.hypot((np.abs(x) - 0.21) / 0.07, (y - 0.03) / 0.15)
+    out[deep + 0.15 * fold < 1] = 1  # basal ganglia
+    out[sulcus | (horn < 1)] = 2
+    for lo, hi, k in ((0.85, 0.89, 2), (0.89, 0.95, 3), (0.95, 1.02, 4)):
+        out[(r >= lo) & (r < hi)] = k
+    out[r >= 1.02] = 8  # air
     return out
 
 # %% ../nbs/01_phantom.ipynb #00000061
 def glioma(
-    seed:int,
-    side:int=256, # 64, 128, 256 or 512 px
-)->tuple: # image uint8 (3, side, side): pre-contrast, FLAIR, post-contrast; mask uint8 (side, side) 0 or 1
+    seed: int,
+    side: int = 256,  # 64, 128, 256 or 512 px
+) -> (
+    tuple
+    # image uint8 (3, side, side): pre-contrast, FLAIR, post-contrast; mask uint8 (side, side) 0 or
+    # 1
+):
     "One slice of a brain with a glioma and its exact mask. Raises `PhantomError`."
-    if side not in (64,128,256,512): raise PhantomError(f'side must be 64, 128, 256 or 512, not {side!r}')
-    les = draw_lesion(seed); rng = stream(seed,22); g = ((np.arange(side)+.5)*2/side-1).astype(np.float32)
-    th,grow,dx,dy = head_pose(seed); cx,sx = math.cos(th)*grow,math.sin(th)*grow
-    x,y = cx*(g[None]-dx)+sx*(g[:,None]-dy),cx*(g[:,None]-dy)-sx*(g[None]-dx); depth = les.depth(x,y); tissue = _head(seed,side,x,y)
-    faint = rng.uniform(0,.75)                                                          # oedema between bright and hardly seen
-    bumps = fractal(rng,side,(8,16,32,64),.7); table = np.array([*TISSUES.values(),(0,0,0)],np.float32); table[5:8] = table[5:8]*(1-faint)+.75*faint*table[1]+.25*faint*table[5:8]
-    core = depth*rng.uniform(1.3,2.2)+.25*bumps                                         # the solid part, irregular within the oedema
-    tissue[depth<1] = 5; tissue[(depth<1)&(core<1)] = 7; tissue[(depth<1)&(core<.62)] = 6
-    bias = 1+.10*fractal(rng,side,(2,4),.5); gain = rng.uniform(.85,1.1,3); sd = rng.uniform(.01,.045)*math.sqrt(side/256); out = []
+    if side not in (64, 128, 256, 512):
+        raise PhantomError(f"side must be 64, 128, 256 or 512, not {side!r}")
+    les = draw_lesion(seed)
+    rng = stream(seed, 22)
+    g = ((np.arange(side) + 0.5) * 2 / side - 1).astype(np.float32)
+    th, grow, dx, dy = head_pose(seed)
+    cx, sx = math.cos(th) * grow, math.sin(th) * grow
+    x, y = (
+        cx * (g[None] - dx) + sx * (g[:, None] - dy),
+        cx * (g[:, None] - dy) - sx * (g[None] - dx),
+    )
+    depth = les.depth(x, y)
+    tissue = _head(seed, side, x, y)
+    faint = rng.uniform(0, 0.75)  # oedema between bright and hardly seen
+    bumps = fractal(rng, side, (8, 16, 32, 64), 0.7)
+    table = np.array([*TISSUES.values(), (0, 0, 0)], np.float32)
+    table[5:8] = table[5:8] * (1 - faint) + 0.75 * faint * table[1] + 0.25 * faint * table[5:8]
+    core = (
+        depth * rng.uniform(1.3, 2.2) + 0.25 * bumps
+    )  # the solid part, irregular within the oedema
+    tissue[depth < 1] = 5
+    tissue[(depth < 1) & (core < 1)] = 7
+    tissue[(depth < 1) & (core < 0.62)] = 6
+    bias = 1 + 0.10 * fractal(rng, side, (2, 4), 0.5)
+    gain = rng.uniform(0.85, 1.1, 3)
+    sd = rng.uniform(0.01, 0.045) * math.sqrt(side / 256)
+    out = []
     for c in range(3):
-        z = table[tissue,c]*np.float32(gain[c])*(1+.09*bumps)*bias; z[1:-1,1:-1] = (.5*z[1:-1,1:-1]+.125*(z[:-2,1:-1]+z[2:,1:-1]+z[1:-1,:-2]+z[1:-1,2:]))
-        n = rng.standard_normal((2,side,side),dtype=np.float32)*np.float32(sd); out.append(np.hypot(z+n[0],n[1]))      # Rician noise
-    return (np.clip(np.stack(out),0,1)*255).astype(np.uint8),(depth<1).astype(np.uint8)
+        z = table[tissue, c] * np.float32(gain[c]) * (1 + 0.09 * bumps) * bias
+        z[1:-1, 1:-1] = 0.5 * z[1:-1, 1:-1] + 0.125 * (
+            z[:-2, 1:-1] + z[2:, 1:-1] + z[1:-1, :-2] + z[1:-1, 2:]
+        )
+        n = rng.standard_normal((2, side, side), dtype=np.float32) * np.float32(sd)
+        out.append(np.hypot(z + n[0], n[1]))  # Rician noise
+    return (np.clip(np.stack(out), 0, 1) * 255).astype(np.uint8), (depth < 1).astype(np.uint8)
 
-def glioma_batch(seeds, side:int=256, device='cpu')->tuple: # images uint8 (n, 3, side, side), masks uint8 (n, side, side)
+# %% ../nbs/01_phantom.ipynb #5a25eb72
+def glioma_batch(
+    seeds, side: int = 256, device="cpu"
+) -> tuple:  # images uint8 (n, 3, side, side), masks uint8 (n, side, side)
     "Many slices on all cores; every case the same in any batch."
-    seeds = seeds.tolist() if hasattr(seeds,'tolist') else list(seeds)
-    with ThreadPoolExecutor(max(1,min(os.cpu_count() or 1,16))) as pool: cases = list(pool.map(lambda s: glioma(s,side),seeds))
-    x,m = (np.stack(z) for z in zip(*cases)) if cases else (np.zeros((0,3,side,side),np.uint8),np.zeros((0,side,side),np.uint8))
-    return torch.from_numpy(x).to(device),torch.from_numpy(m).to(device)
+    seeds = seeds.tolist() if hasattr(seeds, "tolist") else list(seeds)
+    with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, 16))) as pool:
+        cases = list(pool.map(lambda s: glioma(s, side), seeds))
+    x, m = (
+        (np.stack(z) for z in zip(*cases))
+        if cases
+        else (np.zeros((0, 3, side, side), np.uint8), np.zeros((0, side, side), np.uint8))
+    )
+    return torch.from_numpy(x).to(device), torch.from_numpy(m).to(device)

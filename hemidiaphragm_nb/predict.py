@@ -28,10 +28,18 @@ import torch
 
 from . import __version__
 from .checks import SIDES, judge
-from .datasets import FrameSet, around, landmarks_from_mask, largest_piece
-from .learner import Model, upsample, write_atomic
+from .landmarks import FrameSet, around, landmarks_from_mask, largest_piece
+from .train import Model, upsample, write_atomic
 from .metrics import Evaluation
-from .radiograph import FRAME, Frame, Radiograph, RadiographError, framed, read_radiograph, standardise
+from hemidiaphragm_nb.radiograph import (
+    FRAME,
+    Frame,
+    Radiograph,
+    RadiographError,
+    framed,
+    read_radiograph,
+    standardise,
+)
 
 # %% ../nbs/15_predict.ipynb #00000006
 def lung_labels(
@@ -50,17 +58,23 @@ def lung_labels(
     second = largest_piece((mask[0] > 0.5) & ~first)
     pieces = sorted((p for p in (first, second) if p.any()), key=lambda p: np.nonzero(p)[1].mean())
     if len(pieces) == 1:
-        pieces.insert(int(np.nonzero(pieces[0])[1].mean() < mask.shape[2] / 2), np.zeros_like(first))
+        pieces.insert(
+            int(np.nonzero(pieces[0])[1].mean() < mask.shape[2] / 2), np.zeros_like(first)
+        )
     for side, piece in enumerate(pieces):
         labels[piece] = side + 1
     return labels
 
 # %% ../nbs/15_predict.ipynb #00000009
 def fuse(
-    heat: np.ndarray | None,  # (2, 2) points off the heatmaps, px of the 512-px frame; None without that task
-    mask: np.ndarray | None,  # (2, 2) points off the mask, NaN where it shows no lung; None without that task
+    heat: np.ndarray
+    | None,  # (2, 2) points off the heatmaps, px of the 512-px frame; None without that task
+    mask: np.ndarray
+    | None,  # (2, 2) points off the mask, NaN where it shows no lung; None without that task
     weight: float = 0.75,  # of the mask's point
-) -> tuple[np.ndarray, np.ndarray]:  # points (2, 2) px, and the distance between the two readings (2,) px
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # points (2, 2) px, and the distance between the two readings (2,) px
     "One point a side from two readings; where only one exists, that one."
     none = np.full((2, 2), np.nan)
     heat, mask = (none if p is None else np.asarray(p, float) for p in (heat, mask))
@@ -71,21 +85,29 @@ def fuse(
 # %% ../nbs/15_predict.ipynb #0000000c
 @dataclass
 class Prediction:
-    "What is said of one radiograph, in its own pixels (x, y), origin at the centre of the top left pixel."
+    """What is said of one radiograph, in its own pixels (x, y), origin at the centre of the top
+    left pixel.
+    """
+
     file: str
-    width: int                     # px
-    height: int                    # px
-    points: np.ndarray             # (2, 2): right, left; NaN where not found
-    mask: np.ndarray               # (height, width) uint8: 0, 1 right lung, 2 left lung
-    spacing: tuple | None = None   # (row, column) mm a pixel; None: unknown
-    spacing_source: str = ""       # the DICOM attribute it was read from
-    disagreement: np.ndarray | None = None  # (2,) px of the 512-px frame, between the point off the heatmap and off the mask
-    radius: np.ndarray | None = None  # (2,) px: holds the true point nine times in ten; None where the model was not calibrated
+    width: int  # px
+    height: int  # px
+    points: np.ndarray  # (2, 2): right, left; NaN where not found
+    mask: np.ndarray  # (height, width) uint8: 0, 1 right lung, 2 left lung
+    spacing: tuple | None = None  # (row, column) mm a pixel; None: unknown
+    spacing_source: str = ""  # the DICOM attribute it was read from
+    disagreement: np.ndarray | None = (
+        None  # (2,) px of the 512-px frame, between the point off the heatmap and off the mask
+    )
+    # (2,) px: holds the true point nine times in ten; None where the model was not calibrated
+    radius: np.ndarray | None = None
     warnings: list = field(default_factory=list)
 
     @property
     def gap_px(self) -> float:
-        "Height difference, px: positive where the right hemidiaphragm stands higher, as it normally does."
+        """Height difference, px: positive where the right hemidiaphragm stands higher, as it
+        normally does.
+        """
         return float(self.points[1, 1] - self.points[0, 1])
 
     @property
@@ -98,12 +120,19 @@ def expected_error(
     heat: np.ndarray,  # (2 or 1, s, s) heatmaps
     beta: float,  # px, that they were trained with
 ) -> np.ndarray:  # (2,) px of the 512-px frame
-    "The distance at which eq. 2 has the heatmap's lowest value: the error that the network expects of each landmark."
+    """The distance at which eq. 2 has the heatmap's lowest value: the error that the network
+    expects of each landmark.
+    """
     lowest = np.clip(heat.reshape(len(heat), -1).min(1), 0.0, 0.9999)
     return np.broadcast_to(np.arctanh(lowest) * beta / np.pi, (2,)).astype(float)
 
 # %% ../nbs/15_predict.ipynb #00000013
-APART, WIDE = 20.0, 20.0  # px of the 512-px frame, for the readings' distance and the radius: on one real film in ten there is a warning
+APART, WIDE = (
+    20.0,
+    20.0,
+    # px of the 512-px frame, for the readings' distance and the radius: on one real radiograph in
+    # ten there is a warning
+)
 
 
 def landmark_warnings(
@@ -114,9 +143,14 @@ def landmark_warnings(
     said = []
     for k, name in enumerate(SIDES):
         if apart[k] > APART:
-            said.append(f"{name} landmark uncertain: heatmap and mask disagree by {apart[k]:.0f} px of 512")
+            said.append(
+                f"{name} landmark uncertain: heatmap and mask disagree by {apart[k]:.0f} px of 512"
+            )
         if radius[k] > WIDE:
-            said.append(f"{name} landmark uncertain: it may lie {radius[k]:.0f} px of 512 elsewhere, and farther one time in ten")
+            said.append(
+                f"{name} landmark uncertain: it may lie {radius[k]:.0f} px of 512 elsewhere, and"
+                " farther one time in ten"
+            )
     return said
 
 # %% ../nbs/15_predict.ipynb #00000016
@@ -130,7 +164,9 @@ def image_labels(
     planes = []
     for k in (1, 2):
         near = cv2.dilate((labels == k).view(np.uint8), np.ones((5, 5), np.uint8))
-        p = np.multiply(mask[min(k, len(mask)) - 1], near, dtype=np.float32)[top : top + rows, left : left + columns]
+        p = np.multiply(mask[min(k, len(mask)) - 1], near, dtype=np.float32)[
+            top : top + rows, left : left + columns
+        ]
         planes.append(cv2.resize(p, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR))
     right, left = planes
     second = (left > right).view(np.uint8)
@@ -140,7 +176,8 @@ def image_labels(
 # %% ../nbs/15_predict.ipynb #00000019
 def mask_points(
     labels: np.ndarray,  # (s, s) uint8: a label image of the frame
-    largest: bool = True,  # look for each lung's largest piece; False where each is one piece, as `lung_labels` leaves it
+    # look for each lung's largest piece; False where each is one piece, as `lung_labels` leaves it
+    largest: bool = True,
 ) -> np.ndarray:  # (2, 2) px of the 512-px frame
     "Landmarks by the labels' own rule."
     return (np.asarray(landmarks_from_mask(labels, largest)) + 0.5) * FRAME / labels.shape[-1] - 0.5
@@ -150,14 +187,22 @@ def predict(
     radiograph: Radiograph | str | Path,  # as read, or a file to read
     model: Model | None = None,  # None: the model that comes with the library
 ) -> Prediction:
-    "Mask, landmarks, gap and warnings for one radiograph. Raises: RadiographError for a file that cannot be read."
+    """Mask, landmarks, gap and warnings for one radiograph.
+
+    Raises: RadiographError for a file that cannot be read.
+    """
     model = model or default_model()
     r = radiograph if isinstance(radiograph, Radiograph) else read_radiograph(radiograph)
     frame, said = Frame.of(r), list(r.notes)
     image = framed(r)
     out = model.predict(torch.from_numpy(image)[None, None])
     heat = None if out.points is None else out.points[0].numpy()
-    radius = np.full(2, np.nan) if heat is None else model.card.get("radius_factor", np.nan) * expected_error(out.heat[0].numpy(), model.recipe.beta)
+    radius = (
+        np.full(2, np.nan)
+        if heat is None
+        else model.card.get("radius_factor", np.nan)
+        * expected_error(out.heat[0].numpy(), model.recipe.beta)
+    )
     if out.mask is None:
         (points, apart), labels = fuse(heat, None), np.zeros((r.height, r.width), np.uint8)
         said += [str(finding) for finding in judge(image, frame.inside)]
@@ -165,10 +210,24 @@ def predict(
         mask = upsample(out.mask)[0].numpy()
         kept = lung_labels(mask)
         points, apart = fuse(heat, mask_points(kept, largest=False))
-        said += [str(finding) for finding in judge(image, frame.inside, out.mask[0].numpy(), kept, points)]
+        said += [
+            str(finding)
+            for finding in judge(image, frame.inside, out.mask[0].numpy(), kept, points)
+        ]
         labels = image_labels(frame, mask, kept)
     said += landmark_warnings(apart, radius)
-    return Prediction(str(r.path), r.width, r.height, frame.to_image(points), labels, r.spacing, r.spacing_source, apart, radius * max(r.height, r.width) / FRAME, said)
+    return Prediction(
+        str(r.path),
+        r.width,
+        r.height,
+        frame.to_image(points),
+        labels,
+        r.spacing,
+        r.spacing_source,
+        apart,
+        radius * max(r.height, r.width) / FRAME,
+        said,
+    )
 
 # %% ../nbs/15_predict.ipynb #0000001c
 @lru_cache(1)
@@ -177,7 +236,10 @@ def default_model() -> Model:
     return Model.load(Path(str(files("hemidiaphragm_nb"))) / "weights" / "default")
 
 # %% ../nbs/15_predict.ipynb #00000024
-RED, LUNGS = (230, 30, 30), ((255, 190, 60), (90, 200, 250))  # landmarks; right and left lung, which the letters beside the landmarks tell apart in grey
+RED, LUNGS = (
+    (230, 30, 30),
+    ((255, 190, 60), (90, 200, 250)),
+)  # landmarks; right and left lung, which the letters beside the landmarks tell apart in grey
 
 
 def overlay(
@@ -188,24 +250,30 @@ def overlay(
     "Outline, landmarks and levels drawn on the image."
     scale = min(1.0, longest / max(radiograph.height, radiograph.width))
     size = (round(radiograph.width * scale), round(radiograph.height * scale))
-    grey = cv2.resize((standardise(radiograph.pixels) * 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    grey = cv2.resize(
+        (standardise(radiograph.pixels) * 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA
+    )
     picture, thick = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), max(1, max(size) // 400)
     small = cv2.resize(prediction.mask, size, interpolation=cv2.INTER_NEAREST)
     for k, colour in enumerate(LUNGS):
-        outline, _ = cv2.findContours((small == k + 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        outline, _ = cv2.findContours(
+            (small == k + 1).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
         cv2.drawContours(picture, outline, -1, colour, thick)
     for name, point in zip("RL", prediction.points):
         if not np.isnan(point).any():
             draw_landmark(picture, name, (point + 0.5) * scale - 0.5, thick)
     return picture
 
-
+# %% ../nbs/15_predict.ipynb #9b3142e0
 def draw_landmark(picture: np.ndarray, name: str, point: np.ndarray, thick: int):
     "A dot, a level line and a letter, in place."
     (x, y), reach = (round(float(v)) for v in point), picture.shape[1] // 8
     cv2.line(picture, (x - reach, y), (x + reach, y), RED, 1)
     cv2.circle(picture, (x, y), 3 * thick, RED, -1)
-    cv2.putText(picture, name, (x - reach, y - 2 * thick), cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thick, RED, thick)
+    cv2.putText(
+        picture, name, (x - reach, y - 2 * thick), cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thick, RED, thick
+    )
 
 # %% ../nbs/15_predict.ipynb #00000027
 def read_frames(
@@ -221,20 +289,36 @@ def read_frames(
         points = {"heatmap": out.points, "mask": None}
         if out.mask is not None:
             large = upsample(out.mask, frames.side)
-            points["mask"] = np.stack([mask_points(lung_labels(m), largest=False) for m in large.numpy()])
+            points["mask"] = np.stack(
+                [mask_points(lung_labels(m), largest=False) for m in large.numpy()]
+            )
             lungs = dict(mask_prob=large.amax(1), mask_true=part.masks, has_mask=part.has_mask)
         points["fused"] = fuse(points["heatmap"], points["mask"])[0]
         for name, evaluation in made.items():
-            evaluation.update(points[name], part.points, **(lungs if out.mask is not None else {}), ids=part.table["id"].tolist())
+            evaluation.update(
+                points[name],
+                part.points,
+                **(lungs if out.mask is not None else {}),
+                ids=part.table["id"].tolist(),
+            )
     return made
 
-
+# %% ../nbs/15_predict.ipynb #5155d175
 def readings_table(made: dict[str, Evaluation]) -> pd.DataFrame:
-    "One row a reading: accuracy in percent within R to R/10 over both sides, R/10 a side, median error, Dice."
+    """One row a reading: accuracy in percent within R to R/10 over both sides, R/10 a side,
+    median error, Dice.
+    """
     rows = {name: e.compute() for name, e in made.items()}
     columns = {k: f"both_{k}" for k in ("R", "R/2", "R/5", "R/10")}
-    columns |= {"right R/10": "right_R/10", "left R/10": "left_R/10", "median error, px": "error_px_median", "Dice": "dice"}
-    return pd.DataFrame({c: {n: r.get(k, np.nan) for n, r in rows.items()} for c, k in columns.items()})
+    columns |= {
+        "right R/10": "right_R/10",
+        "left R/10": "left_R/10",
+        "median error, px": "error_px_median",
+        "Dice": "dice",
+    }
+    return pd.DataFrame(
+        {c: {n: r.get(k, np.nan) for n, r in rows.items()} for c, k in columns.items()}
+    )
 
 # %% ../nbs/15_predict.ipynb #0000002a
 ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
@@ -247,20 +331,28 @@ def is_image(path: Path) -> bool:
     with open(path, "rb") as f:
         return f.read(132)[128:] == b"DICM"
 
-
+# %% ../nbs/15_predict.ipynb #05853ec5
 def find_inputs(
     inputs: Iterable[str],  # files, folders and glob patterns
     skip: Path | None = None,  # a folder whose files are left out: where the results go
-) -> Iterator[tuple[Path, Path]]:  # (file, where its results go relative to the output folder, without ending)
-    "Files in a stable order. A name given that does not exist is passed on, to be reported by the reader."
+) -> Iterator[
+    tuple[Path, Path]
+]:  # (file, where its results go relative to the output folder, without ending)
+    """Files in a stable order. A name given that does not exist is passed on, to be reported by
+    the reader.
+    """
     for given in inputs:
-        matches = [given] if Path(given).exists() else sorted(glob.glob(given, recursive=True)) or [given]
+        matches = (
+            [given] if Path(given).exists() else sorted(glob.glob(given, recursive=True)) or [given]
+        )
         for match in map(Path, matches):
             if not match.is_dir():
                 yield match, Path(match.stem or match.name)
                 continue
             for file in sorted(p for p in match.rglob("*") if p.is_file()):
-                if (skip is None or skip.resolve() not in file.resolve().parents) and is_image(file):
+                if (skip is None or skip.resolve() not in file.resolve().parents) and is_image(
+                    file
+                ):
                     yield file, file.relative_to(match).with_suffix("")
 
 # %% ../nbs/15_predict.ipynb #0000002b
@@ -274,55 +366,107 @@ def unused(stem: Path, taken: set) -> Path:
     return name
 
 # %% ../nbs/15_predict.ipynb #0000002e
-COLUMNS = ["file", "right_x", "right_y", "left_x", "left_y", "gap_px", "gap_mm", "warnings", "width", "height", "spacing_mm", "right_disagreement_px512", "left_disagreement_px512", "right_radius90_px", "left_radius90_px"]
+COLUMNS = [
+    "file",
+    "right_x",
+    "right_y",
+    "left_x",
+    "left_y",
+    "gap_px",
+    "gap_mm",
+    "warnings",
+    "width",
+    "height",
+    "spacing_mm",
+    "right_disagreement_px512",
+    "left_disagreement_px512",
+    "right_radius90_px",
+    "left_radius90_px",
+]
 
 
 def known(value, digits: int = 2):
     "A rounded number, or None for NaN and None."
     return None if value is None or not np.isfinite(value) else round(float(value), digits)
 
-
+# %% ../nbs/15_predict.ipynb #ddcc120e
 def as_row(p: Prediction) -> dict:
     "A prediction as a row of `predictions.csv`."
-    apart, radius = ((np.nan, np.nan) if pair is None else pair for pair in (p.disagreement, p.radius))
+    apart, radius = (
+        (np.nan, np.nan) if pair is None else pair for pair in (p.disagreement, p.radius)
+    )
     values = [*p.points.flatten(), p.gap_px, p.gap_mm]
     row = [p.file, *(known(v) for v in values), "; ".join(p.warnings), p.width, p.height]
-    return dict(zip(COLUMNS, row + [known(p.spacing and p.spacing[0], 4), *(known(v, 1) for v in (*apart, *radius))]))
+    return dict(
+        zip(
+            COLUMNS,
+            row + [known(p.spacing and p.spacing[0], 4), *(known(v, 1) for v in (*apart, *radius))],
+        )
+    )
 
-
+# %% ../nbs/15_predict.ipynb #a910551d
 def made_by(model: Model) -> dict:
     "What a prediction comes from: the model, and the version of this library."
-    facts = {k: model.card.get(k) for k in ("git_commit", "created", "use")} | ({"export": model.card["export"]} if "export" in model.card else {})
+    facts = {k: model.card.get(k) for k in ("git_commit", "created", "use")} | (
+        {"export": model.card["export"]} if "export" in model.card else {}
+    )
     return {"model": facts | {"recipe": model.recipe.name}, "version": __version__}
 
-
+# %% ../nbs/15_predict.ipynb #7b6c89c1
 def as_json(p: Prediction, model: Model, more=None) -> dict:
     "A prediction with its units and the model it comes from; `more` as for `predict_files`."
     row = (more(p) if more else {}) | as_row(p)
-    return row | {
-        "warnings": p.warnings, "spacing_source": p.spacing_source, "units": "px of the image, origin at the centre of the top left pixel; right is the patient's right",
-        "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",
-    } | made_by(model)
+    return (
+        row
+        | {
+            "warnings": p.warnings,
+            "spacing_source": p.spacing_source,
+            "units": (
+                "px of the image, origin at the centre of the top left pixel; right is the"
+                " patient's right"
+            ),
+            "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",
+        }
+        | made_by(model)
+    )
 
 # %% ../nbs/15_predict.ipynb #00000030
 def source_of(file: Path) -> dict | None:  # None: there is no such file
-    "Size and time of the last change of a file: what tells, without reading it, whether it is still the same."
+    """Size and time of the last change of a file: what tells, without reading it, whether it is
+    still the same.
+    """
     try:
         found = os.stat(file)
     except (OSError, ValueError):
         return None
     return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns}
 
-
+# %% ../nbs/15_predict.ipynb #18e12dc6
 def parts_of(masks: bool, also) -> list[str]:
-    "What is written for a film beside its JSON; `also` may carry a `name` that tells its settings apart."
+    """What is written for a radiograph beside its JSON; `also` may carry a `name` that tells its
+    settings apart.
+    """
     return ["overlay"] + ["mask"] * bool(masks) + [getattr(also, "name", "also")] * bool(also)
 
-
-def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: Path, masks: bool, more=None, also=None, source: dict | None = None) -> dict:  # row of predictions.csv
-    "STEM_overlay.png, where asked STEM_mask.png and what `also` writes, and last STEM.json: where that stands, all are whole."
+# %% ../nbs/15_predict.ipynb #47705358
+def write_outputs(
+    r: Radiograph,
+    p: Prediction,
+    model: Model,
+    out: Path,
+    stem: Path,
+    masks: bool,
+    more=None,
+    also=None,
+    source: dict | None = None,
+) -> dict:  # row of predictions.csv
+    """STEM_overlay.png, where asked STEM_mask.png and what `also` writes, and last STEM.json:
+    where that stands, all are whole.
+    """
     (out / stem).parent.mkdir(parents=True, exist_ok=True)
-    pictures = {"overlay": cv2.cvtColor(overlay(r, p), cv2.COLOR_RGB2BGR)} | ({"mask": p.mask} if masks else {})
+    pictures = {"overlay": cv2.cvtColor(overlay(r, p), cv2.COLOR_RGB2BGR)} | (
+        {"mask": p.mask} if masks else {}
+    )
     for name, picture in pictures.items():
         data = cv2.imencode(".png", picture)[1].tobytes()
         write_atomic(out / stem.with_name(f"{stem.name}_{name}.png"), lambda f: f.write_bytes(data))
@@ -330,7 +474,9 @@ def write_outputs(r: Radiograph, p: Prediction, model: Model, out: Path, stem: P
         also(p, out / stem)
     said = as_json(p, model, more) | {"source": source, "parts": parts_of(masks, also)}
     text = json.dumps(said, indent=1) + "\n"
-    write_atomic(out / stem.with_name(f"{stem.name}.json"), lambda f: f.write_text(text, encoding="utf-8"))
+    write_atomic(
+        out / stem.with_name(f"{stem.name}.json"), lambda f: f.write_text(text, encoding="utf-8")
+    )
     return table_row(said, more)
 
 # %% ../nbs/15_predict.ipynb #00000032
@@ -345,21 +491,34 @@ def table_row(said: dict, more=None) -> dict:
     return {c: said[c] for c in columns_of(more)} | {"warnings": "; ".join(said["warnings"])}
 
 # %% ../nbs/15_predict.ipynb #00000033
-def kept_row(file: Path, stem: Path, out: Path, model: Model, masks: bool, more=None, also=None) -> dict | None:  # its row of the table
-    "What an earlier run said of the file: None where something is missing, or file, model or library have changed since."
+def kept_row(
+    file: Path, stem: Path, out: Path, model: Model, masks: bool, more=None, also=None
+) -> dict | None:  # its row of the table
+    """What an earlier run said of the file: None where something is missing, or file, model or
+    library have changed since.
+    """
     now = json.loads(json.dumps({"file": str(file), "source": source_of(file)} | made_by(model)))
     try:
         said = json.loads((out / stem.with_name(f"{stem.name}.json")).read_text(encoding="utf-8"))
-        whole = all((out / stem.with_name(f"{stem.name}_{part}.png")).exists() for part in parts_of(masks, None))
-        same = now["source"] is not None and said | now == said and set(parts_of(masks, also)) <= set(said["parts"])
+        whole = all(
+            (out / stem.with_name(f"{stem.name}_{part}.png")).exists()
+            for part in parts_of(masks, None)
+        )
+        same = (
+            now["source"] is not None
+            and said | now == said
+            and set(parts_of(masks, also)) <= set(said["parts"])
+        )
         return table_row(said, more) if same and whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
-
+# %% ../nbs/15_predict.ipynb #1c9b1c6e
 @contextmanager
 def whole_table(out: Path, more=None):  # gives a csv.DictWriter
-    "Write predictions.csv: it is replaced, whole, at the end; until then the rows stand in predictions.csv.part."
+    """Write predictions.csv: it is replaced, whole, at the end; until then the rows stand in
+    predictions.csv.part.
+    """
     out.mkdir(parents=True, exist_ok=True)
     part = out / "predictions.csv.part"
     with open(part, "w", newline="", encoding="utf-8", buffering=1) as f:
@@ -379,7 +538,9 @@ def predict_files(
     also=None,  # called with a prediction and OUT/STEM, to write further files
     resume: bool = True,  # keep what an earlier run into `out` said of unchanged files
 ) -> list[RadiographError]:  # what could not be read
-    "Predict all inputs into `out`; a bad file is reported and left out. After an interruption the same call goes on."
+    """Predict all inputs into `out`; a bad file is reported and left out. After an interruption
+    the same call goes on.
+    """
     model, out, taken, errors = model or default_model(), Path(out), set(), []
     with whole_table(out, more) as table:
         for file, stem in find_inputs(inputs, skip=out):
@@ -388,7 +549,9 @@ def predict_files(
                 row = kept_row(file, name, out, model, masks, more, also) if resume else None
                 if row is None:
                     source, r = source_of(file), read_radiograph(file)
-                    row = write_outputs(r, predict(r, model), model, out, name, masks, more, also, source)
+                    row = write_outputs(
+                        r, predict(r, model), model, out, name, masks, more, also, source
+                    )
                 table.writerow(row)
             except RadiographError as e:
                 taken.discard(str(name).lower())

@@ -35,142 +35,214 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 # %% ../nbs/00_radiograph.ipynb #00000005
 FRAME = 512  # side of the reference frame, in which every length of this library is stated
 
+
 @dataclass
 class Radiograph:
     "A chest radiograph as read from a file, without anything that names the patient."
+
     pixels: np.ndarray  # float32 (height, width), brighter is denser, in the file's own grey levels
-    spacing: tuple[float, float] | None = None  # mm per pixel between (rows, columns); None where unknown
-    spacing_source: str = ''  # the DICOM attribute that gave the spacing; '' where unknown
-    view: str = ''  # 'AP', 'PA' or another frontal view; '' where unknown
-    path: str = ''  # the file it was read from
+    spacing: tuple[float, float] | None = (
+        None  # mm per pixel between (rows, columns); None where unknown
+    )
+    spacing_source: str = ""  # the DICOM attribute that gave the spacing; '' where unknown
+    view: str = ""  # 'AP', 'PA' or another frontal view; '' where unknown
+    path: str = ""  # the file it was read from
     notes: tuple[str, ...] = ()  # what a careful reader would remark about the file
 
     @property
-    def height(self) -> int: return self.pixels.shape[0]
+    def height(self) -> int:
+        return self.pixels.shape[0]
+
     @property
-    def width(self) -> int: return self.pixels.shape[1]
+    def width(self) -> int:
+        return self.pixels.shape[1]
 
 # %% ../nbs/00_radiograph.ipynb #0000000a
 class RadiographError(ValueError):
     "A file cannot be used as a frontal chest radiograph; its text is `PATH: reason. advice`."
-    def __init__(self, path, reason: str, advice: str = ''):
+
+    def __init__(self, path, reason: str, advice: str = ""):
         super().__init__(str(path), reason, advice)
         self.path, self.reason, self.advice = str(path), reason, advice
 
-    def __str__(self): return f'{self.path}: {self.reason}. {self.advice}'.rstrip()
+    def __str__(self):
+        return f"{self.path}: {self.reason}. {self.advice}".rstrip()
+
 
 class _Refusal(Exception):
     "Why bytes are refused, before anybody has said which file they came from."
-    def __init__(self, reason, advice=''): self.reason, self.advice = reason, advice
+
+    def __init__(self, reason, advice=""):
+        self.reason, self.advice = reason, advice
 
 # %% ../nbs/00_radiograph.ipynb #0000000d
 MAX_BYTES, MAX_PIXELS, MIN_SIDE, MAX_ASPECT = 2**28, 64_000_000, 16, 2
 
-def _check_size(height: int, width: int) -> None:
-    "Refuse a size that no frontal chest film has, before its pixels are decoded."
-    size = f'{width} x {height} pixels'
-    if min(height, width) < MIN_SIDE: raise _Refusal(f'it is too small ({size}; at least {MIN_SIDE} a side)')
-    if height * width > MAX_PIXELS:
-        raise _Refusal(f'it is gigantic ({size}; the limit is {MAX_PIXELS / 1e6:.0f} million)', 'Reduce it first.')
 
+def _check_size(height: int, width: int) -> None:
+    "Refuse a size that no frontal chest radiograph has, before its pixels are decoded."
+    size = f"{width} x {height} pixels"
+    if min(height, width) < MIN_SIDE:
+        raise _Refusal(f"it is too small ({size}; at least {MIN_SIDE} a side)")
+    if height * width > MAX_PIXELS:
+        raise _Refusal(
+            f"it is gigantic ({size}; the limit is {MAX_PIXELS / 1e6:.0f} million)",
+            "Reduce it first.",
+        )
+
+# %% ../nbs/00_radiograph.ipynb #9fbbc334
 def _check_shape(height: int, width: int, limit: float) -> None:
     "Refuse what is longer than `limit` times its width, or wider than `limit` times its height."
     if max(height, width) > limit * min(height, width):
-        raise _Refusal(f'its shape ({width} x {height} pixels) is beyond {limit:g}:1, as a lateral or a strip is',
-                       'Crop it to the chest, or leave it out; where somebody vouches that it is frontal, raise `max_aspect`.')
+        raise _Refusal(
+            f"its shape ({width} x {height} pixels) is beyond {limit:g}:1, as a lateral or a"
+            " strip is",
+            "Crop it to the chest, or leave it out; where somebody vouches that it is frontal,"
+            " raise `max_aspect`.",
+        )
 
+# %% ../nbs/00_radiograph.ipynb #67a43a25
 def _contents(path) -> bytes:
     "The bytes of a regular file of 1 byte to `MAX_BYTES`."
-    if not os.path.exists(path): raise _Refusal('there is no such file', 'Check the path.')
+    if not os.path.exists(path):
+        raise _Refusal("there is no such file", "Check the path.")
     kind = os.stat(path)
-    if stat.S_ISDIR(kind.st_mode): raise _Refusal('it is a folder, not a file', 'Name the files in it.')
-    if not stat.S_ISREG(kind.st_mode): raise _Refusal('it is not a regular file')
-    if not kind.st_size: raise _Refusal('the file is empty', 'Copy it again from its source.')
+    if stat.S_ISDIR(kind.st_mode):
+        raise _Refusal("it is a folder, not a file", "Name the files in it.")
+    if not stat.S_ISREG(kind.st_mode):
+        raise _Refusal("it is not a regular file")
+    if not kind.st_size:
+        raise _Refusal("the file is empty", "Copy it again from its source.")
     if kind.st_size > MAX_BYTES:
-        raise _Refusal(f'the file is gigantic ({kind.st_size / 2**20:.0f} MiB; the limit is {MAX_BYTES / 2**20:.0f})')
-    with open(path, 'rb') as file: return file.read(MAX_BYTES)
+        raise _Refusal(
+            f"the file is gigantic ({kind.st_size / 2**20:.0f} MiB; the limit is"
+            f" {MAX_BYTES / 2**20:.0f})"
+        )
+    with open(path, "rb") as file:
+        return file.read(MAX_BYTES)
 
 # %% ../nbs/00_radiograph.ipynb #00000010
-_MAGIC = {b'\x89PNG\r\n\x1a\n': 'png', b'\xff\xd8\xff': 'jpeg', b'II*\0': 'tiff', b'MM\0*': 'tiff', b'II+\0': 'tiff',
-          b'MM\0+': 'tiff', b'\x08\0': 'dicom', b'\x02\0': 'dicom'}
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"\x08\0": "dicom",
+    b"\x02\0": "dicom",
+}
+
 
 def _kind(data: bytes) -> str:
     "'png', 'jpeg', 'tiff' or 'dicom', judged by the content alone."
-    if data[128:132] == b'DICM': return 'dicom'
+    if data[128:132] == b"DICM":
+        return "dicom"
     for magic, kind in _MAGIC.items():
-        if data.startswith(magic): return kind
-    raise _Refusal('it is not a PNG, JPEG, TIFF or DICOM file', 'Export the film as one of these.')
+        if data.startswith(magic):
+            return kind
+    raise _Refusal(
+        "it is not a PNG, JPEG, TIFF or DICOM file", "Export the radiograph as one of these."
+    )
 
+# %% ../nbs/00_radiograph.ipynb #8a85fab2
 def _stream_size(stream: bytes) -> tuple[int, int] | None:
-    "(height, width) as a PNG file or a JPEG, JPEG-LS or JPEG 2000 stream states it; None where it does not."
-    if stream[12:16] == b'IHDR': return struct.unpack('>II', stream[16:24])[::-1]
-    siz = stream.find(b'\xff\x4f\xff\x51', 0, 2**16)
+    """(height, width) as a PNG file or a JPEG, JPEG-LS or JPEG 2000 stream states it; None where
+    it does not.
+    """
+    if stream[12:16] == b"IHDR":
+        return struct.unpack(">II", stream[16:24])[::-1]
+    siz = stream.find(b"\xff\x4f\xff\x51", 0, 2**16)
     if siz >= 0 and len(stream) >= siz + 24:
-        x1, y1, x0, y0 = struct.unpack('>4I', stream[siz + 8:siz + 24])
+        x1, y1, x0, y0 = struct.unpack(">4I", stream[siz + 8 : siz + 24])
         return y1 - y0, x1 - x0
     at = 2
-    while stream[:2] == b'\xff\xd8' and at + 9 <= len(stream) and stream[at] == 0xff:
+    while stream[:2] == b"\xff\xd8" and at + 9 <= len(stream) and stream[at] == 0xFF:
         marker = stream[at + 1]
-        if marker == 0xf7 or (0xc0 <= marker <= 0xcf and marker not in (0xc4, 0xc8, 0xcc)):
-            return struct.unpack('>HH', stream[at + 5:at + 9])
-        at += 1 if marker == 0xff else 2 + int.from_bytes(stream[at + 2:at + 4], 'big')
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            return struct.unpack(">HH", stream[at + 5 : at + 9])
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
 
 # %% ../nbs/00_radiograph.ipynb #00000013
 def _grey(array: np.ndarray) -> np.ndarray:
     "The grey image (h, w) of one with 1 to 4 samples a pixel: luminance, composited over black."
-    if array.ndim == 2: return array
-    colour, alpha = (array, None) if array.shape[-1] in (1, 3) else (array[..., :-1], array[..., -1])
-    if colour.shape[-1] not in (1, 3): raise _Refusal(f'it has {array.shape[-1]} samples a pixel')
+    if array.ndim == 2:
+        return array
+    colour, alpha = (
+        (array, None) if array.shape[-1] in (1, 3) else (array[..., :-1], array[..., -1])
+    )
+    if colour.shape[-1] not in (1, 3):
+        raise _Refusal(f"it has {array.shape[-1]} samples a pixel")
     small = array.dtype in (np.uint8, np.uint16, np.float32)
     colour = np.ascontiguousarray(colour if small else colour.astype(np.float32))
     grey = colour[..., 0] if colour.shape[-1] == 1 else cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
-    if alpha is None: return grey
-    opaque = np.iinfo(array.dtype).max if array.dtype.kind == 'u' else 1
+    if alpha is None:
+        return grey
+    opaque = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
     return grey * (alpha.astype(np.float32) / opaque)
 
+# %% ../nbs/00_radiograph.ipynb #8519a5dd
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
     "Undo an EXIF/TIFF orientation (1 to 8; any other value counts as 1)."
-    if orientation in (5, 6, 7, 8): array = array.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7): array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8): array = array[::-1]
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
     return array
 
 # %% ../nbs/00_radiograph.ipynb #00000016
 def _check_png(data: bytes) -> None:
     "Refuse a PNG file whose checksums fail or that ends early."
-    at, chunk = 8, b''
-    while chunk != b'IEND':
-        if at + 12 > len(data): raise _Refusal('the file is cut short', 'Copy it again from its source.')
-        length, chunk = struct.unpack('>I4s', data[at:at + 8])
-        body = memoryview(data)[at + 4:at + 8 + length]
-        if zlib.crc32(body) != int.from_bytes(data[at + 8 + length:at + 12 + length], 'big'):
-            raise _Refusal('the file is damaged: a checksum fails, or it is cut short', 'Copy it again from its source.')
+    at, chunk = 8, b""
+    while chunk != b"IEND":
+        if at + 12 > len(data):
+            raise _Refusal("the file is cut short", "Copy it again from its source.")
+        length, chunk = struct.unpack(">I4s", data[at : at + 8])
+        body = memoryview(data)[at + 4 : at + 8 + length]
+        if zlib.crc32(body) != int.from_bytes(data[at + 8 + length : at + 12 + length], "big"):
+            raise _Refusal(
+                "the file is damaged: a checksum fails, or it is cut short",
+                "Copy it again from its source.",
+            )
         at += 12 + length
 
+# %% ../nbs/00_radiograph.ipynb #dde78a65
 def _check_scans(stream: bytes, height: int, width: int) -> None:
     "Refuse a JPEG stream whose scans (marker FF DA) ask for more than 2000 million pixels of work."
-    if stream.count(b'\xff\xda') * height * width > 2e9: raise _Refusal('it has an absurd number of scans', 'Save it again.')
+    if stream.count(b"\xff\xda") * height * width > 2e9:
+        raise _Refusal("it has an absurd number of scans", "Save it again.")
 
 # %% ../nbs/00_radiograph.ipynb #00000018
-_PLAIN = {'1': 'L', 'P': 'RGB', 'CMYK': 'RGB'}   # Pillow's modes, and what to make of them
+_PLAIN = {"1": "L", "P": "RGB", "CMYK": "RGB"}  # Pillow's modes, and what to make of them
+
 
 def _read_picture(data: bytes, kind: str) -> np.ndarray:
     "The upright grey pixels of a PNG or JPEG file."
     size = _stream_size(data) or (0, 0)
     _check_size(*size)
-    if kind == 'png': _check_png(data)
-    else: _check_scans(data, *size)
+    if kind == "png":
+        _check_png(data)
+    else:
+        _check_scans(data, *size)
     stream = BytesIO(data)
     with Image.open(stream, formats=[kind.upper()]) as image:
-        if kind == 'jpeg' and data.find(b'\xff\xd9', stream.tell()) < 0: raise _Refusal('the file is cut short', 'Copy it again.')
-        if kind == 'png' and getattr(image, 'n_frames', 1) > 1: raise _Refusal('it is animated', 'Save one frame.')
+        if kind == "jpeg" and data.find(b"\xff\xd9", stream.tell()) < 0:
+            raise _Refusal("the file is cut short", "Copy it again.")
+        if kind == "png" and getattr(image, "n_frames", 1) > 1:
+            raise _Refusal("it is animated", "Save one frame.")
         orientation = image.getexif().get(0x0112, 1)
-        if kind == 'png' and data[24] == 16 and data[25] in (2, 4, 6): array = imagecodecs.png_decode(data)
+        if kind == "png" and data[24] == 16 and data[25] in (2, 4, 6):
+            array = imagecodecs.png_decode(data)
         else:
             image.load()
             mode = _PLAIN.get(image.mode, image.mode)
-            if image.has_transparency_data: mode = 'LA' if image.mode in ('1', 'L', 'LA') else 'RGBA'
-            array = np.asarray(image if mode == image.mode or image.mode.startswith('I') else image.convert(mode))
+            if image.has_transparency_data:
+                mode = "LA" if image.mode in ("1", "L", "LA") else "RGBA"
+            array = np.asarray(
+                image if mode == image.mode or image.mode.startswith("I") else image.convert(mode)
+            )
     return _grey(_upright(array, orientation))
 
 # %% ../nbs/00_radiograph.ipynb #0000001b
@@ -178,116 +250,181 @@ def _read_tiff(data: bytes) -> np.ndarray:
     "The upright grey pixels of a single-page TIFF file."
     with tifffile.TiffFile(BytesIO(data)) as tiff:
         pages = [page for page in tiff.pages[:100] if not page.keyframe.is_reduced]
-        if len(pages) != 1: raise _Refusal(f'it holds {len(pages)} pages instead of one', 'Save the film as a single page.')
+        if len(pages) != 1:
+            raise _Refusal(
+                f"it holds {len(pages)} pages instead of one",
+                "Save the radiograph as a single page.",
+            )
         page = pages[0]
         _check_size(page.imagelength, page.imagewidth)
         if any(at + size > len(data) for at, size in zip(page.dataoffsets, page.databytecounts)):
-            raise _Refusal('the file is cut short', 'Copy it again from its source.')
-        piece = float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize  # one strip or tile, unpacked
-        if max(page.nbytes, piece) > 2 * MAX_BYTES or page.imagedepth > 1: raise _Refusal('it is gigantic or a volume')
+            raise _Refusal("the file is cut short", "Copy it again from its source.")
+        piece = (
+            float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize
+        )  # one strip or tile, unpacked
+        if max(page.nbytes, piece) > 2 * MAX_BYTES or page.imagedepth > 1:
+            raise _Refusal("it is gigantic or a volume")
         colours, spare, array = page.photometric.name, page.extrasamples, page.asarray()
-        if colours not in ('MINISBLACK', 'MINISWHITE', 'RGB', 'PALETTE') and page.compression.name != 'JPEG':
-            raise _Refusal(f'its colours are {colours}', 'Save it as grey or RGB.')
-        if page.planarconfig == 2 and array.ndim == 3: array = np.moveaxis(array, 0, -1)
-        if spare and (len(spare) > 1 or spare[0] != 2): array = array[..., :page.samplesperpixel - len(spare)]
-        if colours == 'PALETTE': array = np.moveaxis(page.colormap, 0, -1)[array]
-        if array.dtype.kind in 'bi': array = array.astype(np.float32)
-        if colours == 'MINISWHITE': array = array.max() - array
-        orientation = page.tags.valueof('Orientation', default=1)
+        if (
+            colours not in ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE")
+            and page.compression.name != "JPEG"
+        ):
+            raise _Refusal(f"its colours are {colours}", "Save it as grey or RGB.")
+        if page.planarconfig == 2 and array.ndim == 3:
+            array = np.moveaxis(array, 0, -1)
+        if spare and (len(spare) > 1 or spare[0] != 2):
+            array = array[..., : page.samplesperpixel - len(spare)]
+        if colours == "PALETTE":
+            array = np.moveaxis(page.colormap, 0, -1)[array]
+        if array.dtype.kind in "bi":
+            array = array.astype(np.float32)
+        if colours == "MINISWHITE":
+            array = array.max() - array
+        orientation = page.tags.valueof("Orientation", default=1)
     return _grey(_upright(array, orientation))
 
 # %% ../nbs/00_radiograph.ipynb #0000001e
-_TAGS = '''Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated BitsStored
+_TAGS = """Rows Columns NumberOfFrames SamplesPerPixel PhotometricInterpretation PlanarConfiguration BitsAllocated BitsStored
 HighBit PixelRepresentation PixelData FloatPixelData DoubleFloatPixelData PixelPaddingValue PixelPaddingRangeLimit RescaleSlope
 RescaleIntercept RescaleType ModalityLUTSequence VOILUTSequence WindowCenter WindowWidth VOILUTFunction PixelSpacing
 ImagerPixelSpacing NominalScannedPixelSpacing ViewPosition PatientOrientation PresentationIntentType BodyPartExamined
 RedPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
-RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData'''.split()
+RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData""".split()
+
 
 def _dataset(data: bytes) -> pydicom.Dataset:
     "The elements of a DICOM file that describe its picture, and no others."
     file = BytesIO(data)
     read_preamble(file, force=True)
-    if _read_file_meta_info(file).get('TransferSyntaxUID') == uid.DeflatedExplicitVRLittleEndian:
+    if _read_file_meta_info(file).get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        inflater.decompress(data[file.tell():], MAX_BYTES)   # from where pydicom will, wherever the header says that it ends
-        if inflater.unconsumed_tail: raise _Refusal('it inflates beyond every limit')
-    return pydicom.dcmread(BytesIO(data), specific_tags=_TAGS, force=data[128:132] != b'DICM')
+        inflater.decompress(
+            data[file.tell() :], MAX_BYTES
+        )  # from where pydicom will, wherever the header says that it ends
+        if inflater.unconsumed_tail:
+            raise _Refusal("it inflates beyond every limit")
+    return pydicom.dcmread(BytesIO(data), specific_tags=_TAGS, force=data[128:132] != b"DICM")
 
 # %% ../nbs/00_radiograph.ipynb #00000023
 def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
     "The values of an element as numbers; empty where it is absent or garbled."
-    try: values = np.atleast_1d(np.array(dataset.get(keyword), dtype=float)).tolist()
-    except (TypeError, ValueError, OverflowError): return []
+    try:
+        values = np.atleast_1d(np.array(dataset.get(keyword), dtype=float)).tolist()
+    except (TypeError, ValueError, OverflowError):
+        return []
     return values if np.isfinite(values).all() else []
 
+# %% ../nbs/00_radiograph.ipynb #2292fa76
 def _spacing(dataset: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     "The (row, column) spacing in mm and the element it comes from; None where unknown."
-    for keyword in ('PixelSpacing', 'ImagerPixelSpacing', 'NominalScannedPixelSpacing'):
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         values = _numbers(dataset, keyword)
-        if len(values) == 2 and min(values) > 0: return tuple(values), keyword
-    return None, ''
+        if len(values) == 2 and min(values) > 0:
+            return tuple(values), keyword
+    return None, ""
 
-_NOT_FRONTAL = {'LL', 'RL', 'LAT', 'LATERAL', 'LLAT', 'RLAT', 'LLO', 'RLO', 'LLD', 'RLD', 'LPO', 'RPO', 'LAO', 'RAO'}
+# %% ../nbs/00_radiograph.ipynb #813f713a
+_NOT_FRONTAL = {
+    "LL",
+    "RL",
+    "LAT",
+    "LATERAL",
+    "LLAT",
+    "RLAT",
+    "LLO",
+    "RLO",
+    "LLD",
+    "RLD",
+    "LPO",
+    "RPO",
+    "LAO",
+    "RAO",
+}
+
 
 def _view(dataset: pydicom.Dataset) -> str:
-    "The frontal view; '' where unknown. A lateral, oblique or decubitus film is refused."
-    view = str(dataset.get('ViewPosition') or '').strip().upper()
-    if view in _NOT_FRONTAL or 'LATERAL' in view:
-        raise _Refusal(f"it is a {view if view in _NOT_FRONTAL else 'LATERAL'} film, not a frontal one", 'Leave laterals, obliques and decubitus films out.')
+    "The frontal view; '' where unknown. A lateral, oblique or decubitus radiograph is refused."
+    view = str(dataset.get("ViewPosition") or "").strip().upper()
+    if view in _NOT_FRONTAL or "LATERAL" in view:
+        raise _Refusal(
+            f"it is a {view if view in _NOT_FRONTAL else 'LATERAL'} radiograph, not a frontal one",
+            "Leave laterals, obliques and decubitus radiographs out.",
+        )
     return view
 
 # %% ../nbs/00_radiograph.ipynb #00000026
-_PLUGIN = {uid.RLELossless: 'pydicom', uid.JPEGBaseline8Bit: 'pillow', uid.JPEGLSLossless: 'pyjpegls',
-           uid.JPEGLSNearLossless: 'pyjpegls', **{syntax: 'pylibjpeg' for syntax in uid.JPEG2000TransferSyntaxes},
-           uid.HTJ2KLossless: 'pylibjpeg', uid.HTJ2KLosslessRPCL: 'pylibjpeg', uid.HTJ2K: 'pylibjpeg'}
-_TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)   # decoded by libjpeg-turbo
+_PLUGIN = {
+    uid.RLELossless: "pydicom",
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    **{syntax: "pylibjpeg" for syntax in uid.JPEG2000TransferSyntaxes},
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+}
+
+
+_TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)  # decoded by libjpeg-turbo
+
 
 def _check_rle(stream: bytes, pixels: int) -> None:
     "Refuse an RLE frame of which a segment unfolds to over twice its share of the picture."
-    n, *starts = struct.unpack_from('<16I', stream)
-    for start, end in zip(starts[:n], [*starts[1:n], len(stream)]): imagecodecs.packbits_decode(stream[start:end], out=2 * pixels + 64)
+    n, *starts = struct.unpack_from("<16I", stream)
+    for start, end in zip(starts[:n], [*starts[1:n], len(stream)]):
+        imagecodecs.packbits_decode(stream[start:end], out=2 * pixels + 64)
 
+# %% ../nbs/00_radiograph.ipynb #4d19f6f3
 def _stored(ds: pydicom.Dataset) -> np.ndarray:
     "The stored values of a single-frame data set, (h, w) or (h, w, 3)."
-    syntax = ds.file_meta.get('TransferSyntaxUID', uid.ImplicitVRLittleEndian)
+    syntax = ds.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
     if syntax.is_encapsulated:
         stream = get_frame(ds.PixelData, 0, number_of_frames=1)
-        if syntax == uid.RLELossless: _check_rle(stream, ds.Rows * ds.Columns)
+        if syntax == uid.RLELossless:
+            _check_rle(stream, ds.Rows * ds.Columns)
         else:
-            if _stream_size(stream) != (ds.Rows, ds.Columns): raise _Refusal('the size in its header is not that of its picture')
-            if b'\xff\xd9' not in stream[-64:]: raise _Refusal('its picture is cut short')
+            if _stream_size(stream) != (ds.Rows, ds.Columns):
+                raise _Refusal("the size in its header is not that of its picture")
+            if b"\xff\xd9" not in stream[-64:]:
+                raise _Refusal("its picture is cut short")
             _check_scans(stream, ds.Rows, ds.Columns)
         if syntax in _TURBO:
             array = imagecodecs.jpeg8_decode(stream)
-            if ds.get('PixelRepresentation'): array = _signed(array, ds.BitsStored)
+            if ds.get("PixelRepresentation"):
+                array = _signed(array, ds.BitsStored)
             return array
-        ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ''))
+        ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
     return ds.pixel_array
 
+# %% ../nbs/00_radiograph.ipynb #4b3d4260
 def _signed(array: np.ndarray, bits: int) -> np.ndarray:
     "Unsigned samples re-read as two's complement of `bits` bits."
     spare = array.dtype.itemsize * 8 - bits
-    return (array << spare).view(f'i{array.dtype.itemsize}') >> spare
+    return (array << spare).view(f"i{array.dtype.itemsize}") >> spare
 
 # %% ../nbs/00_radiograph.ipynb #00000029
 def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
     "Where the detector measured nothing (boolean), or None."
-    value, limit = _numbers(ds, 'PixelPaddingValue'), _numbers(ds, 'PixelPaddingRangeLimit')
-    if not value: return None
+    value, limit = _numbers(ds, "PixelPaddingValue"), _numbers(ds, "PixelPaddingRangeLimit")
+    if not value:
+        return None
     ends = value[:1] + limit[:1]
     padded = (stored >= min(ends)) & (stored <= max(ends))
     return padded if padded.any() and not padded.all() else None
 
+# %% ../nbs/00_radiograph.ipynb #c3df0992
 def _windowed(values: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     "The values through the first VOI LUT or window, unless it is unusable; and notes."
-    lut, widths = bool(ds.get('VOILUTSequence')), _numbers(ds, 'WindowWidth')
-    if not lut and not (widths and _numbers(ds, 'WindowCenter')): return values, ()
+    lut, widths = bool(ds.get("VOILUTSequence")), _numbers(ds, "WindowWidth")
+    if not lut and not (widths and _numbers(ds, "WindowCenter")):
+        return values, ()
     if lut or widths[0] >= 1:
         seen = apply_voi_lut(values, ds, index=0)
-        if ((seen > seen.min()) & (seen < seen.max())).mean() >= .1: return seen, ()
-    return values, ('its window shows almost nothing and was ignored',)
+        if ((seen > seen.min()) & (seen < seen.max())).mean() >= 0.1:
+            return seen, ()
+    return values, ("its window shows almost nothing and was ignored",)
 
+# %% ../nbs/00_radiograph.ipynb #b4c70cdb
 def _densities(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     "Grey values in which brighter is denser, float32; and notes."
     padded = _padding(stored, ds)
@@ -295,113 +432,185 @@ def _densities(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tup
     values = values.astype(np.float32)
     seen = values if padded is None else values[~padded]
     low, high = seen.min(), seen.max()
-    if ds.PhotometricInterpretation == 'MONOCHROME1': values = (high + low) - values
-    if padded is not None: values[padded] = low
+    if ds.PhotometricInterpretation == "MONOCHROME1":
+        values = (high + low) - values
+    if padded is not None:
+        values[padded] = low
     return values, notes
 
 # %% ../nbs/00_radiograph.ipynb #0000002c
 def _read_dicom(data: bytes) -> dict:
     "The fields of a `Radiograph` from the bytes of a single-frame DICOM file."
     ds = _dataset(data)
-    if not any(keyword in ds for keyword in ('PixelData', 'FloatPixelData', 'DoubleFloatPixelData')) or 'Rows' not in ds:
-        raise _Refusal('it is a DICOM file without a picture, or cut short', 'Copy it again, or leave reports out.')
-    if (_numbers(ds, 'NumberOfFrames') or [1])[0] > 1:
-        raise _Refusal(f'it has {ds.NumberOfFrames} frames: a film has one', 'Export the frame that is the film.')
+    if (
+        not any(
+            keyword in ds for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+        )
+        or "Rows" not in ds
+    ):
+        raise _Refusal(
+            "it is a DICOM file without a picture, or cut short",
+            "Copy it again, or leave reports out.",
+        )
+    if (_numbers(ds, "NumberOfFrames") or [1])[0] > 1:
+        raise _Refusal(
+            f"it has {ds.NumberOfFrames} frames: a radiograph has one",
+            "Export the frame that is the radiograph.",
+        )
     _check_size(ds.Rows, ds.Columns)
-    if ds.get('BitsAllocated') == 1: raise _Refusal('it is a binary mask, not a film')
+    if ds.get("BitsAllocated") == 1:
+        raise _Refusal("it is a binary mask, not a radiograph")
     view, (spacing, source) = _view(ds), _spacing(ds)
-    if 'TransferSyntaxUID' not in ds.file_meta: ds.file_meta.TransferSyntaxUID = _guess(ds)
+    if "TransferSyntaxUID" not in ds.file_meta:
+        ds.file_meta.TransferSyntaxUID = _guess(ds)
     stored, notes = _stored(ds), ()
-    if stored.shape[:2] != (ds.Rows, ds.Columns): raise _Refusal('its picture is not of the size that its header states')
-    if ds.PhotometricInterpretation == 'PALETTE COLOR': stored = apply_color_lut(stored, ds)
-    if stored.ndim == 3: pixels = _grey(stored)
-    else: pixels, notes = _densities(stored, ds)
-    return dict(pixels=pixels, spacing=spacing, spacing_source=source, view=view, notes=notes + _remarks(ds))
+    if stored.shape[:2] != (ds.Rows, ds.Columns):
+        raise _Refusal("its picture is not of the size that its header states")
+    if ds.PhotometricInterpretation == "PALETTE COLOR":
+        stored = apply_color_lut(stored, ds)
+    if stored.ndim == 3:
+        pixels = _grey(stored)
+    else:
+        pixels, notes = _densities(stored, ds)
+    return dict(
+        pixels=pixels, spacing=spacing, spacing_source=source, view=view, notes=notes + _remarks(ds)
+    )
 
-_PARTS = set('ABDOMEN ANKLE ARM BREAST CSPINE ELBOW EXTREMITY FEMUR FOOT HAND HEAD HIP HUMERUS KNEE LEG LSPINE NECK PELVIS RIBS SHOULDER SKULL SPINE TSPINE WRIST'.split())
+# %% ../nbs/00_radiograph.ipynb #5a772ab7
+_PARTS = set(
+    "ABDOMEN ANKLE ARM BREAST CSPINE ELBOW EXTREMITY FEMUR FOOT HAND HEAD HIP HUMERUS KNEE LEG"
+    " LSPINE NECK PELVIS RIBS SHOULDER SKULL SPINE TSPINE WRIST".split()
+)
+
 
 def _remarks(ds: pydicom.Dataset) -> tuple[str, ...]:
-    "What the header says that makes a reading of the film doubtful."
-    part, side = str(ds.get('BodyPartExamined') or '').strip().upper(), list(ds.get('PatientOrientation') or [])[:1]
-    remarks = {'it holds raw detector values, not a film for viewing': ds.get('PresentationIntentType') == 'FOR PROCESSING',
-               'its header says that it is mirrored: right and left may be exchanged': side == ['R'],
-               f'its header says that it shows {part if part in _PARTS else "something else"}, not a chest': part not in ('', 'CHEST', 'THORAX', 'LUNG', 'PORT CHEST')}
+    "What the header says that makes a reading of the radiograph doubtful."
+    part, side = (
+        str(ds.get("BodyPartExamined") or "").strip().upper(),
+        list(ds.get("PatientOrientation") or [])[:1],
+    )
+    remarks = {
+        "it holds raw detector values, not a radiograph for viewing": (
+            ds.get("PresentationIntentType") == "FOR PROCESSING"
+        ),
+        "its header says that it is mirrored: right and left may be exchanged": side == ["R"],
+        f"its header says that it shows {part if part in _PARTS else 'something else'}, not a chest": (
+            part not in ("", "CHEST", "THORAX", "LUNG", "PORT CHEST")
+        ),
+    }
     return tuple(remark for remark, holds in remarks.items() if holds)
 
+# %% ../nbs/00_radiograph.ipynb #94050dd3
 def _guess(ds: pydicom.Dataset) -> uid.UID:
     "The uncompressed transfer syntax in which a data set without a file header was found written."
     implicit, little = ds.original_encoding
-    return uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+    return (
+        uid.ImplicitVRLittleEndian
+        if implicit
+        else uid.ExplicitVRLittleEndian
+        if little
+        else uid.ExplicitVRBigEndian
+    )
 
 # %% ../nbs/00_radiograph.ipynb #0000002f
 _LOCK, _READERS = threading.Lock(), []
-for _name in ('tifffile', 'pydicom', 'PIL'): logging.getLogger(_name).addHandler(logging.NullHandler())
+for _name in ("tifffile", "pydicom", "PIL"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
 
 @contextmanager
 def _quiet():
     "No warnings while any thread reads a file."
     with _LOCK:
         if not _READERS:
-            _READERS.append(warnings.catch_warnings()); _READERS[0].__enter__(); warnings.simplefilter('ignore')
+            _READERS.append(warnings.catch_warnings())
+            _READERS[0].__enter__()
+            warnings.simplefilter("ignore")
         _READERS.append(None)
-    try: yield
+    try:
+        yield
     finally:
         with _LOCK:
             _READERS.pop()
-            if len(_READERS) == 1: _READERS.pop().__exit__(None, None, None)
+            if len(_READERS) == 1:
+                _READERS.pop().__exit__(None, None, None)
 
 # %% ../nbs/00_radiograph.ipynb #00000031
-def read_radiograph(path: str | os.PathLike,
-                    max_aspect: float = MAX_ASPECT,  # refuse what is longer than this many times its width, or wider
-                   ) -> Radiograph:
-    """Read a frontal chest film from a PNG, JPEG, TIFF or DICOM file, told apart by content.
+def read_radiograph(
+    path: str | os.PathLike,
+    # refuse what is longer than this many times its width, or wider
+    max_aspect: float = MAX_ASPECT,
+) -> Radiograph:
+    """Read a frontal chest radiograph from a PNG, JPEG, TIFF or DICOM file, told apart by content.
 
-    Raises: RadiographError, and nothing else, for whatever cannot be used as a film."""
+    Raises: RadiographError, and nothing else, for whatever cannot be used as a radiograph."""
     try:
         with _quiet():
             data = _contents(os.fspath(path))
             kind = _kind(data)
-            if kind == 'dicom': fields = _read_dicom(data)
-            else: fields = dict(pixels=_read_tiff(data) if kind == 'tiff' else _read_picture(data, kind))
-            whole = fields['pixels'].dtype.kind in 'bui'
-            pixels = np.ascontiguousarray(fields.pop('pixels'), dtype=np.float32)
-            if pixels.ndim != 2: raise _Refusal(f'it has {pixels.ndim} dimensions')
-            _check_size(*pixels.shape); _check_shape(*pixels.shape, max_aspect)
-            if not whole and not np.isfinite(pixels).all(): raise _Refusal('it holds values that are not finite (NaN or infinite)')
-            if pixels.min() == pixels.max(): raise _Refusal('it is constant: every pixel has the same value')
-    except _Refusal as refusal: raise RadiographError(path, refusal.reason, refusal.advice) from None
+            if kind == "dicom":
+                fields = _read_dicom(data)
+            else:
+                fields = dict(
+                    pixels=_read_tiff(data) if kind == "tiff" else _read_picture(data, kind)
+                )
+            whole = fields["pixels"].dtype.kind in "bui"
+            pixels = np.ascontiguousarray(fields.pop("pixels"), dtype=np.float32)
+            if pixels.ndim != 2:
+                raise _Refusal(f"it has {pixels.ndim} dimensions")
+            _check_size(*pixels.shape)
+            _check_shape(*pixels.shape, max_aspect)
+            if not whole and not np.isfinite(pixels).all():
+                raise _Refusal("it holds values that are not finite (NaN or infinite)")
+            if pixels.min() == pixels.max():
+                raise _Refusal("it is constant: every pixel has the same value")
+    except _Refusal as refusal:
+        raise RadiographError(path, refusal.reason, refusal.advice) from None
     except Exception as error:
-        why = ' '.join(str(error).split())[:120]
-        raise RadiographError(path, f'it cannot be read ({type(error).__name__}: {why})',
-                              'It may be damaged or cut short: copy or export it again.') from error
+        why = " ".join(str(error).split())[:120]
+        raise RadiographError(
+            path,
+            f"it cannot be read ({type(error).__name__}: {why})",
+            "It may be damaged or cut short: copy or export it again.",
+        ) from error
     return Radiograph(pixels, path=os.fspath(path), **fields)
 
 # %% ../nbs/00_radiograph.ipynb #00000034
 def _ends(sample: np.ndarray) -> tuple[float, float]:
     "The 0.5 % and 99.5 % percentiles."
-    low, high = np.percentile(sample, [.5, 99.5])
+    low, high = np.percentile(sample, [0.5, 99.5])
     return float(low), float(high)
 
+# %% ../nbs/00_radiograph.ipynb #634538bd
 def grey_range(pixels: np.ndarray) -> tuple[float, float]:
-    "The grey levels (dark, bright) between which the anatomy lies, undisturbed by borders, labels and hot pixels."
+    """The grey levels (dark, bright) between which the anatomy lies, undisturbed by borders,
+    labels and hot pixels.
+    """
     h, w = pixels.shape
-    centre = pixels[h // 8:h - h // 8, w // 8:w - w // 8]
+    centre = pixels[h // 8 : h - h // 8, w // 8 : w - w // 8]
     step = max(1, min(centre.shape) // 256)
     sample = centre[::step, ::step].ravel().astype(float)
     low, high = _ends(sample)
-    margin = .0201 * (high - low)  # not a round fraction, lest whole grey levels tie with it
+    margin = 0.0201 * (high - low)  # not a round fraction, lest whole grey levels tie with it
     inner = sample[(sample > low + margin) & (sample < high - margin)]
-    if len(inner) > .02 * len(sample): low, high = _ends(inner)
-    if high <= low: return float(pixels.min()), float(pixels.max())
-    return low - .05 * (high - low), high + .05 * (high - low)
+    if len(inner) > 0.02 * len(sample):
+        low, high = _ends(inner)
+    if high <= low:
+        return float(pixels.min()), float(pixels.max())
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
+# %% ../nbs/00_radiograph.ipynb #7b3d78a2
 def standardise(pixels: np.ndarray) -> np.ndarray:
-    "Grey levels to [0, 1], float32, the same for `a * pixels + b` with a > 0; a constant image gives zeros."
+    """Grey levels to [0, 1], float32, the same for `a * pixels + b` with a > 0; a constant image
+    gives zeros.
+    """
     low, high = grey_range(pixels)
-    whole = np.floor(low)                       # exact to subtract from whole grey levels, however large they are
+    whole = np.floor(low)  # exact to subtract from whole grey levels, however large they are
     scaled = np.empty(pixels.shape, np.float32)
-    for top in range(0, len(pixels), 64):       # strips that stay in the processor's cache
-        strip = np.subtract(pixels[top:top + 64], whole, out=scaled[top:top + 64], dtype=np.float32)
+    for top in range(0, len(pixels), 64):  # strips that stay in the processor's cache
+        strip = np.subtract(
+            pixels[top : top + 64], whole, out=scaled[top : top + 64], dtype=np.float32
+        )
         strip -= low - whole
         strip *= 1 / (high - low) if high > low else 0
         np.clip(strip, 0, 1, out=strip)
@@ -410,73 +619,86 @@ def standardise(pixels: np.ndarray) -> np.ndarray:
 # %% ../nbs/00_radiograph.ipynb #00000039
 @dataclass(frozen=True)
 class Frame:
-    "The letterbox of a film of `height` x `width` in a square of `side`, and the way back."
-    height: int  # of the film, px
-    width: int  # of the film, px
+    "The letterbox of a radiograph of `height` x `width` in a square of `side`, and the way back."
+
+    height: int  # of the radiograph, px
+    width: int  # of the radiograph, px
     side: int = FRAME  # of the frame, px
 
     @classmethod
-    def of(cls, radiograph, side: int = FRAME) -> 'Frame':
+    def of(cls, radiograph, side: int = FRAME) -> "Frame":
         "The frame of a `Radiograph`, or of anything with a height and a width."
         return cls(radiograph.height, radiograph.width, side)
 
     @property
     def size(self) -> tuple[int, int]:
-        "(rows, columns) that the film fills in the frame."
+        "(rows, columns) that the radiograph fills in the frame."
         scale = self.side / max(self.height, self.width)
         return max(1, round(self.height * scale)), max(1, round(self.width * scale))
 
     @property
     def corner(self) -> tuple[int, int]:
-        "(row, column) of the frame where the film begins."
+        "(row, column) of the frame where the radiograph begins."
         rows, columns = self.size
         return (self.side - rows) // 2, (self.side - columns) // 2
 
 # %% ../nbs/00_radiograph.ipynb #0000003b
 @patch(as_prop=True)
 def _affine(self: Frame) -> tuple[np.ndarray, np.ndarray]:
-    "(scale, shift), each (x, y): frame = scale * film + shift."
+    "(scale, shift), each (x, y): frame = scale * radiograph + shift."
     (rows, columns), (top, left) = self.size, self.corner
     scale = np.array([columns / self.width, rows / self.height])
-    return scale, .5 * scale - .5 + np.array([left, top])
+    return scale, 0.5 * scale - 0.5 + np.array([left, top])
 
+# %% ../nbs/00_radiograph.ipynb #0f778497
 def _mapped(points, scale, shift):
     "`points * scale + shift` in double precision; a tensor keeps its type and device."
-    if isinstance(points, (np.ndarray, list, tuple)): return np.asarray(points, float) * scale + shift
+    if isinstance(points, (np.ndarray, list, tuple)):
+        return np.asarray(points, float) * scale + shift
     double = points.double()
     return (double * double.new_tensor(scale) + double.new_tensor(shift)).to(points.dtype)
 
+# %% ../nbs/00_radiograph.ipynb #bb91b3b5
 @patch
-def to_frame(self: Frame, points):  # (..., 2) as (x, y) in the film's pixels: array, list or tensor
+def to_frame(
+    self: Frame, points
+):  # (..., 2) as (x, y) in the radiograph's pixels: array, list or tensor
     "The points in the frame's pixels. NaN stays NaN."
     return _mapped(points, *self._affine)
 
+# %% ../nbs/00_radiograph.ipynb #e22abb05
 @patch
-def to_image(self: Frame, points):  # (..., 2) as (x, y) in the frame's pixels: array, list or tensor
-    "The points in the film's own pixels: the inverse of `to_frame`."
+def to_image(
+    self: Frame, points
+):  # (..., 2) as (x, y) in the frame's pixels: array, list or tensor
+    "The points in the radiograph's own pixels: the inverse of `to_frame`."
     scale, shift = self._affine
     return _mapped(points, 1 / scale, -shift / scale)
 
 # %% ../nbs/00_radiograph.ipynb #0000003e
 @patch(as_prop=True)
 def _window(self: Frame) -> tuple[slice, slice]:
-    "The film's rows and columns in the frame."
+    "The radiograph's rows and columns in the frame."
     (rows, columns), (top, left) = self.size, self.corner
     return slice(top, top + rows), slice(left, left + columns)
 
+# %% ../nbs/00_radiograph.ipynb #ea6511d1
 @patch(as_prop=True)
 def inside(self: Frame) -> np.ndarray:
-    "Where the frame shows the film rather than its surroundings: boolean (side, side)."
+    "Where the frame shows the radiograph rather than its surroundings: boolean (side, side)."
     where = np.zeros((self.side, self.side), bool)
     where[self._window] = True
     return where
 
+# %% ../nbs/00_radiograph.ipynb #18f25370
 @patch
 def _check(self: Frame, array: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     "The array, if it has the shape that the frame expects."
-    if np.shape(array) != shape: raise ValueError(f'expected an array of shape {shape}, got {np.shape(array)}')
+    if np.shape(array) != shape:
+        raise ValueError(f"expected an array of shape {shape}, got {np.shape(array)}")
     return np.asarray(array)
 
+# %% ../nbs/00_radiograph.ipynb #9d1cfba3
 @patch
 def image(self: Frame, pixels: np.ndarray) -> np.ndarray:  # (height, width)
     "The picture in the frame, float32 (side, side), zero beside it."
@@ -490,27 +712,34 @@ def image(self: Frame, pixels: np.ndarray) -> np.ndarray:  # (height, width)
 # %% ../nbs/00_radiograph.ipynb #00000041
 @patch
 def mask(self: Frame, labels: np.ndarray) -> np.ndarray:  # (height, width)
-    "The labels in the frame, uint8 (side, side), 0 beside the film; the nearest label, no averaging."
+    """The labels in the frame, uint8 (side, side), 0 beside the radiograph; the nearest label,
+    no averaging.
+    """
     labels = self._check(labels, (self.height, self.width))
     rows, columns = self.size
-    y = ((np.arange(rows) + .5) * self.height / rows).astype(int)
-    x = ((np.arange(columns) + .5) * self.width / columns).astype(int)
+    y = ((np.arange(rows) + 0.5) * self.height / rows).astype(int)
+    x = ((np.arange(columns) + 0.5) * self.width / columns).astype(int)
     framed = np.zeros((self.side, self.side), np.uint8)
     framed[self._window] = labels[np.ix_(y, x)]
     return framed
 
+# %% ../nbs/00_radiograph.ipynb #8f02f65f
 @patch
 def unmask(self: Frame, labels: np.ndarray) -> np.ndarray:  # (side, side)
-    "The frame's labels (or any map) at the film's own size (height, width); the nearest one, no averaging."
+    """The frame's labels (or any map) at the radiograph's own size (height, width); the nearest
+    one, no averaging.
+    """
     labels = self._check(labels, (self.side, self.side))[self._window]
     rows, columns = self.size
-    y = ((np.arange(self.height) + .5) * rows / self.height).astype(int)
-    x = ((np.arange(self.width) + .5) * columns / self.width).astype(int)
+    y = ((np.arange(self.height) + 0.5) * rows / self.height).astype(int)
+    x = ((np.arange(self.width) + 0.5) * columns / self.width).astype(int)
     return labels[np.ix_(y, x)]
 
 # %% ../nbs/00_radiograph.ipynb #00000044
 def framed(radiograph: Radiograph) -> np.ndarray:
-    "The standardised film in the frame, uint8 (512, 512): dark lungs, bright bone, black beside the film."
+    """The standardised radiograph in the frame, uint8 (512, 512): dark lungs, bright bone, black
+    beside the radiograph.
+    """
     image = Frame.of(radiograph).image(standardise(radiograph.pixels))
     return np.rint(image * 255 + 1e-3).clip(0, 255).astype(np.uint8)
 
@@ -519,27 +748,35 @@ def _blocks(images, side: int):
     "A view (..., side, k, side, k) of (..., S, S) in blocks of k = S / side."
     whole = images.shape[-1]
     if images.shape[-2] != whole or side < 1 or whole % side:
-        raise ValueError(f'side {side} does not divide {tuple(images.shape[-2:])}')
+        raise ValueError(f"side {side} does not divide {tuple(images.shape[-2:])}")
     return images.reshape(*images.shape[:-2], side, whole // side, side, whole // side)
 
+# %% ../nbs/00_radiograph.ipynb #24115e02
 def _cast(values, like):
     "The values in another array's or tensor's type."
     return values.astype(like.dtype) if isinstance(like, np.ndarray) else values.to(like.dtype)
 
+# %% ../nbs/00_radiograph.ipynb #494ad4d3
 def shrink(images, side: int):  # (..., S, S) array or tensor, uint8 or floating
     "Block means (..., side, side) of the same type; uint8 is rounded, halves up."
     blocks = _blocks(images, side)
-    if 'float' in str(images.dtype): return blocks.mean((-3, -1))
-    area = (images.shape[-1] // side)**2
+    if "float" in str(images.dtype):
+        return blocks.mean((-3, -1))
+    area = (images.shape[-1] // side) ** 2
     return _cast((blocks.sum((-3, -1)) + area // 2) // area, images)
 
+# %% ../nbs/00_radiograph.ipynb #f95464fa
 def shrink_labels(labels, side: int):  # (..., S, S) array or tensor of labels 0, 1, 2
     "The majority label (..., side, side) of each block; the lower label in a draw."
     blocks = _blocks(labels, side)
     none, right, left = ((blocks == label).sum((-3, -1)) for label in range(3))
-    return _cast(2 * ((left > right) & (left > none)) + 1 * ((right >= left) & (right > none)), labels)
+    return _cast(
+        2 * ((left > right) & (left > none)) + 1 * ((right >= left) & (right > none)), labels
+    )
 
-MEAN, STD = .5, .25  # of framed images divided by 255
+# %% ../nbs/00_radiograph.ipynb #db0c4f31
+MEAN, STD = 0.5, 0.25  # of framed images divided by 255
+
 
 def to_float(images):  # uint8 (..., s, s) tensor or array
     "The network's input: float32, about zero mean and unit standard deviation."
@@ -548,7 +785,13 @@ def to_float(images):  # uint8 (..., s, s) tensor or array
 
 # %% ../nbs/00_radiograph.ipynb #00000c50
 def enlarge(maps: np.ndarray, side: int) -> np.ndarray:  # (..., s, s) floating -> (..., side, side)
-    "Bilinear interpolation between pixel centres, by OpenCV: several times faster than torch on a processor."
-    if maps.shape[-1] == side: return maps
-    planes = [cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR) for plane in maps.reshape(-1, *maps.shape[-2:])]
+    """Bilinear interpolation between pixel centres, by OpenCV: several times faster than torch
+    on a processor.
+    """
+    if maps.shape[-1] == side:
+        return maps
+    planes = [
+        cv2.resize(plane, (side, side), interpolation=cv2.INTER_LINEAR)
+        for plane in maps.reshape(-1, *maps.shape[-2:])
+    ]
     return np.stack(planes).reshape(*maps.shape[:-2], side, side)

@@ -17,17 +17,31 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .experiments import ExperimentError, Plan, Results, Store, clean
+from .study import ExperimentError, Plan, Results, Store, clean
 from .heatmaps import encode
-from .learner import write_atomic
+from .train import write_atomic
 from hemidiaphragm_nb.metrics import (
-    LUNGS, MORIS_SCORES, THRESHOLDS, accuracy_rows, arrow_table, as_printed, beside, by_lung, published, published_arrows, signed_rank,
-    threshold_accuracy, threshold_name, wilcoxon_pairs,
+    LUNGS,
+    MORIS_SCORES,
+    THRESHOLDS,
+    accuracy_rows,
+    arrow_table,
+    as_printed,
+    beside,
+    by_lung,
+    published,
+    published_arrows,
+    signed_rank,
+    threshold_accuracy,
+    threshold_name,
+    wilcoxon_pairs,
 )
 
 # %% ../nbs/10_saturation.ipynb #0000000b
 def cut(px):  # errors, any shape
-    "Errors cut down to hundredths of a pixel: which side of a threshold of whole hundredths they are on does not change."
+    """Errors cut down to hundredths of a pixel: which side of a threshold of whole hundredths
+    they are on does not change.
+    """
     return np.floor(np.asarray(px, dtype=float) * 100 + 1e-6) / 100
 
 # %% ../nbs/10_saturation.ipynb #0000000d
@@ -36,7 +50,9 @@ def compact_cases(results: Results) -> pd.DataFrame:  # a row a run and test ima
     runs = results.runs.set_index(["name", "repeat"])[["beta", "lam_hem"]]
     cases = results.cases.filter(["name", "repeat", "id", "right_px", "left_px", *MORIS_SCORES])
     if "decoder" in results.decoders:
-        wide = results.decoders.pivot(index=["name", "repeat", "id"], columns="decoder", values=["right_px", "left_px"])
+        wide = results.decoders.pivot(
+            index=["name", "repeat", "id"], columns="decoder", values=["right_px", "left_px"]
+        )
         wide.columns = [f"{decoder}_{side}" for side, decoder in wide.columns]
         cases = cases.merge(wide.reset_index(), how="left", on=["name", "repeat", "id"])
     px = [c for c in cases if c.endswith("_px")]
@@ -46,14 +62,21 @@ def compact_cases(results: Results) -> pd.DataFrame:  # a row a run and test ima
 # %% ../nbs/10_saturation.ipynb #0000000f
 class Archive(Results):
     "Results that were kept in a folder, with what had been planned."
+
     data: str = ""  # name of the data set: the folder above
     planned: Sequence = ()  # (name, repeat) of every run of the plan
 
-
+# %% ../nbs/10_saturation.ipynb #56779f14
 def gather(source: Store | Path | Results, plan: Plan | str) -> Archive:
-    "The results of a store's plan, or results as they are, as an archive. Raises: ExperimentError where no run is finished."
+    """The results of a store's plan, or results as they are, as an archive.
+
+    Raises: ExperimentError where no run is finished.
+    """
     if isinstance(source, Results):
-        got, wanted = source, getattr(source, "planned", ()) or [*zip(source.runs["name"], source.runs["repeat"])]
+        got, wanted = (
+            source,
+            getattr(source, "planned", ()) or [*zip(source.runs["name"], source.runs["repeat"])],
+        )
     else:
         store = source if isinstance(source, Store) else Store(source)
         plan = plan if isinstance(plan, Plan) else store.plan(plan)
@@ -70,7 +93,10 @@ def export_results(
     folder: Path,  # such as results/covid_cxr/saturation: data set and analysis
     plan: Plan | str = "",  # of a store: the plan, or its name; the folder's name if not given
 ) -> Path:  # the folder
-    "Keep results as `runs.json`, `cases.csv` and `history.csv`. Raises: ExperimentError where no run is finished."
+    """Keep results as `runs.json`, `cases.csv` and `history.csv`.
+
+    Raises: ExperimentError where no run is finished.
+    """
     folder = Path(folder)
     got = gather(source, plan or folder.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,10 +104,22 @@ def export_results(
     for row in got.runs.to_dict("records"):
         pairs = [(k, clean(v)) for k, v in row.items()]
         parts = {"settings": dict(pairs[:first]), "figures": dict(pairs[first:])}
-        lines.append(json.dumps({p: {k: v for k, v in d.items() if v is not None} for p, d in parts.items()}, allow_nan=False, ensure_ascii=False))
-    text = '{"format": 1, "planned": %s,\n"runs": [\n%s\n]}\n' % (json.dumps(got.planned, ensure_ascii=False), ",\n".join(lines))
+        lines.append(
+            json.dumps(
+                {p: {k: v for k, v in d.items() if v is not None} for p, d in parts.items()},
+                allow_nan=False,
+                ensure_ascii=False,
+            )
+        )
+    text = '{"format": 1, "planned": %s,\n"runs": [\n%s\n]}\n' % (
+        json.dumps(got.planned, ensure_ascii=False),
+        ",\n".join(lines),
+    )
     write_atomic(folder / "cases.csv", lambda p: compact_cases(got).to_csv(p, index=False))
-    write_atomic(folder / "history.csv", lambda p: got.history.drop(columns="analysis").to_csv(p, index=False, float_format="%.5g"))
+    write_atomic(
+        folder / "history.csv",
+        lambda p: got.history.drop(columns="analysis").to_csv(p, index=False, float_format="%.5g"),
+    )
     write_atomic(folder / "runs.json", lambda p: p.write_text(text, encoding="utf-8"))
     return folder
 
@@ -91,16 +129,29 @@ def load_results(folder: Path | None) -> Archive | None:  # None where there is 
     if folder is None or not (Path(folder) / "runs.json").exists():
         return None
     note = json.loads((Path(folder) / "runs.json").read_text(encoding="utf-8"))
-    runs = pd.concat([pd.DataFrame([r[part] for r in note["runs"]]) for part in ("settings", "figures")], axis=1)
-    table, history = (pd.read_csv(Path(folder) / f"{n}.csv", dtype={"id": str}) for n in ("cases", "history"))
+    runs = pd.concat(
+        [pd.DataFrame([r[part] for r in note["runs"]]) for part in ("settings", "figures")], axis=1
+    )
+    table, history = (
+        pd.read_csv(Path(folder) / f"{n}.csv", dtype={"id": str}) for n in ("cases", "history")
+    )
     analysis = runs["analysis"].iloc[0]
     wide = [c for c in table if c.endswith("_px") and c not in ("right_px", "left_px")]
     cases = table.drop(columns=[*wide, "beta", "lam_hem"])
-    parts = [cases[["name", "repeat", "id"]].assign(decoder=d, right_px=table[f"{d}_right_px"], left_px=table[f"{d}_left_px"])
-             for d in dict.fromkeys(c.rsplit("_", 2)[0] for c in wide)]
+    parts = [
+        cases[["name", "repeat", "id"]].assign(
+            decoder=d, right_px=table[f"{d}_right_px"], left_px=table[f"{d}_left_px"]
+        )
+        for d in dict.fromkeys(c.rsplit("_", 2)[0] for c in wide)
+    ]
     decoders = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    archive = Archive(runs, *(t.assign(analysis=analysis) if len(t) else t for t in (cases, history, decoders)))
-    archive.planned, archive.data = [tuple(p) for p in note["planned"]], Path(folder).resolve().parent.name
+    archive = Archive(
+        runs, *(t.assign(analysis=analysis) if len(t) else t for t in (cases, history, decoders))
+    )
+    archive.planned, archive.data = (
+        [tuple(p) for p in note["planned"]],
+        Path(folder).resolve().parent.name,
+    )
     return archive
 
 # %% ../nbs/10_saturation.ipynb #00000015
@@ -117,49 +168,85 @@ def results_folder(
     file: str = "runs.json",  # that it must hold
 ) -> Path | None:
     "The folder of kept results in `results/`, here or in a folder above; None where there is none."
-    here = [Path.cwd(), Path(__file__).resolve().parent] if "__file__" in globals() else [Path.cwd()]
+    here = (
+        [Path.cwd(), Path(__file__).resolve().parent] if "__file__" in globals() else [Path.cwd()]
+    )
     places = (p / "results" / data / analysis for start in here for p in (start, *start.parents))
     return next((p for p in places if (p / file).exists()), None)
 
-
+# %% ../nbs/10_saturation.ipynb #d1a23977
 def describe(results: Results) -> str:
     "What these results are: data, size, recipe, machine, and what is missing."
-    runs, data, gaps = results.runs, getattr(results, "data", ""), results.missing() if isinstance(results, Archive) else []
-    kind = {"phantom": "Synthetic radiographs", "covid_cxr": "Real radiographs (covid_cxr)"}.get(data, data or "Results")
+    runs, data, gaps = (
+        results.runs,
+        getattr(results, "data", ""),
+        results.missing() if isinstance(results, Archive) else [],
+    )
+    kind = {"phantom": "Synthetic radiographs", "covid_cxr": "Real radiographs (covid_cxr)"}.get(
+        data, data or "Results"
+    )
     keys = ("preset", "side", "width", "tasks", "augmentation", "epochs", "batch", "device")
     facts = ", ".join(f"{k} {' or '.join(map(str, runs[k].unique()))}" for k in keys if k in runs)
     images = " or ".join(f"{v:g}" for v in np.unique(runs["images"]))
-    text = f"{kind}: {len(runs)} of {len(runs) + len(gaps)} planned runs, {images} test images each; {facts}; data {', '.join(runs['data'].unique())}."
-    return text + (f" The tables are INCOMPLETE; missing: {', '.join(f'{n} (repeat {r})' for n, r in gaps)}." if gaps else "")
+    text = (
+        f"{kind}: {len(runs)} of {len(runs) + len(gaps)} planned runs, {images} test images each;"
+        f" {facts}; data {', '.join(runs['data'].unique())}."
+    )
+    return text + (
+        f" The tables are INCOMPLETE; missing: {', '.join(f'{n} (repeat {r})' for n, r in gaps)}."
+        if gaps
+        else ""
+    )
 
 # %% ../nbs/10_saturation.ipynb #0000001a
-KEYS = {"beta": "beta_px", "lam_hem": "lambda_hem", "lam_segm": "lambda_segm"}  # setting of a recipe -> column of a published table
+KEYS = {
+    "beta": "beta_px",
+    "lam_hem": "lambda_hem",
+    "lam_segm": "lambda_segm",
+}  # setting of a recipe -> column of a published table
 
 
 def row_keys(results: Results, by: str | Sequence[str] | dict) -> dict[str, dict]:
-    "Name of a row -> its key in the published table: the value of one or more settings, or as given."
+    """Name of a row -> its key in the published table: the value of one or more settings, or as
+    given.
+    """
     if isinstance(by, dict):
         return by
     first = results.runs.drop_duplicates("name").set_index("name")
-    return {n: {KEYS.get(c, c): first.loc[n, c] for c in ([by] if isinstance(by, str) else by)} for n in results.names}
+    return {
+        n: {KEYS.get(c, c): first.loc[n, c] for c in ([by] if isinstance(by, str) else by)}
+        for n in results.names
+    }
 
-
-def accuracy_frame(results: Results, by: str | Sequence[str] | dict = "beta") -> pd.DataFrame:  # columns: keys, lung, R_mean, R_std, ...
+# %% ../nbs/10_saturation.ipynb #6756b413
+def accuracy_frame(
+    results: Results, by: str | Sequence[str] | dict = "beta"
+) -> pd.DataFrame:  # columns: keys, lung, R_mean, R_std, ...
     "Threshold accuracies as numbers in the layout of tables 3, 5 and 7."
-    parts = [accuracy_rows(results.summaries(n)).assign(**key) for n, key in row_keys(results, by).items()]
+    parts = [
+        accuracy_rows(results.summaries(n)).assign(**key)
+        for n, key in row_keys(results, by).items()
+    ]
     table = pd.concat(parts, ignore_index=True)
-    return table[[c for c in table if not c.endswith(("_mean", "_std")) and c != "lung"] + [c for c in table if c.endswith(("_mean", "_std")) or c == "lung"]]
+    return table[
+        [c for c in table if not c.endswith(("_mean", "_std")) and c != "lung"]
+        + [c for c in table if c.endswith(("_mean", "_std")) or c == "lung"]
+    ]
 
-
+# %% ../nbs/10_saturation.ipynb #3fc33217
 def accuracy_table(
     results: Results,
-    by: str | Sequence[str] | dict = "beta",  # setting(s) that name a row; or name -> key, as {"both": {"task": "multi"}}
-    published_table: str | pd.DataFrame | None = "moris2024_table3",  # a name for `published`, rows, or None
+    by: (
+        str | Sequence[str] | dict
+    ) = "beta",  # setting(s) that name a row; or name -> key, as {"both": {"task": "multi"}}
+    published_table: (
+        str | pd.DataFrame | None
+    ) = "moris2024_table3",  # a name for `published`, rows, or None
     digits: int = 2,
 ) -> pd.DataFrame:  # index: key, lung and source; R, R/2, R/5, R/10 as 'mean ± sd' over repeats
     "Our accuracies, each row below the paper's of the same key."
     ours = accuracy_frame(results, by)
-    on = list(ours.columns[:list(ours).index("R_mean")])
+    on = list(ours.columns[: list(ours).index("R_mean")])
     if published_table is None:
         return as_printed(ours, digits).set_index(on)
     paper = published(published_table) if isinstance(published_table, str) else published_table
@@ -176,10 +263,14 @@ def bold_best(
     out = table.astype(object).map(lambda c: c if isinstance(c, str) else f"{c:g}")
     means = out.map(lambda c: pd.to_numeric(c.split(" ± ")[0], errors="coerce"))
     levels = [n for n in within if n in table.index.names]
-    best = means.groupby(level=levels).transform("min" if lowest else "max") if levels else means * 0 + (means.min() if lowest else means.max())
+    best = (
+        means.groupby(level=levels).transform("min" if lowest else "max")
+        if levels
+        else means * 0 + (means.min() if lowest else means.max())
+    )
     return out.where(means.ne(best) | means.isna(), marks[0] + out + marks[1])
 
-
+# %% ../nbs/10_saturation.ipynb #1ef83897
 def as_html(table: pd.DataFrame, caption: str = "") -> str:
     "A table with its marks as HTML, for `IPython.display.HTML`."
     return (f"<p>{caption}</p>" if caption else "") + table.to_html(escape=False, border=0)
@@ -202,14 +293,37 @@ def plot_cdf(
         v = np.sort(by_lung(e)[lung])
         v = v[~np.isnan(v)]
         strong = highlight in (None, name)
-        ax.step(np.append(v, 1000), np.append(100 * np.arange(1, len(v) + 1) / max(len(v), 1), 100 * np.isfinite(v).mean()) if len(v) else [np.nan], where="post",
-                label=name, ls=LINES[i % 4] if highlight is None else "-", c=plt.cm.viridis(i / max(len(errors), 2)) if strong else "0.8", lw=1.6 if strong else .8, zorder=3 if strong else 1)
+        ax.step(
+            np.append(v, 1000),
+            np.append(100 * np.arange(1, len(v) + 1) / max(len(v), 1), 100 * np.isfinite(v).mean())
+            if len(v)
+            else [np.nan],
+            where="post",
+            label=name,
+            ls=LINES[i % 4] if highlight is None else "-",
+            c=plt.cm.viridis(i / max(len(errors), 2)) if strong else "0.8",
+            lw=1.6 if strong else 0.8,
+            zorder=3 if strong else 1,
+        )
     for t in THRESHOLDS:
-        ax.axvline(t, c="0.6", lw=.6, zorder=0)
-    ax.set(xscale="log", xlim=(1, 512), ylim=(0, 102), xlabel="radial error x (px in the 512-px frame)", ylabel=f"{lung}: error < x (%)")
+        ax.axvline(t, c="0.6", lw=0.6, zorder=0)
+    ax.set(
+        xscale="log",
+        xlim=(1, 512),
+        ylim=(0, 102),
+        xlabel="radial error x (px in the 512-px frame)",
+        ylabel=f"{lung}: error < x (%)",
+    )
     ax.set_xticks([1, 10, 20, 50, 100, 500], ["1", "10", "20", "50", "100", "500"], minor=False)
-    named = [line for line in ax.lines if line.get_label() in ([highlight] if highlight else errors)]
-    ax.legend(handles=named, fontsize=7, loc="upper left", **(dict(bbox_to_anchor=(1, 1)) if len(named) > 4 else {}))  # beside the curves where it would hide them
+    named = [
+        line for line in ax.lines if line.get_label() in ([highlight] if highlight else errors)
+    ]
+    ax.legend(
+        handles=named,
+        fontsize=7,
+        loc="upper left",
+        **(dict(bbox_to_anchor=(1, 1)) if len(named) > 4 else {}),
+    )  # beside the curves where it would hide them
     return ax
 
 # %% ../nbs/10_saturation.ipynb #00000022
@@ -227,16 +341,37 @@ def plot_accuracy(
     lungs: Sequence[str] = ("right", "left"),
     ax=None,
 ):
-    "Mean accuracy over repeats, with its sd as bars; a colour and marker a lung, a line style a source."
+    """Mean accuracy over repeats, with its sd as bars; a colour and marker a lung, a line style
+    a source.
+    """
     import matplotlib.pyplot as plt  # drawing only
 
     ax = ax or plt.subplots(figsize=(5, 2.6), layout="constrained")[1]
     for (source, frame), style in zip(frames.items(), LINES):
         for lung in lungs:
             t = frame[frame["lung"] == lung].sort_values(x)
-            colour, marker = {"right": ("tab:blue", "o"), "left": ("tab:orange", "s"), "both": ("k", "d")}[lung]
-            ax.errorbar(t[x], t[f"{threshold}_mean"], t[f"{threshold}_std"], label=f"{lung}, {source}", c=colour, marker=marker, ms=4, ls=style, lw=1.2, capsize=2)
-    ax.set(xlabel={"beta_px": "β (px in the 512-px frame)"}.get(x, x), ylabel=f"accuracy at {threshold} (%)", ylim=(-5, 105))
+            colour, marker = {
+                "right": ("tab:blue", "o"),
+                "left": ("tab:orange", "s"),
+                "both": ("k", "d"),
+            }[lung]
+            ax.errorbar(
+                t[x],
+                t[f"{threshold}_mean"],
+                t[f"{threshold}_std"],
+                label=f"{lung}, {source}",
+                c=colour,
+                marker=marker,
+                ms=4,
+                ls=style,
+                lw=1.2,
+                capsize=2,
+            )
+    ax.set(
+        xlabel={"beta_px": "β (px in the 512-px frame)"}.get(x, x),
+        ylabel=f"accuracy at {threshold} (%)",
+        ylim=(-5, 105),
+    )
     ax.legend(fontsize=7)
     return ax
 
@@ -247,12 +382,14 @@ def errors_once(results: Results) -> dict[str, np.ndarray]:  # name -> (images, 
     mean = cases.groupby(["id", "name"])[["right_px", "left_px"]].mean().unstack("name")
     return {n: mean[[("right_px", n), ("left_px", n)]].to_numpy() for n in results.names}
 
-
+# %% ../nbs/10_saturation.ipynb #b6db9166
 def compare(results: Results, once: bool = False) -> pd.DataFrame:
-    "`wilcoxon_pairs` of all rows of a plan, over the repeats that are complete; `once` tests images, not image-repeats."
+    """`wilcoxon_pairs` of all rows of a plan, over the repeats that are complete; `once` tests
+    images, not image-repeats.
+    """
     return wilcoxon_pairs(errors_once(results) if once else results.errors())
 
-
+# %% ../nbs/10_saturation.ipynb #d3b970e3
 def pair_matrix(
     pairs: pd.DataFrame,  # of `wilcoxon_pairs`
     upper: str = "p",  # column above the diagonal: p, p_holm, effect, pairs, ties
@@ -268,40 +405,63 @@ def pair_matrix(
     return out
 
 # %% ../nbs/10_saturation.ipynb #00000031
-def same_marks(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, int]:  # marks that agree, marks compared
+def same_marks(
+    ours: pd.DataFrame, theirs: pd.DataFrame
+) -> tuple[int, int]:  # marks that agree, marks compared
     "Compare two matrices of `arrow_table` of the same order, above the diagonal."
-    marks = lambda t: [m for i, j in zip(*np.triu_indices(len(t), 1)) for m in t.iloc[i, j] if m in "↑←≈"]
+    marks = lambda t: [
+        m for i, j in zip(*np.triu_indices(len(t), 1)) for m in t.iloc[i, j] if m in "↑←≈"
+    ]
     pair = list(zip(marks(ours), marks(theirs), strict=True))
     return sum(a == b for a, b in pair), len(pair)
 
 # %% ../nbs/10_saturation.ipynb #00000034
 def decoder_frame(results: Results) -> pd.DataFrame:  # index: name, decoder
-    "Accuracy of both lungs (%) at each threshold and median error (px) of every decoder, all repeats pooled."
+    """Accuracy of both lungs (%) at each threshold and median error (px) of every decoder, all
+    repeats pooled.
+    """
     rows = []
     for (name, decoder), t in results.decoders.groupby(["name", "decoder"], sort=False):
         e = t[["right_px", "left_px"]].to_numpy()
         known = e[~np.isnan(e)]
-        rows.append({"name": name, "decoder": decoder, "median px": np.median(known)} | {threshold_name(x): 100 * (known < x).mean() for x in THRESHOLDS})
-    return pd.DataFrame(rows).set_index(["name", "decoder"]).sort_index(key=lambda i: i.map({n: k for k, n in enumerate(results.names)}) if i.name == "name" else i)
+        rows.append(
+            {"name": name, "decoder": decoder, "median px": np.median(known)}
+            | {threshold_name(x): 100 * (known < x).mean() for x in THRESHOLDS}
+        )
+    return (
+        pd.DataFrame(rows)
+        .set_index(["name", "decoder"])
+        .sort_index(
+            key=lambda i: (
+                i.map({n: k for k, n in enumerate(results.names)}) if i.name == "name" else i
+            )
+        )
+    )
 
 # %% ../nbs/10_saturation.ipynb #0000003b
 def saturation_row(results: Results, beta: float) -> pd.DataFrame:
     "The rows of table 3 for one β: the paper's and, where it was run, ours."
     frame, paper = accuracy_frame(results), published("moris2024_table3")
-    return beside(paper[paper["beta_px"] == beta], frame[frame["beta_px"] == beta], ["beta_px", "lung"])
+    return beside(
+        paper[paper["beta_px"] == beta], frame[frame["beta_px"] == beta], ["beta_px", "lung"]
+    )
 
-
+# %% ../nbs/10_saturation.ipynb #9ebe9b84
 def draw_saturation(
     beta: float,  # px of the 512-px frame
     results: Results,
     case,  # FrameSet of one image
     lung: str = "both",
 ):
-    "What the network is asked to paint at this β, and the error curve of the networks that learnt it: a figure."
+    """What the network is asked to paint at this β, and the error curve of the networks that
+    learnt it: a figure.
+    """
     import matplotlib.pyplot as plt  # drawing only
 
-    side, points = case.images.shape[-1], (case.points[0] + .5) * case.images.shape[-1] / 512 - .5
-    fig, (a, b, c) = plt.subplots(1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=90)
+    side, points = case.images.shape[-1], (case.points[0] + 0.5) * case.images.shape[-1] / 512 - 0.5
+    fig, (a, b, c) = plt.subplots(
+        1, 3, figsize=(7, 2.2), layout="constrained", width_ratios=(1, 1, 1.9), dpi=90
+    )
     a.imshow(case.images[0, 0], cmap="gray")
     b.imshow(encode(case.points, side, beta).amin(1)[0], cmap="gray", vmin=0, vmax=1)
     for ax in (a, b):
@@ -321,24 +481,30 @@ def best_beta(frame: pd.DataFrame, threshold: str = "R/10", lung: str = "both") 
     t = frame[frame["lung"] == lung]
     return t.loc[t[f"{threshold}_mean"].idxmax(), "beta_px"]
 
-
+# %% ../nbs/10_saturation.ipynb #8c557de5
 def level_off(arrows: pd.DataFrame):
-    "The first name of a matrix of `arrow_table` that no later one beats, both lungs taken together."
+    """The first name of a matrix of `arrow_table` that no later one beats, both lungs taken
+    together.
+    """
     later = lambda i: [arrows.iloc[i, j] for j in range(i + 1, len(arrows))]
-    return next(name for i, name in enumerate(arrows.index) if not any(c.endswith("↑") for c in later(i)))
+    return next(
+        name for i, name in enumerate(arrows.index) if not any(c.endswith("↑") for c in later(i))
+    )
 
-
+# %% ../nbs/10_saturation.ipynb #6c6888cf
 def left_worse(frame: pd.DataFrame, threshold: str = "R/10") -> list:
     "Every β where the left lung's mean accuracy is below the right's."
     wide = frame.pivot(index="beta_px", columns="lung", values=f"{threshold}_mean")
     return wide.index[wide["left"] < wide["right"]].tolist()
 
 # %% ../nbs/10_saturation.ipynb #00000043
-def verdict(p: float, effect: float, alpha: float = .05) -> str:
-    "Yes, no (the opposite is significant) or not shown, for a claim that a positive effect supports."
+def verdict(p: float, effect: float, alpha: float = 0.05) -> str:
+    """Yes, no (the opposite is significant) or not shown, for a claim that a positive effect
+    supports.
+    """
     return "Not shown" if not p < alpha else "Yes" if effect > 0 else "No, the opposite"
 
-
+# %% ../nbs/10_saturation.ipynb #2afd5609
 def answers(results: Results) -> list[str]:
     "What these results say to the questions of Analysis I, each sentence from a paired test."
     runs, errors = results.runs.sort_values("beta"), results.errors()
@@ -350,14 +516,29 @@ def answers(results: Results) -> list[str]:
     mean = frame[frame["lung"] == "both"].set_index("beta_px")["R/10_mean"]
     low, best = min(names), best_beta(frame)
     t = pairs.query("lung == 'both' and a == @names[@low] and b == @names[@best]")
-    rise = verdict(t["p_holm"].item(), t["effect"].item()) if len(t) else "No, the smallest is the best"
+    rise = (
+        verdict(t["p_holm"].item(), t["effect"].item())
+        if len(t)
+        else "No, the smallest is the best"
+    )
     flat = {n: b for b, n in names.items()}[level_off(arrow_table(pairs, "better_holm"))]
     where = "Yes" if 50 <= flat <= 125 and flat < max(names) else "No"
-    each = np.median([e for n, e in errors_once(results).items() if n in errors], axis=0)  # an image's usual error, whatever the β
+    each = np.median(
+        [e for n, e in errors_once(results).items() if n in errors], axis=0
+    )  # an image's usual error, whatever the β
     side = signed_rank(each[:, 1], each[:, 0])
     worse = left_worse(frame)
     return [
-        f"{rise}: accuracy rises with β. At R/10, both lungs, {mean[low]:.1f} % at β = {low:g} px and {mean[best]:.1f} % at the best, β = {best:g} px.",
-        f"{where}: it levels off between 50 and 125 px. No larger β is significantly better (Holm) than β = {flat:g} px" + (", the largest that was run." if flat == max(names) else "."),
-        f"{verdict(side['p'], side['effect'])}: the left lung is worse than the right. Median error over β of {side['pairs']} images: p = {side['p']:.2g}, effect {side['effect']:.2f}; mean accuracy at R/10 is lower on the left at {len(worse)} of {len(names)} β.",
+        (
+            f"{rise}: accuracy rises with β. At R/10, both lungs, {mean[low]:.1f} % at β = {low:g}"
+            f" px and {mean[best]:.1f} % at the best, β = {best:g} px."
+        ),
+        f"{where}: it levels off between 50 and 125 px. No larger β is significantly better (Holm)"
+        f" than β = {flat:g} px" + (", the largest that was run." if flat == max(names) else "."),
+        (
+            f"{verdict(side['p'], side['effect'])}: the left lung is worse than the right. Median"
+            f" error over β of {side['pairs']} images: p = {side['p']:.2g}, effect"
+            f" {side['effect']:.2f}; mean accuracy at R/10 is lower on the left at {len(worse)} of"
+            f" {len(names)} β."
+        ),
     ]

@@ -29,290 +29,432 @@ from torch.utils.flop_counter import FlopCounterMode
 class NetworkError(ValueError):
     "A network was asked for, or fed with, something that it cannot be or take."
 
-
-def norm_layer(kind: str | None, # None, 'batch', 'group' (groups of at most 8 channels) or 'instance'
-               channels: int, # channels to normalise
-) -> list[nn.Module]: # no layer, or one
+# %% ../nbs/06_unet.ipynb #42f35970
+def norm_layer(
+    kind: str | None,  # None, 'batch', 'group' (groups of at most 8 channels) or 'instance'
+    channels: int,  # channels to normalise
+) -> list[nn.Module]:  # no layer, or one
     "The normalisation layer named `kind`, as a list so that None adds nothing."
-    if kind is None: return []
-    if kind == 'batch': return [nn.BatchNorm2d(channels)]
-    if kind == 'group': return [nn.GroupNorm(max(1, channels // 8) if channels % 8 == 0 else 1, channels)]
-    if kind == 'instance': return [nn.InstanceNorm2d(channels, affine=True)]
+    if kind is None:
+        return []
+    if kind == "batch":
+        return [nn.BatchNorm2d(channels)]
+    if kind == "group":
+        return [nn.GroupNorm(max(1, channels // 8) if channels % 8 == 0 else 1, channels)]
+    if kind == "instance":
+        return [nn.InstanceNorm2d(channels, affine=True)]
     raise NetworkError(f"unknown norm {kind!r}: use None, 'batch', 'group' or 'instance'")
 
-
-def conv_block(ci: int, # channels in
-               co: int, # channels out
-               norm: str | None = None, # see `norm_layer`
-) -> nn.Sequential: # (b, ci, h, w) -> (b, co, h, w)
+# %% ../nbs/06_unet.ipynb #f22454ce
+def conv_block(
+    ci: int,  # channels in
+    co: int,  # channels out
+    norm: str | None = None,  # see `norm_layer`
+) -> nn.Sequential:  # (b, ci, h, w) -> (b, co, h, w)
     "Two times 3 x 3 convolution, optional normalisation and ReLU: a block of the paper's figure 4."
-    def step(a, b): return [nn.Conv2d(a, b, 3, padding=1, bias=norm is None), *norm_layer(norm, b), nn.ReLU(inplace=True)]
+
+    def step(a, b):
+        return [
+            nn.Conv2d(a, b, 3, padding=1, bias=norm is None),
+            *norm_layer(norm, b),
+            nn.ReLU(inplace=True),
+        ]
+
     return nn.Sequential(*step(ci, co), *step(co, co))
 
 # %% ../nbs/06_unet.ipynb #0000000b
 class Up(nn.Module):
     "Transposed convolution 2 x 2 (stride 2), concatenation with the skip connection, block."
-    def __init__(self, ci: int, # channels coming from below
-                 co: int, # channels out, and of the skip connection
-                 norm: str | None = None): # see `norm_layer`
+
+    def __init__(
+        self,
+        ci: int,  # channels coming from below
+        co: int,  # channels out, and of the skip connection
+        norm: str | None = None,
+    ):  # see `norm_layer`
         super().__init__()
         self.up = nn.ConvTranspose2d(ci, co, 2, stride=2)
-        self.block = conv_block(2*co, co, norm)
+        self.block = conv_block(2 * co, co, norm)
 
-    def forward(self, x: Tensor, # (b, ci, h, w)
-                skip: Tensor, # (b, co, 2h, 2w)
-    ) -> Tensor: # (b, co, 2h, 2w)
+    def forward(
+        self,
+        x: Tensor,  # (b, ci, h, w)
+        skip: Tensor,  # (b, co, 2h, 2w)
+    ) -> Tensor:  # (b, co, 2h, 2w)
         return self.block(torch.cat((self.up(x), skip), 1))
 
 # %% ../nbs/06_unet.ipynb #0000000e
-def pad_to_multiple(x: Tensor, # (b, c, h, w)
-                    multiple: int, # what both sides shall be divisible by
-) -> Tensor: # (b, c, h', w'), the input in its top left corner
+def pad_to_multiple(
+    x: Tensor,  # (b, c, h, w)
+    multiple: int,  # what both sides shall be divisible by
+) -> Tensor:  # (b, c, h', w'), the input in its top left corner
     "Extend an image at the right and bottom by repeating its border, up to the next multiple."
     h, w = x.shape[-2:]
-    if h % multiple == 0 and w % multiple == 0: return x
-    return F.pad(x, (0, -w % multiple, 0, -h % multiple), mode='replicate')
+    if h % multiple == 0 and w % multiple == 0:
+        return x
+    return F.pad(x, (0, -w % multiple, 0, -h % multiple), mode="replicate")
 
 # %% ../nbs/06_unet.ipynb #00000011
-def check_input(x: Tensor, # what is about to enter the network
-                channels: int, # what its first layer takes
-                least: int, # smallest side it takes
-) -> Tensor: # the same
+def check_input(
+    x: Tensor,  # what is about to enter the network
+    channels: int,  # what its first layer takes
+    least: int,  # smallest side it takes
+) -> Tensor:  # the same
     """Refuse an input that a network cannot take.
 
-    Raises: `NetworkError` for a shape other than (b, `channels`, h, w), a side below `least`, or integers."""
+    Raises: `NetworkError` for a shape other than (b, `channels`, h, w), a side below `least`, or
+    integers.
+    """
     if x.ndim != 4 or x.shape[1] != channels:
-        raise NetworkError(f'expected a batch of shape (b, {channels}, height, width), got {tuple(x.shape)}')
+        raise NetworkError(
+            f"expected a batch of shape (b, {channels}, height, width), got {tuple(x.shape)}"
+        )
     if min(x.shape[-2:]) < least:
-        raise NetworkError(f'image of {x.shape[-2]} x {x.shape[-1]} px is too small for this network: at least {least} px a side; use fewer levels (depth) or a larger image')
-    if not x.is_floating_point(): raise NetworkError(f'expected floats, got {x.dtype}: convert with radiograph.to_float first')
+        raise NetworkError(
+            f"image of {x.shape[-2]} x {x.shape[-1]} px is too small for this network: at least"
+            f" {least} px a side; use fewer levels (depth) or a larger image"
+        )
+    if not x.is_floating_point():
+        raise NetworkError(
+            f"expected floats, got {x.dtype}: convert with radiograph.to_float first"
+        )
     return x
 
 # %% ../nbs/06_unet.ipynb #00000014
-def init_weights(model: nn.Module, # changed in place
-) -> nn.Module: # the same
-    "Kaiming (He) initialisation of every convolution; biases 0. Norms keep torch's scale 1 and shift 0."
+def init_weights(
+    model: nn.Module,  # changed in place
+) -> nn.Module:  # the same
+    """Kaiming (He) initialisation of every convolution; biases 0. Norms keep torch's scale 1 and
+    shift 0.
+    """
     for m in model.modules():
-        if isinstance(m, nn.ConvTranspose2d): nn.init.normal_(m.weight, std=m.in_channels**-.5)
+        if isinstance(m, nn.ConvTranspose2d):
+            nn.init.normal_(m.weight, std=m.in_channels**-0.5)
         elif isinstance(m, nn.Conv2d):
-            nn.init.kaiming_normal_(m.weight, nonlinearity='relu' if m.kernel_size[0] > 1 else 'linear')
-        else: continue
-        if m.bias is not None: nn.init.zeros_(m.bias)
+            nn.init.kaiming_normal_(
+                m.weight, nonlinearity="relu" if m.kernel_size[0] > 1 else "linear"
+            )
+        else:
+            continue
+        if m.bias is not None:
+            nn.init.zeros_(m.bias)
     return model
 
 # %% ../nbs/06_unet.ipynb #00000b17
-TASKS = ('heatmap', 'mask')
+TASKS = ("heatmap", "mask")
 
 
-def make_heads(ci: int, # channels in
-               tasks: tuple[str, ...], # in the order of the outputs
-               heat_channels: int, mask_channels: int, # channels out
+def make_heads(
+    ci: int,  # channels in
+    tasks: tuple[str, ...],  # in the order of the outputs
+    heat_channels: int,
+    mask_channels: int,  # channels out
 ) -> nn.ModuleDict:
     "A 1 × 1 convolution a task. Raises: NetworkError."
-    if not tasks or len({*tasks}) < len(tasks) or {*tasks} - {*TASKS}: raise NetworkError(f'tasks {tasks!r}: use one or both of {TASKS}')
-    return nn.ModuleDict({t: nn.Conv2d(ci, heat_channels if t == 'heatmap' else mask_channels, 1) for t in tasks})
+    if not tasks or len({*tasks}) < len(tasks) or {*tasks} - {*TASKS}:
+        raise NetworkError(f"tasks {tasks!r}: use one or both of {TASKS}")
+    return nn.ModuleDict(
+        {t: nn.Conv2d(ci, heat_channels if t == "heatmap" else mask_channels, 1) for t in tasks}
+    )
 
-
-def start_heads(heads: nn.ModuleDict, # of `make_heads`
-                heat_bias: float, mask_bias: float):
+# %% ../nbs/06_unet.ipynb #0b885839
+def start_heads(
+    heads: nn.ModuleDict,  # of `make_heads`
+    heat_bias: float,
+    mask_bias: float,
+):
     "Small random weights, and the biases."
     for t, head in heads.items():
-        nn.init.normal_(head.weight, std=.1 * head.in_channels**-.5)
-        nn.init.constant_(head.bias, heat_bias if t == 'heatmap' else mask_bias)
+        nn.init.normal_(head.weight, std=0.1 * head.in_channels**-0.5)
+        nn.init.constant_(head.bias, heat_bias if t == "heatmap" else mask_bias)
 
 # %% ../nbs/06_unet.ipynb #00000017
 class UNet(nn.Module):
-    "The two-task U-Net of Morís et al. 2024, figure 4; 31 030 723 parameters as published (width 64, no norm)."
-    def __init__(self, in_channels: int = 1, # 1 for radiographs
-                 width: int = 64, # channels of the first block; doubles with every level
-                 depth: int = 4, # number of poolings
-                 norm: str | None = None, # None (as published), 'batch', 'group' or 'instance'
-                 tasks: tuple[str, ...] = TASKS, # heads, in the order of the outputs
-                 heat_channels: int = 2, # 2: one map a side; 1: the published shared map
-                 mask_channels: int = 1, # 1: lung or not; 2: a logit for each side
-                 heat_bias: float = 0., # starting bias of the heatmap head: the targets' mean saves the first epochs
-                 mask_bias: float = 0.): # starting bias of the mask head: logit of the lungs' share of the image
+    """The two-task U-Net of Morís et al. 2024, figure 4; 31 030 723 parameters as published
+    (width 64, no norm).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,  # 1 for radiographs
+        width: int = 64,  # channels of the first block; doubles with every level
+        depth: int = 4,  # number of poolings
+        norm: str | None = None,  # None (as published), 'batch', 'group' or 'instance'
+        tasks: tuple[str, ...] = TASKS,  # heads, in the order of the outputs
+        heat_channels: int = 2,  # 2: one map a side; 1: the published shared map
+        mask_channels: int = 1,  # 1: lung or not; 2: a logit for each side
+        # starting bias of the heatmap head: the targets' mean saves the first epochs
+        heat_bias: float = 0.0,
+        mask_bias: float = 0.0,
+    ):  # starting bias of the mask head: logit of the lungs' share of the image
         super().__init__()
-        self.config = dict(in_channels=in_channels, width=width, depth=depth, norm=norm, tasks=tuple(tasks),
-                           heat_channels=heat_channels, mask_channels=mask_channels)
-        if min(in_channels, width, depth, heat_channels, mask_channels) < 1: raise NetworkError(f'every size must be at least 1: {self.config}')
+        self.config = dict(
+            in_channels=in_channels,
+            width=width,
+            depth=depth,
+            norm=norm,
+            tasks=tuple(tasks),
+            heat_channels=heat_channels,
+            mask_channels=mask_channels,
+        )
+        if min(in_channels, width, depth, heat_channels, mask_channels) < 1:
+            raise NetworkError(f"every size must be at least 1: {self.config}")
         c = [width * 2**i for i in range(depth + 1)]
-        self.encoder = nn.ModuleList(conv_block(i, o, norm) for i, o in zip([in_channels, *c], c[:-1]))
+        self.encoder = nn.ModuleList(
+            conv_block(i, o, norm) for i, o in zip([in_channels, *c], c[:-1])
+        )
         self.pool = nn.MaxPool2d(2)
         self.bottleneck = conv_block(c[-2], c[-1], norm)
-        self.decoder = nn.ModuleList(Up(c[i+1], c[i], norm) for i in reversed(range(depth)))
+        self.decoder = nn.ModuleList(Up(c[i + 1], c[i], norm) for i in reversed(range(depth)))
         self.heads = make_heads(width, tasks, heat_channels, mask_channels)
         init_weights(self)
         start_heads(self.heads, heat_bias, mask_bias)
-        self.multiple, self.least = 2**depth, 2**depth + (norm in ('batch', 'instance'))
+        self.multiple, self.least = 2**depth, 2**depth + (norm in ("batch", "instance"))
 
 # %% ../nbs/06_unet.ipynb #00000019
 @patch
-def features(self: UNet, x: Tensor, # (b, in_channels, h, w), sides divisible by 2**depth
-) -> Tensor: # (b, width, h, w): what both heads share
+def features(
+    self: UNet,
+    x: Tensor,  # (b, in_channels, h, w), sides divisible by 2**depth
+) -> Tensor:  # (b, width, h, w): what both heads share
     "Run encoder, bottleneck and decoder."
     skips = []
     for block in self.encoder:
         skips.append(block(x))
         x = self.pool(skips[-1])
     x = self.bottleneck(x)
-    for up in self.decoder: x = up(x, skips.pop())
+    for up in self.decoder:
+        x = up(x, skips.pop())
     return x
 
-
+# %% ../nbs/06_unet.ipynb #841ea863
 @patch
-def forward(self: UNet, x: Tensor, # float (b, in_channels, h, w), as `radiograph.to_float` makes it
-) -> Tensor | tuple[Tensor, ...]: # each (b, channels, h, w), in the order of `tasks`; one task: a tensor
+def forward(
+    self: UNet,
+    x: Tensor,  # float (b, in_channels, h, w), as `radiograph.to_float` makes it
+) -> (
+    Tensor | tuple[Tensor, ...]
+):  # each (b, channels, h, w), in the order of `tasks`; one task: a tensor
     "Predict heatmaps and mask logits for a batch of images of any size from `least` px."
-    h, w = check_input(x, self.config['in_channels'], self.least).shape[-2:]
+    h, w = check_input(x, self.config["in_channels"], self.least).shape[-2:]
     f = self.features(pad_to_multiple(x, self.multiple))
     out = tuple(head(f)[..., :h, :w] for head in self.heads.values())
     return out if len(out) > 1 else out[0]
 
 # %% ../nbs/06_unet.ipynb #0000001e
-def count_parameters(model: nn.Module, # any module
-                     trainable: bool = False, # count only what gradients change
-) -> int: # number of scalars
+def count_parameters(
+    model: nn.Module,  # any module
+    trainable: bool = False,  # count only what gradients change
+) -> int:  # number of scalars
     "Number of parameters (not buffers) of a network."
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
 
-
-def layer_table(model: nn.Module, # any network of this notebook
-                side: int = 512, # input side in px
-) -> pd.DataFrame: # columns layer, kind, shape (c, h, w of the output), parameters, operations
-    "Every layer with parameters, in order of execution, and its floating-point operations for one image."
-    rows, meta = [], copy.deepcopy(model).to('meta').eval()
+# %% ../nbs/06_unet.ipynb #8752418b
+def layer_table(
+    model: nn.Module,  # any network of this notebook
+    side: int = 512,  # input side in px
+) -> pd.DataFrame:  # columns layer, kind, shape (c, h, w of the output), parameters, operations
+    """Every layer with parameters, in order of execution, and its floating-point operations for
+    one image.
+    """
+    rows, meta = [], copy.deepcopy(model).to("meta").eval()
     names = {m: n for n, m in meta.named_modules()}
+
     def note(m, inputs, out):
         positions = math.prod((inputs[0] if isinstance(m, nn.ConvTranspose2d) else out).shape[-2:])
         operations = 2 * m.weight.numel() * positions if m.weight.ndim == 4 else 0
-        rows.append((names[m], type(m).__name__, tuple(out.shape[1:]), sum(p.numel() for p in m.parameters()), operations))
+        rows.append(
+            (
+                names[m],
+                type(m).__name__,
+                tuple(out.shape[1:]),
+                sum(p.numel() for p in m.parameters()),
+                operations,
+            )
+        )
+
     for m in meta.modules():
-        if getattr(m, 'weight', None) is not None: m.register_forward_hook(note)
-    meta(torch.empty(1, model.config['in_channels'], side, side, device='meta'))
-    return pd.DataFrame(rows, columns='layer kind shape parameters operations'.split())
+        if getattr(m, "weight", None) is not None:
+            m.register_forward_hook(note)
+    meta(torch.empty(1, model.config["in_channels"], side, side, device="meta"))
+    return pd.DataFrame(rows, columns="layer kind shape parameters operations".split())
 
 # %% ../nbs/06_unet.ipynb #00000023
-def count_operations(model: nn.Module, # any network of this notebook
-                     side: int = 512, # input side in px
-) -> int: # floating-point operations of one forward pass for one image, 2 for each multiply-add
+def count_operations(
+    model: nn.Module,  # any network of this notebook
+    side: int = 512,  # input side in px
+) -> int:  # floating-point operations of one forward pass for one image, 2 for each multiply-add
     "Operations of the convolutions, by torch's counter, on the meta device (nothing is computed)."
-    meta = copy.deepcopy(model).to('meta').eval()
-    x = torch.empty(1, model.config['in_channels'], side, side, device='meta')
-    with FlopCounterMode(display=False) as counter: meta(x)
+    meta = copy.deepcopy(model).to("meta").eval()
+    x = torch.empty(1, model.config["in_channels"], side, side, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        meta(x)
     return counter.get_total_flops()
 
 # %% ../nbs/06_unet.ipynb #00000029
-def receptive_field(depth: int = 4, # number of poolings
-                    position: int = 0, # coordinate of the output pixel; the field's size depends on its phase
-) -> tuple[int, int]: # first and last input coordinate that can influence it
+def receptive_field(
+    depth: int = 4,  # number of poolings
+    position: int = 0,  # coordinate of the output pixel; the field's size depends on its phase
+) -> tuple[int, int]:  # first and last input coordinate that can influence it
     "Interval of input pixels (along one axis) that the U-Net's output at `position` depends on."
     lo = hi = position
-    for _ in range(depth): lo, hi = (lo - 2) // 2, (hi + 2) // 2     # decoder block, then up
-    lo, hi = lo - 2, hi + 2                                          # bottleneck
-    for _ in range(depth): lo, hi = 2*lo - 2, 2*hi + 1 + 2           # pooling, then encoder block
+    for _ in range(depth):
+        lo, hi = (lo - 2) // 2, (hi + 2) // 2  # decoder block, then up
+    lo, hi = lo - 2, hi + 2  # bottleneck
+    for _ in range(depth):
+        lo, hi = 2 * lo - 2, 2 * hi + 1 + 2  # pooling, then encoder block
     return lo, hi
 
 # %% ../nbs/06_unet.ipynb #00000034
-def brain_state_shapes() -> dict[str, tuple[int, ...]]: # 118 names with their shapes, in order
+def brain_state_shapes() -> dict[str, tuple[int, ...]]:  # 118 names with their shapes, in order
     "Names and shapes of the published brain-MRI U-Net's state dict."
-    text = (files('hemidiaphragm_nb') / 'reference' / 'brain_mri_unet_state.json').read_text(encoding='utf-8')
+    text = (files("hemidiaphragm_nb") / "reference" / "brain_mri_unet_state.json").read_text(
+        encoding="utf-8"
+    )
     return {name: tuple(shape) for name, shape in json.loads(text).items()}
 
-
-def brain_block(ci: int, # channels in
-                co: int, # channels out
-                name: str, # prefix of the layers' names
-) -> nn.Sequential: # (b, ci, h, w) -> (b, co, h, w)
+# %% ../nbs/06_unet.ipynb #ce27b6b4
+def brain_block(
+    ci: int,  # channels in
+    co: int,  # channels out
+    name: str,  # prefix of the layers' names
+) -> nn.Sequential:  # (b, ci, h, w) -> (b, co, h, w)
     "Two times 3 x 3 convolution without bias, batch norm, ReLU, under the published names."
     layers = OrderedDict()
     for i, c in (1, ci), (2, co):
-        layers |= {f'{name}conv{i}': nn.Conv2d(c, co, 3, padding=1, bias=False),
-                   f'{name}norm{i}': nn.BatchNorm2d(co), f'{name}relu{i}': nn.ReLU(inplace=True)}
+        layers |= {
+            f"{name}conv{i}": nn.Conv2d(c, co, 3, padding=1, bias=False),
+            f"{name}norm{i}": nn.BatchNorm2d(co),
+            f"{name}relu{i}": nn.ReLU(inplace=True),
+        }
     return nn.Sequential(layers)
 
 # %% ../nbs/06_unet.ipynb #00000035
 class BrainUNet(nn.Module):
-    """Buda et al.'s brain-MRI U-Net, as Vidal et al. 2021 use it. Gives logits: the published one adds a sigmoid.
+    """Buda et al.'s brain-MRI U-Net, as Vidal et al. 2021 use it. Gives logits: the published one
+    adds a sigmoid.
 
-    Repeat a radiograph's one channel three times: `x.expand(-1, 3, -1, -1)`."""
-    def __init__(self, in_channels: int = 3, # as published
-                 out_channels: int = 1, # as published
-                 width: int = 32): # channels of the first block ("init_features")
+    Repeat a radiograph's one channel three times: `x.expand(-1, 3, -1, -1)`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,  # as published
+        out_channels: int = 1,  # as published
+        width: int = 32,
+    ):  # channels of the first block ("init_features")
         super().__init__()
         self.config = dict(in_channels=in_channels, out_channels=out_channels, width=width)
         c = [in_channels, *(width * 2**i for i in range(5))]
-        for i in range(1, 5): setattr(self, f'encoder{i}', brain_block(c[i-1], c[i], f'enc{i}'))
-        self.bottleneck = brain_block(c[4], c[5], 'bottleneck')
+        for i in range(1, 5):
+            setattr(self, f"encoder{i}", brain_block(c[i - 1], c[i], f"enc{i}"))
+        self.bottleneck = brain_block(c[4], c[5], "bottleneck")
         for i in range(4, 0, -1):
-            setattr(self, f'upconv{i}', nn.ConvTranspose2d(c[i+1], c[i], 2, stride=2))
-            setattr(self, f'decoder{i}', brain_block(2*c[i], c[i], f'dec{i}'))
+            setattr(self, f"upconv{i}", nn.ConvTranspose2d(c[i + 1], c[i], 2, stride=2))
+            setattr(self, f"decoder{i}", brain_block(2 * c[i], c[i], f"dec{i}"))
         self.conv = nn.Conv2d(width, out_channels, 1)
         init_weights(self)
 
-    def forward(self, x: Tensor, # float (b, in_channels, h, w), each image standardised
-    ) -> Tensor: # logits (b, out_channels, h, w)
+    def forward(
+        self,
+        x: Tensor,  # float (b, in_channels, h, w), each image standardised
+    ) -> Tensor:  # logits (b, out_channels, h, w)
         "Predict the mask's logits for a batch of images of any size from 17 px."
-        h, w = check_input(x, self.config['in_channels'], 17).shape[-2:]
+        h, w = check_input(x, self.config["in_channels"], 17).shape[-2:]
         x, skips = pad_to_multiple(x, 16), []
         for i in range(1, 5):
-            skips.append(getattr(self, f'encoder{i}')(x))
+            skips.append(getattr(self, f"encoder{i}")(x))
             x = F.max_pool2d(skips[-1], 2)
         x = self.bottleneck(x)
-        for i in range(4, 0, -1): x = getattr(self, f'decoder{i}')(torch.cat((getattr(self, f'upconv{i}')(x), skips.pop()), 1))
+        for i in range(4, 0, -1):
+            x = getattr(self, f"decoder{i}")(
+                torch.cat((getattr(self, f"upconv{i}")(x), skips.pop()), 1)
+            )
         return self.conv(x)[..., :h, :w]
 
 # %% ../nbs/06_unet.ipynb #00000038
 class WeightsError(ValueError):
     "Weights could not be read, or do not fit the network."
 
-
-def read_weights(path: str | Path, # a safetensors file
-) -> dict[str, Tensor]: # names and tensors, on the CPU
+# %% ../nbs/06_unet.ipynb #a9dd788a
+def read_weights(
+    path: str | Path,  # a safetensors file
+) -> dict[str, Tensor]:  # names and tensors, on the CPU
     """Read a safetensors file.
 
-    Raises: `WeightsError` where the file is absent, damaged, or of another kind (pickles are never opened)."""
+    Raises: `WeightsError` where the file is absent, damaged, or of another kind (pickles are
+    never opened).
+    """
     path = Path(path)
-    if not path.is_file(): raise WeightsError(f'{path}: no such file')
-    if path.suffix != '.safetensors':
-        raise WeightsError(f'{path}: only .safetensors files are read, since opening a pickle can run any code. Convert it with safetensors.torch.save_file where you trust its source')
-    try: return load_file(path)
-    except SafetensorError as e: raise WeightsError(f'{path}: not a whole safetensors file ({e}). Fetch it again') from e
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file")
+    if path.suffix != ".safetensors":
+        raise WeightsError(
+            f"{path}: only .safetensors files are read, since opening a pickle can run any code."
+            " Convert it with safetensors.torch.save_file where you trust its source"
+        )
+    try:
+        return load_file(path)
+    except SafetensorError as e:
+        raise WeightsError(f"{path}: not a whole safetensors file ({e}). Fetch it again") from e
 
-
-def load_brain_weights(model: BrainUNet, # changed in place
-                       weights: str | Path | dict[str, Tensor], # a safetensors file, or a state dict
-) -> BrainUNet: # the same
+# %% ../nbs/06_unet.ipynb #85083ca3
+def load_brain_weights(
+    model: BrainUNet,  # changed in place
+    weights: str | Path | dict[str, Tensor],  # a safetensors file, or a state dict
+) -> BrainUNet:  # the same
     """Load weights strictly: every name, every shape, nothing else.
 
     Raises: `WeightsError` listing every missing, unexpected and misshapen name."""
-    where = 'the state dict' if isinstance(weights, dict) else str(weights)
+    where = "the state dict" if isinstance(weights, dict) else str(weights)
     state = weights if isinstance(weights, dict) else read_weights(weights)
     own = {k: tuple(v.shape) for k, v in model.state_dict().items()}
-    wrong = {'missing': [k for k in own if k not in state], 'unexpected': [k for k in state if k not in own],
-             'misshapen': [f'{k} {tuple(state[k].shape)} instead of {s}' for k, s in own.items() if k in state and tuple(state[k].shape) != s]}
-    if any(wrong.values()): raise WeightsError(f'{where} does not fit the network: ' + '; '.join(f'{len(v)} {k}: {", ".join(v)}' for k, v in wrong.items() if v))
+    wrong = {
+        "missing": [k for k in own if k not in state],
+        "unexpected": [k for k in state if k not in own],
+        "misshapen": [
+            f"{k} {tuple(state[k].shape)} instead of {s}"
+            for k, s in own.items()
+            if k in state and tuple(state[k].shape) != s
+        ],
+    }
+    if any(wrong.values()):
+        raise WeightsError(
+            f"{where} does not fit the network: "
+            + "; ".join(f"{len(v)} {k}: {', '.join(v)}" for k, v in wrong.items() if v)
+        )
     model.load_state_dict(state)
     return model
 
 # %% ../nbs/06_unet.ipynb #0000003c
-def encoder_state(model: nn.Module, # a `UNet` or `BrainUNet`
-) -> dict[str, Tensor]: # names and tensors of encoder and bottleneck, in order of execution
+def encoder_state(
+    model: nn.Module,  # a `UNet` or `BrainUNet`
+) -> dict[str, Tensor]:  # names and tensors of encoder and bottleneck, in order of execution
     "The part of a state dict that lies before the decoder."
-    return {k: v for k, v in model.state_dict().items() if k.startswith(('encoder', 'bottleneck'))}
+    return {k: v for k, v in model.state_dict().items() if k.startswith(("encoder", "bottleneck"))}
 
-
-def transfer_encoder(src: nn.Module, # gives; unchanged
-                     dst: nn.Module, # takes, in place
-) -> tuple[list[str], list[str]]: # names in `dst` that were copied, and that were skipped (another shape)
+# %% ../nbs/06_unet.ipynb #6eaf5192
+def transfer_encoder(
+    src: nn.Module,  # gives; unchanged
+    dst: nn.Module,  # takes, in place
+) -> tuple[
+    list[str], list[str]
+]:  # names in `dst` that were copied, and that were skipped (another shape)
     """Copy encoder and bottleneck weights from one network to another wherever shapes match.
 
-    Raises: `NetworkError` where the two have different numbers of encoder tensors, so that they cannot correspond."""
+    Raises: `NetworkError` where the two have different numbers of encoder tensors, so that they
+    cannot correspond.
+    """
     give, take = encoder_state(src), encoder_state(dst)
-    if len(give) != len(take): raise NetworkError(f'encoders do not correspond: {len(give)} tensors against {len(take)} (another depth or norm)')
+    if len(give) != len(take):
+        raise NetworkError(
+            f"encoders do not correspond: {len(give)} tensors against {len(take)} (another depth or"
+            " norm)"
+        )
     copied, skipped = [], []
     with torch.no_grad():
         for (name, to), value in zip(take.items(), give.values()):
-            if to.shape == value.shape: to.copy_(value)
+            if to.shape == value.shape:
+                to.copy_(value)
             (copied if to.shape == value.shape else skipped).append(name)
     return copied, skipped

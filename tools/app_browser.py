@@ -125,10 +125,10 @@ class App:
 
     def upload(self, path: Path) -> None:
         "Choose a file, as with the button."
-        self.page.locator(".hemi-film input[type=file]").set_input_files(str(path))
-        self.wait("the film's lungs and landmarks", lambda: self.page.locator(".hemi-film .handle:visible").count() == 2 and self.gap())
-        self.wait("the film's picture", lambda: self.page.locator(".hemi-film img.film").evaluate("i => i.complete && i.naturalWidth > 100"))
-        if not all(path.get_attribute("d") for path in self.page.locator(".hemi-film path.lung").all()):
+        self.page.locator(".hemi-radiograph input[type=file]").set_input_files(str(path))
+        self.wait("the radiograph's lungs and landmarks", lambda: self.page.locator(".hemi-radiograph .handle:visible").count() == 2 and self.gap())
+        self.wait("the radiograph's picture", lambda: self.page.locator(".hemi-radiograph img.radiograph").evaluate("i => i.complete && i.naturalWidth > 100"))
+        if not all(path.get_attribute("d") for path in self.page.locator(".hemi-radiograph path.lung").all()):
             raise Failed("a lung has no outline")
 
     def changed(self, what: str, look, act):
@@ -140,7 +140,7 @@ class App:
 
     def drag(self, side: str, down: float, right: float = 0) -> None:
         "Drag a landmark with the mouse by px of the screen, in small steps."
-        handle = self.page.locator(f".hemi-film .handle.{side}")
+        handle = self.page.locator(f".hemi-radiograph .handle.{side}")
         handle.evaluate("el => el.scrollIntoView({block: 'center'})")
         box = handle.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -163,9 +163,9 @@ def px(gap: str) -> float:
 
 
 def drop(page, path: Path) -> None:
-    "Drop a file onto the film, as from a file manager."
+    "Drop a file onto the radiograph, as from a file manager."
     data = page.evaluate_handle("([name, bytes]) => { const d = new DataTransfer(); d.items.add(new File([new Uint8Array(bytes)], name)); return d; }", [path.name, list(path.read_bytes())])
-    page.dispatch_event(".hemi-film", "drop", {"dataTransfer": data})
+    page.dispatch_event(".hemi-radiograph", "drop", {"dataTransfer": data})
 
 
 def expect(told: bool, what: str) -> None:
@@ -175,7 +175,7 @@ def expect(told: bool, what: str) -> None:
 
 def walk(app: App, scratch: Path) -> int:
     "Do everything a person does, and see that it shows: how many steps."
-    app.wait("the app", lambda: app.page.locator(".hemi-film").is_visible(), PAGE_SECONDS)
+    app.wait("the app", lambda: app.page.locator(".hemi-radiograph").is_visible(), PAGE_SECONDS)
     expect("not a medical device" in app.text(".hemi-app .head"), "the notice is missing")
     app.upload(phantom_file(scratch))
     first = app.gap()
@@ -187,13 +187,13 @@ def walk(app: App, scratch: Path) -> int:
     app.changed("the target heatmap as before", app.pictures, lambda: slider.press("ArrowLeft"))
     expect(app.pictures() == maps, "β moved there and back shows something else")
 
-    scale = 1536 / app.page.locator(".hemi-film .stage").bounding_box()["height"]
+    scale = 1536 / app.page.locator(".hemi-radiograph .stage").bounding_box()["height"]
     dragged = app.changed("the gap after a drag", app.gap, lambda: app.drag("left", down=30))
     app.wait("the gap where the hand let go", lambda: abs(px(app.gap()) - px(first) - 30 * scale) < 2 * scale)
     expect(app.pictures()[1] != maps[1], "the target heatmap did not follow the landmark")
     app.wait("a table that says what was moved by hand", lambda: "hand" in app.text(".hemi-app table + table"))
     dragged = app.gap()
-    moved = app.changed("the gap after a key on the handle", app.gap, lambda: app.page.locator(".hemi-film .handle.left").press("Shift+ArrowDown"))
+    moved = app.changed("the gap after a key on the handle", app.gap, lambda: app.page.locator(".hemi-radiograph .handle.left").press("Shift+ArrowDown"))
     expect(abs(px(moved) - px(dragged) - 10) < 0.11, f"Shift and an arrow moved by {px(moved) - px(dragged):.1f} px, not 10")
     box = app.number(0, 1)
     level = float(box.input_value())
@@ -209,8 +209,8 @@ def walk(app: App, scratch: Path) -> int:
     letter = scratch / "letter <b>.txt"
     letter.write_text("Dear Sir or Madam")
     drop(app.page, letter)
-    app.wait("a message about a file that is no film", lambda: "letter <b>.txt: it is not a PNG" in app.text("[role=alert]"), errors=True)
-    expect(app.gap() == first, "a file that is no film took the film off the table")
+    app.wait("a message about a file that is no radiograph", lambda: "letter <b>.txt: it is not a PNG" in app.text("[role=alert]"), errors=True)
+    expect(app.gap() == first, "a file that is no radiograph took the radiograph off the table")
     app.press("Open a phantom")
     app.wait("a phantom", lambda: "By its geometry" in app.text(".hemi-app .said"), errors=True)
     app.no_error()
@@ -263,10 +263,10 @@ def page_check(scratch: Path, picture: Path | None = None) -> str:
 def lab_check(scratch: Path) -> str:
     "The app in its notebook, in JupyterLab."
     root = scratch / "project"
-    cells = browser.copy_project("17_app.ipynb", root)
-    with browser.jupyterlab(root, scratch) as (address, token), opened(f"{address}lab/tree/nbs/17_app.ipynb?token={token}") as page:
+    cells = browser.copy_project("engine/app.ipynb", root)
+    with browser.jupyterlab(root, scratch) as (address, token), opened(f"{address}lab/tree/nbs/engine/app.ipynb?token={token}") as page:
         browser.Page(page).run_all(cells)
-        page.locator(".hemi-film").scroll_into_view_if_needed()
+        page.locator(".hemi-radiograph").scroll_into_view_if_needed()
         steps = walk(App(page), scratch)
     return f"{cells} cells run, {steps} steps in JupyterLab"
 

@@ -1,7 +1,7 @@
-"""Fuzz the reader: thousands of broken image and DICOM files, and no outcome but a film or a `RadiographError`.
+"""Fuzz the reader: thousands of broken image and DICOM files, and no outcome but a radiograph or a `RadiographError`.
 
 `python tools/fuzz.py [--n 2000] [--seed 0]` tests; `--only 1234` writes the mutant of that number instead, to look at it.
-Each mutant follows from the seed and its number alone. A crash, another exception, a malformed film, too much memory or
+Each mutant follows from the seed and its number alone. A crash, another exception, a malformed radiograph, too much memory or
 time is a finding: it is named by seed and number, and its file is kept in the folder of `--keep`.
 """
 import argparse
@@ -26,7 +26,7 @@ from common import LIBRARY, Failed
 
 NUMBER, SEED = 2000, 0
 SECONDS = 10.0  # of processor time that one file may take
-MEGABYTES = 2048  # of address space that reading may add; the largest film allowed needs 256 for each copy of its pixels
+MEGABYTES = 2048  # of address space that reading may add; the largest radiograph allowed needs 256 for each copy of its pixels
 KEPT = Path(tempfile.gettempdir()) / "hemidiaphragm-fuzz"
 SIDE = 64  # px, of the phantoms that the sound files show
 
@@ -185,7 +185,7 @@ def mutant(seed: int, number: int) -> tuple[str, bytes]:
     "The broken file of that number, and the name of what it was with what was done to it."
     rng = random.Random(f"{seed}:{number}")
     names = list(corpus())
-    rare = rng.random() < 0.01  # the film of 3.6 million pixels takes its time
+    rare = rng.random() < 0.01  # the radiograph of 3.6 million pixels takes its time
     name = names[-1] if rare else rng.choice(names[:-1])
     changes = [rng.choice(MUTATIONS) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
     title = f"{name}: {', '.join(change.__name__ for change in changes)}"
@@ -199,27 +199,27 @@ def mutant(seed: int, number: int) -> tuple[str, bytes]:
 
 
 # The judgement
-def fault(film) -> str:
-    "What makes `film` no valid `Radiograph`; '' where it is one."
-    pixels, spacing = film.pixels, film.spacing
+def fault(radiograph) -> str:
+    "What makes `radiograph` no valid `Radiograph`; '' where it is one."
+    pixels, spacing = radiograph.pixels, radiograph.spacing
     checks = {
         "pixels are no float32 array of two dimensions": isinstance(pixels, np.ndarray) and pixels.dtype == np.float32 and pixels.ndim == 2,
         "its shape is beyond the limits": pixels.ndim == 2 and 16 <= min(pixels.shape) and pixels.size <= 64e6 and max(pixels.shape) <= 2 * min(pixels.shape),
         "pixels are not finite": bool(np.isfinite(pixels).all()),
         "pixels are constant": bool(pixels.min() < pixels.max()),
         "spacing is neither None nor two lengths": spacing is None or (len(spacing) == 2 and all(0 < s < np.inf for s in spacing)),
-        "spacing and its source disagree": (spacing is None) == (film.spacing_source == ""),
-        "view or notes are no text": isinstance(film.view, str) and all(isinstance(note, str) for note in film.notes),
+        "spacing and its source disagree": (spacing is None) == (radiograph.spacing_source == ""),
+        "view or notes are no text": isinstance(radiograph.view, str) and all(isinstance(note, str) for note in radiograph.notes),
     }  # fmt: skip
     return next((what for what, holds in checks.items() if not holds), "")
 
 
 def verdict(module: types.ModuleType, path: Path) -> str:
-    "'film', 'refused', or what is wrong with the outcome of reading `path`."
+    "'radiograph', 'refused', or what is wrong with the outcome of reading `path`."
     start = time.process_time()
     try:
-        film = module.read_radiograph(path)
-        said = fault(film) or "film"
+        radiograph = module.read_radiograph(path)
+        said = fault(radiograph) or "radiograph"
     except module.RadiographError as error:
         named = str(error).startswith(f"{path}: ") and error.reason and "\n" not in str(error)
         said = "refused" if named else f"an error without file, reason or in several lines: {error}"
@@ -253,9 +253,9 @@ def read_all(module: types.ModuleType, numbers: range, seed: int, path: Path, pi
 
 @dataclass
 class Tally:
-    "What came of the mutants: films, refusals, findings by number, the highest memory in MB, the longest time in s."
+    "What came of the mutants: radiographs, refusals, findings by number, the highest memory in MB, the longest time in s."
 
-    films: int = 0
+    radiographs: int = 0
     refused: int = 0
     findings: dict = None
     peak: float = 0.0
@@ -292,10 +292,10 @@ def tried(module: types.ModuleType, numbers: range, seed: int, enough: int = 10,
                 for number, said, peak in lines_of(out, patience):
                     now = time.monotonic()
                     tally.peak, tally.slowest, before = max(tally.peak, float(peak)), max(tally.slowest, now - before), now
-                    tally.films += said == "film"
+                    tally.radiographs += said == "radiograph"
                     tally.refused += said == "refused"
                     first = int(number) + 1
-                    if said not in ("film", "refused"):
+                    if said not in ("radiograph", "refused"):
                         tally.findings[first - 1] = said
             except TimeoutError:
                 end = f"it was still being read after {patience:.0f} s"
@@ -351,7 +351,7 @@ def fuzz(number: int = NUMBER, seed: int = SEED, keep: Path = KEPT) -> str:
     if tally.findings:
         named = [f"seed {seed}, mutant {i} ({mutant(seed, i)[0]}): {said}" for i, said in tally.findings.items()]
         raise Failed(f"{len(tally.findings)} findings; files kept in {keep}", "\n".join(named))
-    return f"{number} mutants of {len(corpus())} files: {tally.films} films, {tally.refused} refused, peak {tally.peak:.0f} MB, slowest {tally.slowest:.1f} s"
+    return f"{number} mutants of {len(corpus())} files: {tally.radiographs} radiographs, {tally.refused} refused, peak {tally.peak:.0f} MB, slowest {tally.slowest:.1f} s"
 
 
 CHECKS = {"fuzz: broken files": fuzz, "fuzz: planted bugs are found": fuzz_finds_planted_bugs}

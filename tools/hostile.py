@@ -26,7 +26,7 @@ BIG = 1 << 31  # bytes that a bomb unfolds to
 SQUARE = [(10, 10), (30, 10), (30, 50), (10, 50)]
 
 
-# Bombs for the reader of films
+# Bombs for the reader of radiographs
 def png(width: int, height: int, depth: int = 8) -> bytes:
     "A PNG of that size, black below its first row: a thousandth of its pixels in bytes."
     part = lambda name, body: struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))  # noqa: E731
@@ -87,7 +87,7 @@ def run_lengths() -> bytes:
     return file.getvalue()
 
 
-FILMS = {
+RADIOGRAPHS = {
     "PNG of 50000 x 50000": lambda: png(50_000, 50_000, 1), "PNG of 8001 x 8000": lambda: png(8001, 8000),
     "JPEG that states 65500 x 65500": lambda: fuzz.corpus()["jpeg"].replace(struct.pack(">HH", 64, 64), struct.pack(">HH", 65_500, 65_500)),
     "TIFF that states 60000 x 60000": lambda: tiff(ImageWidth=60_000, ImageLength=60_000),
@@ -96,7 +96,7 @@ FILMS = {
 }  # fmt: skip
 
 
-# Bombs and nonsense in what goes with a film: masks, Darwin's and COCO's JSON
+# Bombs and nonsense in what goes with a radiograph: masks, Darwin's and COCO's JSON
 def darwin(path=SQUARE, height=64, width=64, **more) -> dict:
     polygon = {"path": [{"x": x, "y": y} for x, y in path]}
     image = {"height": height, "width": width, "original_filename": "a.png"}
@@ -169,12 +169,12 @@ def judged(cases: dict[str, tuple[Callable, type[Exception]]]) -> str:
     return f"{len(cases)} refused, each within {MEGABYTES} MB and {SECONDS} s"
 
 
-def film_bombs() -> str:
+def radiograph_bombs() -> str:
     from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as folder:
         cases = {}
-        for i, (name, make) in enumerate(FILMS.items()):
+        for i, (name, make) in enumerate(RADIOGRAPHS.items()):
             path = Path(folder) / str(i)
             path.write_bytes(make())
             cases[name] = (lambda path=path: read_radiograph(path)), RadiographError
@@ -182,7 +182,7 @@ def film_bombs() -> str:
 
 
 def collection(folder: Path, annotations: object, listed: str = "a.png") -> Path:
-    "A folder with one film, a mask's JSON file, and the CSV file of the COVID-19 Image Data Collection."
+    "A folder with one radiograph, a mask's JSON file, and the CSV file of the COVID-19 Image Data Collection."
     (folder / "images").mkdir(parents=True)
     (folder / "images/a.png").write_bytes(fuzz.corpus()["png8"])
     (folder / "x.json").write_text(json.dumps(annotations))
@@ -191,7 +191,7 @@ def collection(folder: Path, annotations: object, listed: str = "a.png") -> Path
 
 
 def annotation_bombs() -> str:
-    from hemidiaphragm_nb import datasets, public
+    from hemidiaphragm_nb import landmarks, public
     from PIL import Image
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as scratch:
@@ -213,13 +213,13 @@ def annotation_bombs() -> str:
         liar[liar.index(b"IDAT") - 4 : liar.index(b"IDAT")] = b"\xff\xff\xff\xf0"  # Pillow would ask for 4 GB of the file
         masks = {"a mask of 13000 x 13000": png(13_000, 13_000), "a program": script.getvalue(), "a part of 4 GB": bytes(liar)}
         for name, content in masks.items():
-            case(f"mask, {name}", datasets.read_mask, content)
+            case(f"mask, {name}", landmarks.read_mask, content)
         return judged(cases)
 
 
 def paths_lead_nowhere() -> str:
     "No CSV or JSON file of a data set makes the library touch a file outside the set's folder."
-    from hemidiaphragm_nb import datasets, public
+    from hemidiaphragm_nb import landmarks, public
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as scratch:
         root, cases = Path(scratch), {}
@@ -236,7 +236,7 @@ def paths_lead_nowhere() -> str:
             case(f"COCO names {name!r}", lambda folder: public.read_coco(folder / "x.json"), coco(file_name=name))
             if name:
                 case(f"Darwin names {name!r}", public.read_covid_darwin, said, name)
-                case(f"metadata.csv names {name!r}", datasets.read_folder, {}, metadata_csv=f"id,patient_id,view\na,1,AP\n{name},2,AP\n")
+                case(f"metadata.csv names {name!r}", landmarks.read_folder, {}, metadata_csv=f"id,patient_id,view\na,1,AP\n{name},2,AP\n")
         for name, content in MANGLED.items():
             case(f"COCO, {name}", lambda folder: public.read_coco(folder / "x.json"), content)
         for name in ("image is text", "annotations are numbers", "annotations are missing"):
@@ -245,17 +245,17 @@ def paths_lead_nowhere() -> str:
         folder = collection(root / "marks", {})
         (folder / "metadata.csv").unlink()
         (folder / "landmarks.csv").write_text("id,right_x,right_y,left_x,left_y\n../../secret,1,2,3,4\n/etc/passwd,1,2,3,4\n")
-        problems = [p for p in datasets.scan_folder(folder)[1] if p.file.startswith("landmarks.csv")]
-        table = datasets.read_folder(folder)
+        problems = [p for p in landmarks.scan_folder(folder)[1] if p.file.startswith("landmarks.csv")]
+        table = landmarks.read_folder(folder)
         if len(problems) != 2 or table["image"].tolist() != [str(folder / "images/a.png")]:
             raise Failed("landmarks.csv that names files outside the folder", "\n".join(map(str, problems)))
         return f"{note}; rows of landmarks.csv without an image are reported and never opened"
 
 
 def links_are_files() -> str:
-    "A link is read as what it leads to: a device, a pipe or a loop is no film; results replace a link and do not follow it."
+    "A link is read as what it leads to: a device, a pipe or a loop is no radiograph; results replace a link and do not follow it."
     warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries
-    from hemidiaphragm_nb.learner import write_atomic
+    from hemidiaphragm_nb.train import write_atomic
     from hemidiaphragm_nb.predict import find_inputs
     from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
 
@@ -299,7 +299,7 @@ def hostile_finds_planted_bugs() -> str:
 
 
 CHECKS = {
-    "hostile: image bombs": film_bombs,
+    "hostile: image bombs": radiograph_bombs,
     "hostile: masks and annotations": annotation_bombs,
     "hostile: names that lead out": paths_lead_nowhere,
     "hostile: links and devices": links_are_files,
