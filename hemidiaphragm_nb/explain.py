@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['SPOT', 'TASKS', 'METHODS', 'STAGES', 'choose_cases', 'draw_points', 'label_grid', 'column_names', 'figure8',
-           'mean_weights', 'landmark_share', 'score_weights', 'OneOutput', 'WeightedSum', 'fourth_block', 'cam',
-           'figure9', 'randomise', 'rank_correlation', 'randomisation_test', 'lower_lung', 'lower_shares',
-           'lower_lung_cases', 'lower_lung_table', 'shipped_model']
+           'mean_weights', 'landmark_share', 'score_weights', 'activations_and_gradients', 'signed_maps', 'OneOutput',
+           'WeightedSum', 'fourth_block', 'cam', 'figure9', 'blank_reasons', 'randomise', 'rank_correlation',
+           'randomisation_test', 'lower_lung', 'lower_shares', 'lower_lung_cases', 'lower_lung_table', 'shipped_model']
 
 # %% ../nbs/13_explain.ipynb #00000002
 import copy
+import warnings
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -174,6 +175,31 @@ def score_weights(
             parts.append((1 - share) * mean_weights(out.mask > 0.5))
     return torch.cat(parts, 1)
 
+# %% ../nbs/13_explain.ipynb #00000013
+def activations_and_gradients(
+    net: nn.Module,
+    x: Tensor,  # (n, 1, s, s) images as the network takes them
+    weights: Tensor,  # (n, c, s, s) of `score_weights`
+    layer: nn.Module,  # whose output is asked
+) -> tuple[Tensor, Tensor]:  # each (n, k, h, w)
+    "What a layer answers to images, and the gradient of their scores with respect to it."
+    outputs = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    y = torch.cat(as_tuple(net(x)), 1)
+    hook.remove()
+    (gradient,) = torch.autograd.grad((weights * y).sum(), outputs[0])
+    return outputs[0].detach(), gradient
+
+# %% ../nbs/13_explain.ipynb #a727d0e4
+def signed_maps(
+    activations: Tensor,  # (n, k, h, w)
+    gradients: Tensor,  # of the same shape
+    method: str = "Grad-CAM",  # or "HiResCAM"
+) -> Tensor:  # (n, h, w)
+    "Maps before the ReLU, at the layer's own resolution."
+    g = gradients.mean((2, 3), keepdim=True) if method == "Grad-CAM" else gradients
+    return (g * activations).sum(1)
+
 # %% ../nbs/13_explain.ipynb #00000015
 class OneOutput(nn.Module):
     "A network whose outputs are joined to one tensor (n, channels of all tasks, s, s)."
@@ -271,6 +297,25 @@ def figure9(
     plt.close(fig)
     return fig
 
+# %% ../nbs/13_explain.ipynb #52521616
+def blank_reasons(
+    activations: Tensor,  # (n, k, h, w)
+    gradients: Tensor,  # of the same shape
+    method: str = "Grad-CAM",  # or "HiResCAM"
+) -> list[str]:  # of each map: "" if there is something to draw, else why there is not
+    "Why maps are blank: nothing positive, no gradient, silent layer, or no contrast."
+    signed = signed_maps(activations, gradients, method)
+    reasons = []
+    for a, g, s in zip(activations, gradients, signed):
+        checks = (
+            ("silent layer", not a.any()),
+            ("no gradient", not g.any()),
+            ("nothing positive", s.amax() <= 0),
+            ("no contrast", s.amax() == s.amin()),
+        )
+        reasons.append(next((reason for reason, found in checks if found), ""))
+    return reasons
+
 # %% ../nbs/13_explain.ipynb #00000022
 STAGES = ("heads", "decoder", "bottleneck", "encoder")  # from the output to the input
 
@@ -293,12 +338,20 @@ def randomise(
     return Model(net.eval(), model.recipe, model.card)
 
 # %% ../nbs/13_explain.ipynb #00000024
-def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray:  # (n,)
-    "Spearman's correlation of each pair of maps (n, s, s); NaN where either is blank."
+def rank_correlation(
+    a: Tensor,  # (n, h, w) maps
+    b: Tensor,  # of the same shape
+) -> np.ndarray:  # (n,)
+    """Spearman's correlation of each pair of maps. A constant map, as a blank one, has no ranks:
+    its pair is NaN, and a warning says how many are.
+    """
     flat = [m.flatten(1).double().cpu().numpy() for m in (a, b)]
-    return np.array(
-        [spearmanr(p, q)[0] if np.ptp(p) > 0 and np.ptp(q) > 0 else np.nan for p, q in zip(*flat)]
-    )
+    each = [
+        spearmanr(p, q)[0] if np.ptp(p) > 0 and np.ptp(q) > 0 else np.nan for p, q in zip(*flat)
+    ]
+    if n := int(np.isnan(each).sum()):
+        warnings.warn(f"{n} of {len(each)} pairs have a constant map: no correlation, NaN")
+    return np.array(each)
 
 # %% ../nbs/13_explain.ipynb #3d050f6e
 def randomisation_test(
@@ -307,22 +360,24 @@ def randomisation_test(
     task: str | float = "both",  # as in `score_weights`
     method: str = "Grad-CAM",  # a name in `METHODS`
     seeds: tuple = (0,),  # of the random weights
-) -> pd.DataFrame:  # a row a stage: randomised, correlation, low, high, blank
-    """Rank correlation of each image's map with that of a network randomised up to a stage:
-    mean, 95 % interval over images, share of blank maps.
+) -> pd.DataFrame:  # a row a stage: randomised, correlation, low, high, images, blank
+    """Rank correlation of each image's map with that of a network randomised up to a stage: mean
+    and 95 % interval over the images that have both maps, their number, and the share of pairs
+    left out because one map is blank. NaN where all are.
     """
     w, rows = score_weights(model, images, task), []
     trained = cam(model, images, w, method)
     for n in range(len(STAGES) + 1):
         maps = [cam(randomise(model, STAGES[:n], seed), images, w, method) for seed in seeds]
-        each = np.array([rank_correlation(trained, m) for m in maps])
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # counted below
+            each = np.array([rank_correlation(trained, m) for m in maps])
         known = ~np.isnan(each)
         per_image = np.where(known, each, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
         row = dict(zip(("correlation", "low", "high"), bootstrap_interval(per_image)))
         rows.append(
             dict(randomised="+ " + STAGES[n - 1] if n else "nothing")
             | row
-            | dict(blank=1 - known.mean())
+            | dict(images=int(known.any(0).sum()), blank=1 - known.mean())
         )
     return pd.DataFrame(rows)
 
@@ -402,20 +457,19 @@ def lower_lung_table(
     pd.DataFrame
 ):  # network, method, task, part, mass, area, excess, low, high, outside, maps, blank
     """Means over images, the 95 % interval of the excess by patient, and the numbers of maps
-    used and blank.
+    used and blank; NaN where all are blank.
     """
     rows = []
     for key, c in cases.groupby(["network", "method", "task", "part"], sort=False):
         used = c[c.mass.notna()]
-        excess, low, high = bootstrap_interval(used.excess, used.patient_id)
+        nothing = (np.nan, np.nan, np.nan)
+        interval = bootstrap_interval(used.excess, used.patient_id) if len(used) else nothing
         rows.append(
             (
                 *key,
                 used.mass.mean(),
                 used.area.mean(),
-                excess,
-                low,
-                high,
+                *interval,
                 c.outside.mean(),
                 len(used),
                 len(c) - len(used),
