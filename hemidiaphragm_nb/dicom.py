@@ -31,8 +31,10 @@ from pydicom.valuerep import format_number_as_ds
 
 from . import __version__
 
-from .train import Model, write_atomic
-from .predict import SIDES, Prediction
+from .train import TorchPredictor
+from .files import write_atomic
+from .checks import SIDES
+from .predict import Prediction
 from hemidiaphragm_nb.radiograph import (
     RadiographError,
     _contents,
@@ -233,7 +235,7 @@ logging.getLogger("highdicom").addHandler(
 )  # it would print names that it finds odd
 
 
-def parameters(model: Model | None) -> dict[str, str]:
+def parameters(model: TorchPredictor | None) -> dict[str, str]:
     "What a reader must know of the algorithm beside its name and version."
     said = {"use": USE}
     return (
@@ -292,7 +294,7 @@ def ids(source: Source, kind: str, number: int, *content) -> dict:
     )
 
 # %% ../nbs/engine/dicom.ipynb #5eae316b
-def segments(source: Source, model: Model | None) -> list[seg.SegmentDescription]:
+def segments(source: Source, model: TorchPredictor | None) -> list[seg.SegmentDescription]:
     "Right and left lung."
     how = hd.AlgorithmIdentificationSequence(
         NAME, codes.DCM.ArtificialIntelligence, __version__, parameters=parameters(model)
@@ -319,7 +321,7 @@ def write_seg(
     # "new": nothing of the header gets out; "keep": patient and study as in the radiograph
     identity: str = "new",
     key: str = "",  # with "new": a secret that ties the radiographs of a patient together
-    model: Model | None = None,  # named in the file
+    model: TorchPredictor | None = None,  # named in the file
 ) -> Path:  # `out`
     """Write the lungs as a DICOM Segmentation.
 
@@ -405,7 +407,7 @@ def on_image(source: Source, points) -> np.ndarray:  # (2,) bool
     return ((at >= 0) & (at <= end)).all(-1)
 
 # %% ../nbs/engine/dicom.ipynb #9740ac92
-def groups(source: Source, p: Prediction, sizes: dict, model: Model | None) -> list:
+def groups(source: Source, p: Prediction, sizes: dict, model: TorchPredictor | None) -> list:
     "Landmarks, lungs and gap as measurement groups."
     radiograph, made = (source.header.SOPClassUID, source.header.SOPInstanceUID), []
     how = sr.AlgorithmIdentification(
@@ -470,7 +472,7 @@ def remarks(source: Source, p: Prediction) -> list[str]:
     return [f"For {USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]
 
 # %% ../nbs/engine/dicom.ipynb #00000022
-def report(source: Source, p: Prediction, sizes: dict, model: Model | None) -> sr.MeasurementReport:
+def report(source: Source, p: Prediction, sizes: dict, model: TorchPredictor | None) -> sr.MeasurementReport:
     "The report's tree: who observed, what was measured, what to beware of."
     me = sr.DeviceObserverIdentifyingAttributes(
         hashed_uid(b"", NAME, __version__), NAME, "The hemidiaphragm_nb authors", NAME
@@ -496,7 +498,7 @@ def write_sr(
     out,  # the file to write
     identity: str = "new",  # as for `write_seg`
     key: str = "",  # as for `write_seg`
-    model: Model | None = None,  # named in the file
+    model: TorchPredictor | None = None,  # named in the file
     sizes: (
         dict | None
     ) = None,  # measurements of the lungs, as `as_columns(measure(prediction))` gives them
@@ -587,7 +589,7 @@ def dicom_outputs(
     sr: bool = True,  # write STEM_sr.dcm
     identity: str = "new",  # as for `write_seg`
     key: str = "",  # as for `write_seg`
-    model: Model | None = None,  # named in the files
+    model: TorchPredictor | None = None,  # named in the files
     sizes=lambda prediction: {},  # gives the measurements of a prediction, as for `write_sr`
 ):  # function (prediction, stem) -> list of the files written; `stem` is a path without ending
     "What writes the DICOM objects of each prediction. Raises: ValueError for an unknown identity."

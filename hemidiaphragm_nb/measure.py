@@ -18,14 +18,9 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.stats import norm
 
-from hemidiaphragm_nb.landmarks import (
-    LANDMARKS,
-    _read_image,
-    around,
-    landmarks_from_mask,
-    largest_piece,
-    read_labels,
-)
+from .cases import LANDMARKS
+from .folders import _read_image, read_labels
+from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .metrics import bland_altman, plot_bland_altman
 from .checks import SIDES
 from .predict import Prediction, predict
@@ -39,7 +34,7 @@ def cropped(
     np.ndarray, np.ndarray
 ]:  # the box, (0, 0) in size without a pixel, and its corner (row, column)
     "A bool mask's bounding box."
-    box = around(mask)
+    box = bounding_box(mask)
     return mask[box], np.array([part.start for part in box])
 
 # %% ../nbs/17_measure.ipynb #0d14d860
@@ -51,7 +46,7 @@ def lung_piece(
 ]:  # bool (rows, columns), (0, 0) without a lung, and the (row, column) of its corner
     "The largest piece of one lung, cut out of the mask."
     pieces, corner = cropped(np.asarray(labels) == 1 + SIDES.index(side))
-    lung, inner = cropped(largest_piece(pieces) if pieces.size else pieces)
+    lung, inner = cropped(largest_component(pieces) if pieces.size else pieces)
     return lung, tuple((corner + inner).tolist())
 
 # %% ../nbs/17_measure.ipynb #0000000b

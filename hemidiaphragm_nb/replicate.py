@@ -10,17 +10,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .balance import balance_plan, balance_report
+from .study import balance_plan
+from .balance import balance_report
 from .explain import explain_report
 from .landmarks import split_by_patient
-from .multitask import multitask_plan, multitask_report
+from .study import multitask_plan
+from .multitask import multitask_report
 from .reports import write_report
-from hemidiaphragm_nb.saturation import (
-    export_results,
-    load_results,
-    saturation_plan,
-    saturation_report,
-)
+from .saturation import export_results, load_results, saturation_report
+from .study import saturation_plan
 from .study import SCALES, Store, data_spec, load_data, run_plan, size_of
 from .train import recipe
 from hemidiaphragm_nb.transfer import (

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from .files import provenance
-from .landmarks import FrameSet
+from .frames import FrameSet
 from .metrics import published
 from .predict import evaluate, readings_table
 from .runtime import Predictor
