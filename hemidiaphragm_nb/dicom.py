@@ -35,14 +35,9 @@ from .train import TorchPredictor
 from .files import write_atomic
 from .checks import SIDES
 from .predict import Prediction
-from hemidiaphragm_nb.radiograph import (
-    RadiographError,
-    _contents,
-    _dataset,
-    _kind,
-    _quiet,
-    _Refusal,
-)
+from .radiograph import RadiographError
+from .formats import file_content, file_kind, no_warnings, Refusal
+from .dicom_reader import parse_dicom
 
 # %% ../nbs/engine/dicom.ipynb #00000007
 RADIOGRAPHS = (
@@ -68,9 +63,9 @@ NEEDED = (
 def refusing(path):
     "Whatever goes wrong inside becomes a `RadiographError`, which quotes nothing from the header."
     try:
-        with _quiet():
+        with no_warnings():
             yield
-    except _Refusal as no:
+    except Refusal as no:
         raise RadiographError(path, no.reason, no.advice) from None
     except Exception as error:
         cause = error if os.environ.get("HEMIDIAPHRAGM_DEBUG") else None
@@ -86,22 +81,22 @@ def source_dataset(path) -> Dataset:
 
     Raises: _Refusal; whatever a broken header raises.
     """
-    data = _contents(os.fspath(path))
-    if _kind(data) != "dicom":
-        raise _Refusal(
+    data = file_content(os.fspath(path))
+    if file_kind(data) != "dicom":
+        raise Refusal(
             "it is not a DICOM file", "SEG and SR are for radiographs that came as DICOM."
         )
-    _dataset(data)  # refuses what inflates beyond every limit
+    parse_dicom(data)  # refuses what inflates beyond every limit
     ds = dcmread(BytesIO(data), force=True)
     if missing := [k for k in NEEDED if not ds.get(k)]:
-        raise _Refusal(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
+        raise Refusal(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
     if int(ds.get("NumberOfFrames") or 1) > 1:
-        raise _Refusal(
+        raise Refusal(
             "it has several frames: a radiograph has one",
             "Export the frame that is the radiograph.",
         )
     if ds.SOPClassUID not in RADIOGRAPHS:
-        raise _Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
+        raise Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
     return ds
 
 # %% ../nbs/engine/dicom.ipynb #0000000c
@@ -269,7 +264,7 @@ def checked(source: Source, p: Prediction):
     "Refuse a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
     if p.mask.shape != size or not np.isin(p.mask, (0, 1, 2)).all():
-        raise _Refusal(
+        raise Refusal(
             f"it has {size[0]} rows and {size[1]} columns, the prediction a mask of"
             f" {' x '.join(map(str, p.mask.shape))}, labels up to {p.mask.max(initial=0)}",
             "Give the prediction that was made of this file.",
@@ -579,8 +574,8 @@ def is_dicom(path) -> bool:
     "By content; False for what cannot be read."
     try:
         with open(path, "rb") as file:
-            return _kind(file.read(132)) == "dicom"
-    except (OSError, _Refusal):
+            return file_kind(file.read(132)) == "dicom"
+    except (OSError, Refusal):
         return False
 
 # %% ../nbs/engine/dicom.ipynb #f9ab9b41

@@ -24,17 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .cases import LANDMARKS, DatasetError, Problem, case_table
 from .frames import FrameSet
 from .landmarks import landmarks_from_mask
-from hemidiaphragm_nb.radiograph import (
-    FRAME,
-    MAX_PIXELS,
-    Frame,
-    Radiograph,
-    RadiographError,
-    framed,
-    read_radiograph,
-    shrink,
-    shrink_labels,
-)
+from .radiograph import FRAME, Frame, Radiograph, RadiographError, framed, shrink, shrink_labels
+from .formats import MAX_PIXELS
+from .readers import read_radiograph
 
 # %% ../nbs/engine/folders.ipynb #00000014
 def _radiograph_size(height, width) -> tuple[int, int]:
