@@ -14,7 +14,8 @@ import pandas as pd
 from .files import provenance
 from .frames import FrameSet
 from .metrics import published
-from .predict import evaluate, readings_table
+from .cli import evaluate
+from .evaluate import readings_table
 from .runtime import Predictor
 
 # %% ../nbs/engine/reports.ipynb #ab2d0ba6
