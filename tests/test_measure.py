@@ -22,7 +22,8 @@ from hemidiaphragm_nb.measure import (
     plot_measurements,
 )
 from hemidiaphragm_nb.phantom import Dials, lung_mask, phantom
-from hemidiaphragm_nb.predict import SIDES, Prediction
+from hemidiaphragm_nb.features import SIDES
+from hemidiaphragm_nb.predict import Prediction
 
 for helper in (test_close, test_eq):
     helper.__test__ = False  # fastcore's checks are no tests of ours
