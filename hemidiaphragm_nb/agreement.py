@@ -6,7 +6,7 @@
 __all__ = ['measure_table', 'measure_cases', 'agreement_table', 'plot_agreement', 'median_interval', 'detectable_change',
            'patient_course', 'plot_course']
 
-# %% ../nbs/engine/agreement.ipynb #d4d9ef04
+# %% ../nbs/engine/agreement.ipynb #baae3f46
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -20,7 +20,7 @@ from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict
 from .radiograph import FRAME
-from .train import Model
+from .runtime import Predictor
 
 # %% ../nbs/engine/agreement.ipynb #734629ef
 def measure_table(
@@ -54,7 +54,7 @@ def _measure_annotated(case: pd.Series, r) -> Measurements:
 # %% ../nbs/engine/agreement.ipynb #79ebefe5
 def measure_cases(
     table: pd.DataFrame,  # table of cases; `day_offset` is used where it is there
-    model: Model | None = None,  # None: the table's own masks and landmarks are measured
+    predictor: Predictor | None = None,  # None: the table's own masks and landmarks are measured
 ) -> pd.DataFrame:  # id, patient_id, view, day, warnings, `MEASURES`: px of the 512-px frame
     """Measure every radiograph; one without a mask has a gap alone.
 
@@ -63,7 +63,7 @@ def measure_cases(
     measured, rows = {}, []
     for _, case in table.iterrows():
         r = _read_image(case)
-        p = None if model is None else predict(r, model)
+        p = None if predictor is None else predict(r, predictor)
         m = measure(p) if p else _measure_annotated(case, r)
         measured[case["id"]] = m.in_frame(r.height, r.width)
         row = {name: case[name] for name in ("id", "patient_id", "view")}

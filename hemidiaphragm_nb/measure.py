@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from .features import SIDES
 from .landmarks import around, landmarks_from_mask, largest_piece
-from .predict import SIDES, Prediction
+from .predict import Prediction
 
 # %% ../nbs/17_measure.ipynb #0d14d860
 def _bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from .checks import SIDES, Finding, judge
+from .features import SIDES
+from .checks import Finding, check_prediction
 from .heatmaps import decode
 from .landmarks import FrameSet, around, landmarks_from_mask, largest_piece
 from .metrics import Evaluation, segmentation_scores
@@ -207,7 +208,7 @@ def interpret(
     points, apart = fuse(readings.get("heatmap"), readings.get("mask"))
     radius = card.get("radius_factor", np.nan) * expected
     found = (
-        judge(image, frame.inside, lungs, labels, None if lungs is None else points)
+        check_prediction(image, frame.inside, lungs, labels, None if lungs is None else points)
         if checks
         else []
     )
