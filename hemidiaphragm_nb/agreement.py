@@ -15,7 +15,8 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy.stats import norm
 
-from .landmarks import LANDMARKS, _read_image, read_labels
+from .cases import LANDMARKS
+from .folders import _read_image, read_labels
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict

@@ -61,15 +61,9 @@ from .features import SIDES
 from .predict import Prediction, predict
 from .writers import as_row, overlay
 from .runtime import shipped_predictor
-from hemidiaphragm_nb.radiograph import (
-    MAX_BYTES,
-    Frame,
-    Radiograph,
-    RadiographError,
-    framed,
-    read_radiograph,
-    standardise,
-)
+from .radiograph import MAX_BYTES
+from .radiograph import Frame, Radiograph, RadiographError, framed, standardise
+from .radiograph import read_radiograph
 
 # %% ../nbs/engine/app.ipynb #00000007
 def plain_name(name: str) -> str:

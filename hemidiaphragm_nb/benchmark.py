@@ -35,19 +35,12 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from PIL import Image, ImageEnhance
 
-from .landmarks import FrameSet, phantom_frames
+from .frames import FrameSet, phantom_frames
 from .heatmaps import decode, encode
-from hemidiaphragm_nb.train import (
-    FrameLoss,
-    build_net,
-    make_learner,
-    mask_target,
-    provenance,
-    recipe,
-    use_bf16,
-)
+from .train import FrameLoss, build_net, make_learner, mask_target, recipe, use_bf16
+from .files import provenance
 from .radiograph import FRAME, to_float
-from .runtime import peak_mb
+from .benchmark import peak_mb
 
 # %% ../nbs/engine/benchmark.ipynb #00000005
 def seconds(f) -> float:
@@ -108,7 +101,7 @@ def versions(names=PACKAGES) -> dict:
 
 # %% ../nbs/engine/benchmark.ipynb #69b92d55
 def processor() -> dict:
-    "Model of the processor and those of its features that matter here."
+    "TorchPredictor of the processor and those of its features that matter here."
     path = Path("/proc/cpuinfo")
     facts = (
         dict(
@@ -568,7 +561,7 @@ RIVALS = {"MONAI BasicUNet": monai_network, "segmentation-models-pytorch Unet": 
 
 def network_speed(
     model,
-    runtimes: dict[str, FastModel],
+    runtimes: dict[str, OnnxPredictor],
     rounds: int = 15,
     rivals: (
         dict | None
@@ -611,7 +604,8 @@ def network_speed(
 # %% ../nbs/engine/benchmark.ipynb #00000044
 def file_to_json(file: Path, model) -> str:
     "What `predict` says of a file, as JSON text."
-    from hemidiaphragm_nb.predict import as_json, predict
+    from hemidiaphragm_nb.writers import as_json
+    from hemidiaphragm_nb.predict import predict
 
     return json.dumps(as_json(predict(file, model), model))
 
@@ -646,7 +640,7 @@ def lungs_finder(
 # %% ../nbs/engine/benchmark.ipynb #00000045
 def file_speed(
     model,
-    runtimes: dict[str, FastModel],
+    runtimes: dict[str, OnnxPredictor],
     files: list,
     rounds: int = 5,  # a file
     python: Path | str | None = None,  # of an environment with lungs-finder
@@ -682,7 +676,7 @@ def clocked(
         spent.append(time.perf_counter() - start)
         return out
 
-    if isinstance(model, FastModel):
+    if isinstance(model, OnnxPredictor):
         return replace(model, infer=partial(timed, model.infer)), spent
     net = copy.copy(model.net)
     net.forward = partial(timed, model.net.forward)
@@ -714,12 +708,12 @@ def folder_job(
     "Predict a folder and say what the time went into. To be run in a fresh process."
     import torch
     from hemidiaphragm_nb import predict as room
-    from hemidiaphragm_nb.train import Model
+    from hemidiaphragm_nb.train import TorchPredictor
 
     torch.set_num_threads(threads)
     model = Path(model)
     known, spent = clocked(
-        load_runtime(model, threads=threads) if model.suffix == ".onnx" else Model.load(model)
+        load_onnx(model, threads=threads) if model.suffix == ".onnx" else TorchPredictor.load(model)
     )
     first = next(room.find_inputs([str(radiographs)]))[0]
     for _ in range(3):
@@ -801,7 +795,7 @@ def circumstances() -> dict:
     "Processor, its features that matter here, load, versions, commit, date."
     from importlib.metadata import version
 
-    from hemidiaphragm_nb.train import provenance
+    from hemidiaphragm_nb.files import provenance
 
     info = Path("/proc/cpuinfo")
     facts = (
@@ -839,7 +833,7 @@ def quiet(facts: dict) -> bool:  # of `circumstances`
 # %% ../nbs/engine/benchmark.ipynb #e8d38383
 def made_ready(
     trained, home: Path, threads: int
-) -> tuple[dict[str, Path], dict[str, FastModel]]:  # what a folder job loads; engines ready to run
+) -> tuple[dict[str, Path], dict[str, OnnxPredictor]]:  # what a folder job loads; engines ready to run
     "Save and export a model in every form that is measured."
     trained.save(home / "model")
     small, plain = (
@@ -851,8 +845,8 @@ def made_ready(
         "int8, ONNX Runtime": (small, "onnxruntime"),
         "bf16 where possible, OpenVINO": (plain, "openvino"),
     }
-    ready = {name: load_runtime(path, engine, threads) for name, (path, engine) in ways.items()}
-    ready["fp32, OpenVINO"] = load_runtime(plain, threads=threads, arithmetic="f32")
+    ready = {name: load_onnx(path, engine, threads) for name, (path, engine) in ways.items()}
+    ready["fp32, OpenVINO"] = load_onnx(plain, threads=threads, arithmetic="f32")
     return {"torch eager, fp32": home / "model", "int8, OpenVINO": small}, ready
 
 # %% ../nbs/engine/benchmark.ipynb #0000004d
@@ -931,16 +925,16 @@ def measure_runtime(
     """
     import pandas as pd
     from hemidiaphragm_nb import landmarks, predict
-    from hemidiaphragm_nb.train import Model
+    from hemidiaphragm_nb.train import TorchPredictor
 
     facts, trained, out = (
         circumstances(),
-        Model.load(model) if model else predict.default_model(),
+        TorchPredictor.load(model) if model else predict.default_model(),
         Path(out),
     )
     with tempfile.TemporaryDirectory() as home:
         rows = speed_rows(trained, Path(home), facts, rounds, radiographs, lungs_finder)
-        small = load_runtime(export_onnx(trained, Path(home) / "int8.onnx", "int8"))
+        small = load_onnx(export_onnx(trained, Path(home) / "int8.onnx", "int8"))
     judged_on, real = {"phantoms": landmarks.phantom_frames(24, seed=40)}, real_test_part()
     if real is not None:
         judged_on["real radiographs, test part"] = landmarks.load_frames(real, progress=False)

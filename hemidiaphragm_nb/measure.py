@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from .features import SIDES
-from .landmarks import around, landmarks_from_mask, largest_piece
+from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .predict import Prediction
 
 # %% ../nbs/17_measure.ipynb #0d14d860
@@ -20,7 +20,7 @@ def _bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A bool mask cut to its box, (0, 0) in size without a pixel, and the box's corner (row,
     column).
     """
-    box = around(mask)
+    box = bounding_box(mask)
     return mask[box], np.array([part.start for part in box])
 
 
@@ -32,7 +32,7 @@ def lung_component(
 ]:  # bool (rows, columns), and the (row, column) of its corner
     "The largest component of one lung, cut out of the mask; (0, 0) in size without a lung."
     lungs, corner = _bounding_box(np.asarray(labels) == 1 + SIDES.index(side))
-    lung, inner = _bounding_box(largest_piece(lungs) if lungs.size else lungs)
+    lung, inner = _bounding_box(largest_component(lungs) if lungs.size else lungs)
     return lung, tuple((corner + inner).tolist())
 
 # %% ../nbs/17_measure.ipynb #0000000b

@@ -18,7 +18,8 @@ import pandas as pd
 from .features import SIDES
 from .checks import Finding, check_prediction
 from .heatmaps import decode
-from .landmarks import FrameSet, around, landmarks_from_mask, largest_piece
+from .frames import FrameSet
+from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .metrics import Evaluation, segmentation_scores
 from hemidiaphragm_nb.radiograph import (
     FRAME,
@@ -40,11 +41,11 @@ def lung_labels(
         right = mask[0] >= mask[1]
         for side, nearer in enumerate((right, ~right)):
             lung = (mask[side] > 0.5) & nearer
-            box = around(lung)
-            labels[box][largest_piece(lung[box])] = side + 1
+            box = bounding_box(lung)
+            labels[box][largest_component(lung[box])] = side + 1
         return labels
-    first = largest_piece(mask[0] > 0.5)
-    second = largest_piece((mask[0] > 0.5) & ~first)
+    first = largest_component(mask[0] > 0.5)
+    second = largest_component((mask[0] > 0.5) & ~first)
     pieces = sorted((p for p in (first, second) if p.any()), key=lambda p: np.nonzero(p)[1].mean())
     if len(pieces) == 1:
         pieces.insert(

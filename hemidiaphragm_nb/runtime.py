@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CARD_KEY', 'ENGINES', 'EXPORTED', 'Outputs', 'Predictor', 'ExportError', 'read_exported', 'cores', 'openvino_engine',
-           'onnxruntime_engine', 'block_means', 'OnnxPredictor', 'load_onnx', 'shipped_predictor']
+           'onnxruntime_engine', 'block_means', 'OnnxPredictor', 'load_onnx', 'shipped_folder', 'shipped_predictor']
 
 # %% ../nbs/engine/runtime.ipynb #ceab827e
 import hashlib
@@ -206,9 +206,14 @@ def load_onnx(
     return OnnxPredictor(card, infer, engine)
 
 # %% ../nbs/engine/runtime.ipynb #a78208cf
+def shipped_folder() -> Path:
+    "Where the network that comes with the library lies."
+    return Path(str(files("hemidiaphragm_nb"))) / "weights" / "default"
+
+
 @lru_cache(4)
 def shipped_predictor(
     engine: str = "onnxruntime",  # a name in `ENGINES`
 ) -> OnnxPredictor:
     "The network that comes with the library, read once."
-    return load_onnx(Path(str(files("hemidiaphragm_nb"))) / "weights" / "default", engine)
+    return load_onnx(shipped_folder(), engine)
