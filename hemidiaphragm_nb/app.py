@@ -61,9 +61,9 @@ from .features import SIDES
 from .predict import Prediction, predict
 from .writers import as_row, overlay
 from .runtime import shipped_predictor
-from .radiograph import MAX_BYTES
+from .formats import MAX_BYTES
 from .radiograph import Frame, Radiograph, RadiographError, framed, standardise
-from .radiograph import read_radiograph
+from .readers import read_radiograph
 
 # %% ../nbs/engine/app.ipynb #00000007
 def plain_name(name: str) -> str:

@@ -700,7 +700,7 @@ def peak_mb() -> float:
 
 # %% ../nbs/engine/benchmark.ipynb #00000048
 def folder_job(
-    model: Path | str,  # folder of a `train.Model`, or an exported file
+    model: Path | str,  # folder of a `train.TorchPredictor`, or an exported file
     radiographs: Path | str,
     beside: bool = True,  # read and write beside the network; False: one file after the other
     threads: int = 1,  # of the network
@@ -915,7 +915,7 @@ def speed_rows(
 # %% ../nbs/engine/benchmark.ipynb #0000004f
 def measure_runtime(
     out: Path | str,  # folder for runtime.json and runtime.csv
-    model=None,  # folder of a `train.Model`; None: the one that comes with the library
+    model=None,  # folder of a `train.TorchPredictor`; None: the one that comes with the library
     rounds: int = 15,
     radiographs: int = 200,  # of the folder; 0: leave it out
     lungs_finder: Path | str | None = None,  # a Python with lungs-finder

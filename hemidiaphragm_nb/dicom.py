@@ -34,7 +34,8 @@ from .features import SIDES
 from .files import write_atomic
 from .measure import as_columns, measure
 from .predict import Prediction
-from .radiograph import Radiograph, _Refusal
+from .radiograph import Radiograph
+from .formats import Refusal
 
 # %% ../nbs/engine/dicom.ipynb #00000016
 _NAME, _USE = "hemidiaphragm_nb", "research and teaching only; not a medical device"
@@ -94,7 +95,7 @@ def _check_size(source: Source, p: Prediction):
     "Raises: _Refusal for a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
     if p.mask.shape != size or not np.isin(p.mask, (0, 1, 2)).all():
-        raise _Refusal(
+        raise Refusal(
             f"it has {size[0]} rows and {size[1]} columns, the prediction a mask of"
             f" {' x '.join(map(str, p.mask.shape))}, labels up to {p.mask.max(initial=0)}",
             "Give the prediction that was made of this file.",

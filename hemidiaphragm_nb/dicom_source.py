@@ -20,14 +20,9 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
-from hemidiaphragm_nb.radiograph import (
-    RadiographError,
-    _contents,
-    _dataset,
-    _kind,
-    _quiet,
-    _Refusal,
-)
+from .radiograph import RadiographError
+from .formats import file_content, file_kind, no_warnings, Refusal
+from .dicom_reader import parse_dicom
 
 # %% ../nbs/engine/dicom_source.ipynb #1b0b0c3b
 EXAMPLE_HEADER = dict(
@@ -98,8 +93,8 @@ def is_dicom(path) -> bool:
     "By content; False for what cannot be read."
     try:
         with open(path, "rb") as file:
-            return _kind(file.read(132)) == "dicom"
-    except (OSError, _Refusal):
+            return file_kind(file.read(132)) == "dicom"
+    except (OSError, Refusal):
         return False
 
 
@@ -107,9 +102,9 @@ def is_dicom(path) -> bool:
 def radiograph_errors(path):
     "Whatever goes wrong inside becomes a `RadiographError`, which quotes nothing from the header."
     try:
-        with _quiet():
+        with no_warnings():
             yield
-    except _Refusal as no:
+    except Refusal as no:
         raise RadiographError(path, no.reason, no.advice) from None
     except Exception as error:
         cause = error if os.environ.get("HEMIDIAPHRAGM_DEBUG") else None
@@ -132,19 +127,19 @@ def _source_dataset(path) -> Dataset:
 
     Raises: _Refusal; whatever a broken header raises.
     """
-    data = _contents(os.fspath(path))
-    if _kind(data) != "dicom":
+    data = file_content(os.fspath(path))
+    if file_kind(data) != "dicom":
         only = "SEG and SR are for radiographs that came as DICOM."
-        raise _Refusal("it is not a DICOM file", only)
-    _dataset(data)  # refuses what inflates beyond every limit
+        raise Refusal("it is not a DICOM file", only)
+    parse_dicom(data)  # refuses what inflates beyond every limit
     ds = dcmread(BytesIO(data), force=True)
     if missing := [name for name in _NEEDED if not ds.get(name)]:
-        raise _Refusal(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
+        raise Refusal(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
     if int(ds.get("NumberOfFrames") or 1) > 1:
         reason = "it has several frames: a radiograph has one"
-        raise _Refusal(reason, "Export the frame that is the radiograph.")
+        raise Refusal(reason, "Export the frame that is the radiograph.")
     if ds.SOPClassUID not in _CLASSES:
-        raise _Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
+        raise Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
     return ds
 
 # %% ../nbs/engine/dicom_source.ipynb #0000000c

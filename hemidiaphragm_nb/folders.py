@@ -19,22 +19,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .cases import LANDMARKS, DatasetError, Problem, case_table
-from .frames import FrameSet
+from .frames import FrameSet, progress_bar
 from .landmarks import landmarks_from_mask
 from hemidiaphragm_nb.radiograph import (
     FRAME,
-    MAX_PIXELS,
     Frame,
     Radiograph,
     RadiographError,
     framed,
-    read_radiograph,
     shrink,
     shrink_labels,
 )
+from .formats import MAX_PIXELS
+from .readers import read_radiograph
 
 # %% ../nbs/engine/folders.ipynb #00000014
 def _radiograph_size(height, width) -> tuple[int, int]:
@@ -494,17 +493,6 @@ def load_case(
         np.asarray(frame.to_frame(points), np.float32),
     )
 
-# %% ../nbs/engine/folders.ipynb #d51b2f32
-def _bar(on: bool) -> Progress:
-    "A progress bar with the time left, or a silent one."
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        disable=not on,
-    )
-
 # %% ../nbs/engine/folders.ipynb #d2d6e445
 def _try_case(case: pd.Series, side: int):
     "A loaded case, or the problems that kept it from loading."
@@ -549,7 +537,7 @@ def load_frames(
         np.full((n, 2, 2), np.nan, np.float32),
     )
     rows = [table.iloc[i] for i in range(n)]
-    with _bar(progress) as bar:
+    with progress_bar(progress) as bar:
         task = bar.add_task("reading radiographs", total=n)
         for i, got in enumerate(_in_threads(lambda r: _try_case(r, side), rows, workers)):
             done.append(got)

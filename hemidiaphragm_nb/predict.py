@@ -21,14 +21,8 @@ from .heatmaps import decode
 from .frames import FrameSet
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .metrics import Evaluation, segmentation_scores
-from hemidiaphragm_nb.radiograph import (
-    FRAME,
-    Frame,
-    Radiograph,
-    enlarge,
-    framed,
-    read_radiograph,
-)
+from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
+from .readers import read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/15_predict.ipynb #00000006

@@ -25,7 +25,8 @@ from . import __version__
 from .files import write_atomic
 from .measure import MEASURES, as_columns, measure
 from .predict import Prediction, predict
-from .radiograph import Radiograph, RadiographError, read_radiograph, standardise
+from .radiograph import Radiograph, RadiographError, standardise
+from .readers import read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/engine/writers.ipynb #69de6b6d

@@ -170,7 +170,8 @@ def judged(cases: dict[str, tuple[Callable, type[Exception]]]) -> str:
 
 
 def radiograph_bombs() -> str:
-    from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
+    from hemidiaphragm_nb.radiograph import RadiographError
+    from hemidiaphragm_nb.readers import read_radiograph
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as folder:
         cases = {}
@@ -257,7 +258,8 @@ def links_are_files() -> str:
     warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries
     from hemidiaphragm_nb.files import write_atomic
     from hemidiaphragm_nb.writers import find_inputs
-    from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
+    from hemidiaphragm_nb.radiograph import RadiographError
+    from hemidiaphragm_nb.readers import read_radiograph
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as scratch:
         folder = collection(Path(scratch) / "in", {})
