@@ -5,8 +5,9 @@ import shutil
 import tempfile
 
 import pytest
-from notebooks import NotebookFile, NotebookSummary
-from project import ANSWERS, NOTEBOOKS
+
+from tests.notebooks import NotebookFile, NotebookSummary
+from tools.project import ANSWERS, NOTEBOOKS
 
 FOLDER = "HEMIDIAPHRAGM_COVERAGE_FOLDER"  # of coverage's data files, for the workers of `-n`
 

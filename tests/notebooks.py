@@ -11,7 +11,8 @@ from coverage import Coverage
 from IPython.core.inputtransformer2 import TransformerManager
 from nbdev.config import get_config
 from nbdev.test import nb_test_cells
-from project import ANSWERS, LIBRARY, NOTEBOOKS, ROOT, CommandFailed, notebooks, python
+
+from tools.project import ANSWERS, LIBRARY, NOTEBOOKS, ROOT, CommandFailed, notebooks, python
 
 SECONDS = 300  # limit for one notebook
 COVERED = 90  # percent of the exported lines that the notebooks must execute
@@ -19,7 +20,7 @@ CHECKS = re.compile(r"(test|assert|check_raises)(_|$)|^(ExceptionExpected|raises
 
 
 def is_assertion(node: ast.AST) -> bool:
-    "Whether `node` is an assert statement or a call such as `test_eq(...)` or `np.testing.assert_equal(...)`."
+    "Whether `node` is an assert statement or a call such as `test_eq(...)`, `assert_equal(...)`."
     if isinstance(node, ast.Assert):
         return True
     function = node.func if isinstance(node, ast.Call) else None
@@ -33,7 +34,7 @@ def assertions(source: str) -> int:
 
 
 def planned_cells(path: Path) -> list:
-    "The code cells that must run: of an answers notebook all, of the others those that nbdev tests."
+    "The code cells that must run: those that nbdev tests; of an answers notebook all."
     if path.is_relative_to(ANSWERS):
         cells = nbformat.read(path, as_version=4).cells
         cells = [cell for cell in cells if cell.cell_type == "code"]
@@ -54,8 +55,7 @@ def execute(path: Path, coverage: str = "", **variables: str) -> tuple[int, int]
     if coverage:
         data = f"--data-file={coverage}/.coverage"
         measure = ["-m", "coverage", "run", "--parallel-mode", data, f"--source={LIBRARY}"]
-    command = [*measure, ROOT / "tests/run_notebook.py", path]
-    output = python(*command, limit=SECONDS, **variables)
+    output = python(*measure, "-m", "tests.run_notebook", path, limit=SECONDS, **variables)
     executed = int(re.findall(r"^cells executed: (\d+)$", output, re.M)[-1])
     proofs = sum(assertions(cell.source) for cell in planned)
     if executed != len(planned) or not executed:

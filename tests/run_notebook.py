@@ -1,6 +1,6 @@
 """Run one notebook through nbdev's test command, and print how many of its cells were executed.
 
-`coverage run --parallel-mode tests/run_notebook.py nbs/03_heatmaps.ipynb`
+`coverage run --parallel-mode -m tests.run_notebook nbs/03_heatmaps.ipynb`
 
 A notebook runs its own cells, not the module exported from them. So that coverage counts the
 module's lines, each exported cell is compiled under the name and the line numbers which it has in
@@ -73,7 +73,7 @@ def main(path: str) -> None:
     executed: list[str] = []
     before_cell = lambda shell: None  # noqa: E731
     if any(name.startswith("HEMIDIAPHRAGM_TEST_") for name in os.environ):
-        from other_processor import disturb
+        from tests.other_processor import disturb
 
         before_cell = disturb()
     follow_cells(Path(path).name, executed, before_cell)

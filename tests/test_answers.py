@@ -5,8 +5,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebooks import assertions
-from project import ANSWERS, notebooks
+
+from tests.notebooks import assertions
+from tools.project import ANSWERS, notebooks
 
 
 def cells_of(path: Path) -> list:

@@ -8,10 +8,10 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-import make_readme
 import pytest
-import requirements
-from project import (
+
+from tools import make_readme, requirements
+from tools.project import (
     LIBRARY,
     NOTEBOOKS,
     ROOT,
@@ -51,7 +51,7 @@ def test_command_changes_nothing(command, tmp_path):
 def test_nbdev_test_runs_by_name(tmp_path):
     "nbdev's own command on the folder of notebooks; the shortest one stands for all."
     command = Path(sys.executable).with_name("nbdev-test")
-    assert "Success." in run(command, "--path", "nbs", "--file_re", "04_losses", limit=600)
+    assert "Success." in run(command, "nbs", "--file_re", "04_losses", limit=600)
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)

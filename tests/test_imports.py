@@ -7,7 +7,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from project import LIBRARY, exported_modules, module_files, python
+
+from tools.project import LIBRARY, exported_modules, module_files, python
 
 ORDER = Path(__file__).with_name("module_order.txt")
 IMPORT_SECONDS = 3.0

@@ -3,7 +3,8 @@
 import sys
 
 import pytest
-from project import ROOT, run
+
+from tools.project import ROOT, run
 
 PLACES = {
     "notebooks": ["nbs", "answers", "index.ipynb"],
