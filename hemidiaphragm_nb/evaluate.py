@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .checks import SIDES
+from .features import SIDES
 from .frames import FrameSet
 from .metrics import Evaluation
 from .predict import Prediction, fuse, interpret

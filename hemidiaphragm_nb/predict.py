@@ -13,7 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .checks import SIDES, Finding, judge
+from .checks import Finding, check_prediction
+from .features import SIDES
 from .heatmaps import decode
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
@@ -198,7 +199,7 @@ def interpret(
     points, apart = fuse(readings.get("heatmap"), readings.get("mask"))
     radius = card.get("radius_factor", np.nan) * expected
     found = (
-        judge(image, frame.inside, lungs, labels, None if lungs is None else points)
+        check_prediction(image, frame.inside, lungs, labels, None if lungs is None else points)
         if checks
         else []
     )
@@ -234,5 +235,5 @@ def predict(
         file=str(r.path),
         spacing=r.spacing,
         spacing_source=r.spacing_source,
-        findings=[*(Finding("file", note) for note in r.notes), *answer.findings],
+        findings=[*(Finding("file", message) for message in r.messages), *answer.findings],
     )
