@@ -20,18 +20,8 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
-from hemidiaphragm_nb.landmarks import (
-    IMAGE_READERS,
-    MASK_READERS,
-    DatasetError,
-    Problem,
-    _radiograph_size,
-    _open_grey,
-    _stem,
-    case_table,
-    inside,
-    read_csv,
-)
+from .folders import IMAGE_READERS, MASK_READERS, _radiograph_size, _open_grey, _stem, inside, read_csv
+from .cases import DatasetError, Problem, case_table
 from .radiograph import Radiograph
 
 # %% ../nbs/engine/public.ipynb #00000007
