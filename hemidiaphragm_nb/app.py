@@ -37,13 +37,13 @@ import torch
 import traitlets
 from fastcore.basics import patch
 from ipywidgets import (
+    HTML,
     BoundedFloatText,
     BoundedIntText,
     Button,
     Checkbox,
     FloatSlider,
     HBox,
-    HTML,
     IntSlider,
     Layout,
     Text,
@@ -52,18 +52,18 @@ from ipywidgets import (
 from ipywidgets import Image as Picture
 from matplotlib.figure import Figure
 
-from .heatmaps import encode
-from .train import TorchPredictor
+from .features import SIDES
 from .files import write_atomic
+from .formats import MAX_BYTES
+from .heatmaps import encode
 from .measure import Measurements, as_columns, measure
 from .phantom import phantom
-from .features import SIDES
 from .predict import Prediction, predict
-from .writers import as_row, overlay
-from .runtime import shipped_predictor
-from .formats import MAX_BYTES
 from .radiograph import Frame, Radiograph, RadiographError, framed, standardise
 from .readers import read_radiograph
+from .runtime import shipped_predictor
+from .train import TorchPredictor
+from .writers import as_row, overlay
 
 # %% ../nbs/engine/app.ipynb #00000007
 def plain_name(name: str) -> str:

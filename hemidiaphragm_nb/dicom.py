@@ -32,10 +32,10 @@ from hemidiaphragm_nb.dicom_source import (
 )
 from .features import SIDES
 from .files import write_atomic
+from .formats import Refusal
 from .measure import as_columns, measure
 from .predict import Prediction
 from .radiograph import Radiograph
-from .formats import Refusal
 
 # %% ../nbs/engine/dicom.ipynb #00000016
 _NAME, _USE = "hemidiaphragm_nb", "research and teaching only; not a medical device"
@@ -92,7 +92,7 @@ def _series_and_instance(source: Source, kind: str, number: int, *content) -> di
 
 # %% ../nbs/engine/dicom.ipynb #00000017
 def _check_size(source: Source, p: Prediction):
-    "Raises: _Refusal for a prediction of another picture."
+    "Raises: Refusal for a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
     if p.mask.shape != size or not np.isin(p.mask, (0, 1, 2)).all():
         raise Refusal(

@@ -20,9 +20,9 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
-from .radiograph import RadiographError
-from .formats import file_content, file_kind, no_warnings, Refusal
 from .dicom_reader import parse_dicom
+from .formats import Refusal, file_content, file_kind, no_warnings
+from .radiograph import RadiographError
 
 # %% ../nbs/engine/dicom_source.ipynb #1b0b0c3b
 EXAMPLE_HEADER = dict(
@@ -125,7 +125,7 @@ _NEEDED += ("Rows", "Columns", "PixelData")
 def _source_dataset(path) -> Dataset:
     """The header and picture of a single-frame DICOM radiograph, as they are.
 
-    Raises: _Refusal; whatever a broken header raises.
+    Raises: Refusal; whatever a broken header raises.
     """
     data = file_content(os.fspath(path))
     if file_kind(data) != "dicom":
