@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .checks import SIDES
+from .features import SIDES
 from .files import provenance, write_atomic
 from .frames import FrameSet
-from .predict import Case, evaluate
+from .evaluate import Case
+from .cli import evaluate
 from hemidiaphragm_nb.study import (
     SCALES,
     DataSpec,

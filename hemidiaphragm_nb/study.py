@@ -48,7 +48,8 @@ from hemidiaphragm_nb.train import (
 )
 from .files import provenance, write_atomic
 from .metrics import mask_artifacts, radial_error
-from .predict import Case, evaluate
+from .evaluate import Case
+from .cli import evaluate
 
 # %% ../nbs/09_study.ipynb #00000006
 class ExperimentError(ValueError):
