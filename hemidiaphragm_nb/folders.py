@@ -111,7 +111,7 @@ IMAGE_READERS: dict[str, Callable] = {
 
 def _in_threads(f: Callable, items: Sequence, workers: int):
     """Results of `f` in the items' order; leaving the loop (Ctrl-C, an error) drops what has not
-    begun.
+    started.
     """
     pool = ThreadPoolExecutor(workers)
     try:
@@ -495,7 +495,7 @@ def load_case(
 
 # %% ../nbs/engine/folders.ipynb #d2d6e445
 def _try_case(case: pd.Series, side: int):
-    "A loaded case, or the problems that kept it from loading."
+    "A loaded case, or the problems that prevented its loading."
     try:
         return load_case(case, side)
     except RadiographError as e:
