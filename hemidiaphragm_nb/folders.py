@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .cases import LANDMARKS, DatasetError, Problem, case_table
+from .cases import LANDMARKS, case_table
+from .problems import DatasetError, Problem
 from .frames import FrameSet, progress_bar
 from .landmarks import landmarks_from_mask
 from hemidiaphragm_nb.radiograph import (

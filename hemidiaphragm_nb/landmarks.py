@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .cases import DatasetError, Problem
+from .problems import DatasetError, Problem
 
 # %% ../nbs/02_landmarks.ipynb #00000d0f
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice]:

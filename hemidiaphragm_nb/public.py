@@ -21,7 +21,8 @@ import pandas as pd
 from scipy import ndimage
 
 from .folders import IMAGE_READERS, MASK_READERS, _radiograph_size, _open_grey, _stem, inside, read_csv
-from .cases import DatasetError, Problem, case_table
+from .problems import DatasetError, Problem
+from .cases import case_table
 from .radiograph import Radiograph
 
 # %% ../nbs/engine/public.ipynb #00000007
