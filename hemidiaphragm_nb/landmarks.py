@@ -26,7 +26,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from fastcore.basics import patch
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -915,14 +914,15 @@ def split_by_device(
 # %% ../nbs/02_landmarks.ipynb #00000041
 @dataclass
 class FrameSet:
-    "Framed cases: pictures and masks at one side, points in the 512 frame."
+    """Framed cases: images and masks at one side, points in the 512-px frame. Arrays; tensors after
+    `to`.
+    """
 
-    images: torch.Tensor  # (n, 1, s, s) uint8
-    masks: torch.Tensor  # (n, s, s) uint8 labels; 0 everywhere where unknown
-    points: (
-        torch.Tensor
-    )  # (n, 2, 2) float32: side (right, left) by (x, y), 512 frame, NaN where unknown
-    has_mask: torch.Tensor  # (n,) bool
+    images: np.ndarray  # (n, 1, s, s) uint8
+    masks: np.ndarray  # (n, s, s) uint8 labels; 0 everywhere where unknown
+    # (n, 2, 2) float32: side (right, left) by (x, y), px of the 512-px frame, NaN where unknown
+    points: np.ndarray
+    has_mask: np.ndarray  # (n,) bool
     table: pd.DataFrame  # the table of cases, row i for image i
     side: int  # s, px
 
@@ -930,40 +930,35 @@ class FrameSet:
         return len(self.images)
 
     def __repr__(self) -> str:
-        people, masks, points = (
-            self.table["patient_id"].nunique(),
-            int(self.has_mask.sum()),
-            int(self.points.isfinite().all(-1).sum()),
-        )
+        people, masks = self.table["patient_id"].nunique(), int(self.has_mask.sum())
+        known = int((self.points == self.points).all(-1).sum())
         return (
             f"FrameSet({len(self)} cases of {people} patients at {self.side} px, {masks} masks,"
-            f" {points} points, {self.images.device})"
+            f" {known} points)"
         )
 
     def _map(self, f) -> "FrameSet":
-        return replace(
-            self,
-            images=f(self.images),
-            masks=f(self.masks),
-            points=f(self.points),
-            has_mask=f(self.has_mask),
-        )
+        names = ("images", "masks", "points", "has_mask")
+        return replace(self, **{name: f(getattr(self, name)) for name in names})
 
     def subset(self, idx: Sequence[int]) -> "FrameSet":
         "The cases at these positions, in this order."
         idx = np.asarray(idx)
-        if idx.dtype == bool:
-            idx = np.flatnonzero(idx)
-        out = self._map(lambda t: t[torch.as_tensor(idx, dtype=torch.long, device=t.device)])
-        return replace(out, table=self.table.iloc[idx].reset_index(drop=True))
+        idx = np.flatnonzero(idx) if idx.dtype == bool else idx.astype(np.int64)
+        return replace(
+            self._map(lambda values: values[idx]),
+            table=self.table.iloc[idx].reset_index(drop=True),
+        )
 
     def to(self, device) -> "FrameSet":
-        "The same cases on another device."
-        return self._map(lambda t: t.to(device))
+        "The same cases as torch tensors on a device: what training works with."
+        import torch
+
+        return self._map(lambda values: torch.as_tensor(values).to(device))
 
 # %% ../nbs/02_landmarks.ipynb #00000044
-def _as_uint8(x: torch.Tensor) -> torch.Tensor:
-    return x if x.dtype == torch.uint8 else x.round().clamp(0, 255).to(torch.uint8)
+def _as_uint8(x: np.ndarray) -> np.ndarray:
+    return x if x.dtype == np.uint8 else np.rint(x).clip(0, 255).astype(np.uint8)
 
 # %% ../nbs/02_landmarks.ipynb #e6d6c649
 @patch
@@ -991,8 +986,9 @@ def at(self: FrameSet, side: int) -> FrameSet:
 def fingerprint(self: FrameSet) -> str:
     "16 hexadecimal digits of a SHA-256 over pixels, masks, points, ids and patients, in order."
     h = hashlib.sha256(f"{self.side}".encode())
-    for t in (self.images, self.masks, self.points.nan_to_num(-1e6), self.has_mask):
-        h.update(np.ascontiguousarray(t.cpu().numpy()).tobytes())
+    points = np.where(np.isnan(self.points), np.float32(-1e6), self.points)
+    for values in (self.images, self.masks, points, self.has_mask):
+        h.update(np.ascontiguousarray(values).tobytes())
     h.update("\n".join(self.table["id"] + "\t" + self.table["patient_id"].astype(str)).encode())
     return h.hexdigest()[:16]
 
@@ -1090,10 +1086,10 @@ def load_frames(
     for p in bad:
         warnings.warn(f"left out: {p}")
     frames = FrameSet(
-        torch.from_numpy(images),
-        torch.from_numpy(masks),
-        torch.from_numpy(points),
-        torch.tensor((table["mask"] != "").tolist(), dtype=torch.bool),
+        images,
+        masks,
+        points,
+        (table["mask"] != "").to_numpy(bool),
         table.reset_index(drop=True),
         side,
     )
@@ -1118,7 +1114,7 @@ def phantom_frames(
         for i in range(0, n, 16):
             got.append(phantom_batch(seeds[i : i + 16], side=side, portable=portable))
             bar.advance(task, len(seeds[i : i + 16]))
-    images, masks, points = (torch.cat(t) for t in zip(*got))
+    images, masks, points = (np.concatenate([np.asarray(a) for a in t]) for t in zip(*got))
     names = [f"phantom-{s:06d}" for s in seeds]
     table = case_table(
         dict(
@@ -1134,8 +1130,8 @@ def phantom_frames(
     return FrameSet(
         images.reshape(n, 1, side, side),
         masks,
-        points.float(),
-        torch.ones(n, dtype=torch.bool),
+        points.astype(np.float32),
+        np.ones(n, bool),
         table,
         side,
     )
@@ -1148,20 +1144,14 @@ def glioma_frames(
 ) -> FrameSet:  # images (n, 3, side, side); masks 0 or 1
     "Simulate slices of brains with a glioma."
     seeds = [seed * 1_000_000 + i for i in range(n)]
-    images, masks = glioma_batch(seeds, side)
+    images, masks = map(np.asarray, glioma_batch(seeds, side))
     names = [f"glioma-{s:06d}" for s in seeds]
     table = case_table(
         dict(id=k, patient_id=k, view="MRI", image="", source="glioma", phantom_seed=s)
         for k, s in zip(names, seeds)
     )
-    return FrameSet(
-        images,
-        masks,
-        torch.full((n, 2, 2), torch.nan),
-        torch.ones(n, dtype=torch.bool),
-        table,
-        side,
-    )
+    points = np.full((n, 2, 2), np.nan, np.float32)
+    return FrameSet(images, masks, points, np.ones(n, bool), table, side)
 
 # %% ../nbs/02_landmarks.ipynb #d2c60691
 def device_frames(
@@ -1172,13 +1162,14 @@ def device_frames(
     """Simulate radiographs of fixed devices (view PA) and of portable ones (AP Supine), each of
     a patient of its own.
     """
-    parts = (
-        phantom_frames(n - n // 2, 2 * seed + 1, side, portable=False),
-        phantom_frames(n // 2, 2 * seed, side),
+    fixed = phantom_frames(n - n // 2, 2 * seed + 1, side, portable=False)
+    portable = phantom_frames(n // 2, 2 * seed, side)
+    table = pd.concat([fixed.table, portable.table], ignore_index=True)
+    arrays = (
+        np.concatenate([getattr(fixed, name), getattr(portable, name)])
+        for name in ("images", "masks", "points", "has_mask")
     )
-    join = lambda name: torch.cat([getattr(p, name) for p in parts])
-    table = pd.concat([p.table for p in parts], ignore_index=True)
-    return FrameSet(*map(join, ("images", "masks", "points", "has_mask")), table, side)
+    return FrameSet(*arrays, table, side)
 
 # %% ../nbs/02_landmarks.ipynb #00000053
 def write_folder(
@@ -1196,10 +1187,10 @@ def write_folder(
         (root / sub).mkdir(parents=True)
     for i, name in enumerate(frames.table["id"]):
         inside(root / "images", f"{name}.png", "table of cases")
-        Image.fromarray(frames.images[i, 0].cpu().numpy()).save(root / f"images/{name}.png")
+        Image.fromarray(frames.images[i, 0]).save(root / f"images/{name}.png")
         if frames.has_mask[i]:
-            Image.fromarray(frames.masks[i].cpu().numpy()).save(root / f"masks/{name}.png")
-    points = (frames.points.cpu().numpy().astype(float) + 0.5) * frames.side / FRAME - 0.5
+            Image.fromarray(frames.masks[i]).save(root / f"masks/{name}.png")
+    points = (frames.points.astype(float) + 0.5) * frames.side / FRAME - 0.5
     marks = pd.DataFrame(points.reshape(-1, 4).round(4), columns=LANDMARKS)
     marks.insert(0, "id", frames.table["id"].to_numpy())
     marks.insert(1, "annotator", "a")

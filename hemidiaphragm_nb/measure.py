@@ -26,10 +26,11 @@ from hemidiaphragm_nb.landmarks import (
     largest_piece,
     read_labels,
 )
-from .train import Model
 from .metrics import bland_altman, plot_bland_altman
-from .predict import SIDES, Prediction, known, predict
+from .checks import SIDES
+from .predict import Prediction, predict
 from .radiograph import FRAME
+from .runtime import Predictor
 
 # %% ../nbs/17_measure.ipynb #00000006
 def cropped(
@@ -271,10 +272,15 @@ def _flat(m: Measurements) -> dict:
 MEASURES = tuple(_flat(Measurements(Lung(), Lung())))  # the columns
 
 
+def _rounded(value: float, digits: int) -> float | None:
+    "A rounded number, or None where it is unknown."
+    return round(float(value), digits) if np.isfinite(value) else None
+
+
 def as_columns(m: Measurements) -> dict:
     "One radiograph's measurements as columns: 2 digits, 4 for ratios; None where unknown."
     return {
-        k: v if isinstance(v, str) else known(v, 4 if k.endswith(("relative", "ratio")) else 2)
+        k: v if isinstance(v, str) else _rounded(v, 4 if k.endswith(("relative", "ratio")) else 2)
         for k, v in _flat(m).items()
     }
 
@@ -416,7 +422,7 @@ def in_frame(self: Measurements, height: int, width: int) -> Measurements:
 # %% ../nbs/17_measure.ipynb #79ebefe5
 def measure_cases(
     table: pd.DataFrame,  # table of cases; `day_offset` is used where it is there
-    model: Model | None = None,  # None: the table's own masks and landmarks are measured
+    model: Predictor | None = None,  # None: the table's own masks and landmarks are measured
 ) -> (
     pd.DataFrame
 ):  # columns id, patient_id, view, day, warnings, `MEASURES`: px of the 512-px frame

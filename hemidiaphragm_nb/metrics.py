@@ -17,7 +17,6 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-import torch
 from fastcore.basics import patch
 from scipy import ndimage, stats
 
@@ -31,27 +30,24 @@ THRESHOLDS = (R, R / 2, R / 5, R / 10)
 LUNGS = ("right", "left", "both")
 
 
-def _numpy(a) -> np.ndarray:
-    "An array in double precision on the processor, wherever `a` lives."
-    return np.asarray(a.detach().cpu() if isinstance(a, torch.Tensor) else a, dtype=float)
+def _numpy(a, dtype=float) -> np.ndarray:
+    "An array on the processor, wherever `a` lives: a list, an array or a tensor."
+    return np.asarray(a.detach().cpu() if hasattr(a, "detach") else a, dtype)
 
 # %% ../nbs/07_metrics.ipynb #4bc14b28
 def radial_error(
     pred,  # predicted points (n, 2, 2), array or tensor on any device
     truth,  # true points (n, 2, 2) in the same unit, NaN where unknown
-):  # (n, 2) distances, right and left: a tensor for tensors, else an array
-    """Distance of each predicted landmark from its truth: NaN for an unknown truth, infinite for
-    a missing prediction.
+) -> np.ndarray:  # (n, 2) distances, right and left
+    """Distance of each predicted landmark from its truth: NaN for an unknown truth, infinite for a
+    missing prediction.
     """
-    p = pred if isinstance(pred, torch.Tensor) else torch.from_numpy(_numpy(pred))
-    t = torch.as_tensor(truth).to(p)
+    p, t = _numpy(pred), _numpy(truth)
     if p.shape != t.shape or t.shape[-2:] != (2, 2):
-        raise ValueError(
-            f"points must both be (n, 2, 2): got {tuple(p.shape)} and {tuple(t.shape)}"
-        )
-    missed = t.isfinite().all(-1) & ~p.isfinite().all(-1)
-    e = torch.where(missed, torch.inf, torch.linalg.vector_norm(p - t, dim=-1))
-    return e if p is pred else e.numpy()
+        raise ValueError(f"points must both be (n, 2, 2): got {p.shape} and {t.shape}")
+    missed = np.isfinite(t).all(-1) & ~np.isfinite(p).all(-1)
+    with np.errstate(invalid="ignore"):
+        return np.where(missed, np.inf, np.linalg.norm(p - t, axis=-1))
 
 # %% ../nbs/07_metrics.ipynb #00000008
 def frame_mm(
@@ -116,21 +112,21 @@ def threshold_accuracy(
     return pd.DataFrame(rows)
 
 # %% ../nbs/07_metrics.ipynb #00000011
-def _scores(prob, target, logits=False) -> tuple[torch.Tensor, torch.Tensor]:
-    "Flat (n, pixels) float scores and boolean truths, checked."
-    prob, target = torch.as_tensor(prob), torch.as_tensor(target)
-    if prob.shape[-2:] != target.shape[-2:] or prob.numel() != target.numel():
+def _scores(prob, target, logits: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    "Flat (n, pixels) float32 scores and boolean truths, checked."
+    prob, target = _numpy(prob, np.float32), _numpy(target, None)
+    if prob.shape[-2:] != target.shape[-2:] or prob.size != target.size:
         raise ValueError(
-            f"masks must be of one size, (n, h, w) or (n, 1, h, w): got {tuple(prob.shape)} and"
-            f" {tuple(target.shape)}"
+            f"masks must be of one size, (n, h, w) or (n, 1, h, w): got {prob.shape} and"
+            f" {target.shape}"
         )
-    prob = prob.float().reshape(-1, prob.shape[-2:].numel())
-    lo, hi = prob.aminmax() if prob.numel() else (torch.zeros(()), torch.zeros(()))
-    if not (torch.isfinite(lo) and torch.isfinite(hi)):
+    prob = prob.reshape(-1, prob.shape[-2] * prob.shape[-1])
+    low, high = (prob.min(), prob.max()) if prob.size else (0.0, 0.0)
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("the predicted mask holds NaN or infinity")
-    if not logits and (lo < 0 or hi > 1):
+    if not logits and (low < 0 or high > 1):
         raise ValueError(
-            f"probabilities must lie in [0, 1], not [{lo:.3g}, {hi:.3g}]: are these logits"
+            f"probabilities must lie in [0, 1], not [{low:.3g}, {high:.3g}]: are these logits"
             " (logits=True)?"
         )
     return prob, target.reshape(prob.shape) > 0
@@ -141,22 +137,21 @@ def confusion(
     target,  # same size: masks or labels, above 0 is lung
     threshold: float = 0.5,  # on the probability; strictly above is lung
     logits: bool = False,  # are `prob` logits?
-) -> torch.Tensor:  # (n, 4) int64: TP, FP, FN, TN
+) -> np.ndarray:  # (n, 4) int64: TP, FP, FN, TN
     "True and false positives and negatives of each image."
     p, t = _scores(prob, target, logits)
-    p = p > (np.log(threshold / (1 - threshold)) if logits else threshold)
-    tp, pp, tt = ((p & t).sum(1), p.sum(1), t.sum(1))
-    return torch.stack([tp, pp - tp, tt - tp, p.shape[1] - pp - tt + tp], 1)
+    p = p > np.float32(np.log(threshold / (1 - threshold)) if logits else threshold)
+    tp, pp, tt = (p & t).sum(1), p.sum(1), t.sum(1)
+    return np.stack([tp, pp - tp, tt - tp, p.shape[1] - pp - tt + tp], 1)
 
 # %% ../nbs/07_metrics.ipynb #00000014
-def _class_scores(hit, false, miss) -> dict[str, torch.Tensor]:
+def _class_scores(hit, false, miss) -> dict[str, np.ndarray]:
     """Scores of one class from its counts: 0/0 is 1 if nothing was there and nothing was found,
     else 0.
     """
-    hit, false, miss = hit.double(), false.double(), miss.double()
 
     def ratio(a, b):
-        return torch.where(b > 0, a / b.clamp(min=1), ((false + miss) == 0).double())
+        return np.where(b > 0, a / np.maximum(b, 1), (false + miss) == 0).astype(float)
 
     return dict(
         dice=ratio(2 * hit, 2 * hit + false + miss),
@@ -167,18 +162,17 @@ def _class_scores(hit, false, miss) -> dict[str, torch.Tensor]:
 
 # %% ../nbs/07_metrics.ipynb #8a50ac1f
 def scores_from_counts(
-    counts: torch.Tensor,  # (n, 4) TP, FP, FN, TN
-) -> dict[str, torch.Tensor]:  # each (n,), between 0 and 1
+    counts: np.ndarray,  # (n, 4) TP, FP, FN, TN
+) -> dict[str, np.ndarray]:  # each (n,), between 0 and 1
     "Equations 6 to 10 of Morís 2024, specificity, and the macro averages of Vidal 2021."
-    tp, fp, fn, tn = counts.unbind(-1)
+    tp, fp, fn, tn = np.moveaxis(np.asarray(counts), -1, 0)
     lung, back = _class_scores(tp, fp, fn), _class_scores(tn, fn, fp)
     macro = {
         f"{k}_macro": (lung[v] + back[v]) / 2
         for k, v in (("precision", "precision"), ("recall", "recall"), ("f1", "dice"))
     }
-    return dict(
-        accuracy=(tp + tn).double() / counts.sum(-1), **lung, specificity=back["recall"], **macro
-    )
+    accuracy = (tp + tn) / (tp + fp + fn + tn)
+    return dict(accuracy=accuracy, **lung, specificity=back["recall"], **macro)
 
 # %% ../nbs/07_metrics.ipynb #0000001d
 BINS, SPAN = 2048, 16.0  # bins of the histogram, over logits from -SPAN to SPAN
@@ -189,26 +183,25 @@ def score_histogram(
     target,  # same size: masks or labels, above 0 is lung
     bins: int = BINS,  # number of bins
     logits: bool = False,  # are `prob` logits?
-) -> torch.Tensor:  # (n, 2, bins) int64: counts of background and lung pixels
+) -> np.ndarray:  # (n, 2, bins) int64: counts of background and lung pixels
     "Histograms of the scores of each image, in bins of equal width in logits."
     p, t = _scores(prob, target, logits)
-    z = (p if logits else torch.logit(p, eps=1e-7)).clamp(-SPAN, SPAN)
-    bin_ = ((z + SPAN) * (bins / (2 * SPAN))).long().clamp(max=bins - 1)
-    image = torch.arange(len(p), device=p.device)[:, None]
-    return torch.bincount(
-        ((image * 2 + t) * bins + bin_).ravel(), minlength=len(p) * 2 * bins
-    ).reshape(-1, 2, bins)
+    if not logits:
+        p = np.clip(p, 1e-7, np.float32(1 - 1e-7))
+        p = np.log(p / (1 - p))
+    z = np.clip(p, -SPAN, SPAN)
+    index = np.minimum(((z + SPAN) * (bins / (2 * SPAN))).astype(np.int64), bins - 1)
+    index += (2 * np.arange(len(p))[:, None] + t) * bins
+    return np.bincount(index.ravel(), minlength=len(p) * 2 * bins).reshape(-1, 2, bins)
 
 # %% ../nbs/07_metrics.ipynb #87573c5f
 def auc_from_histogram(
-    hist: torch.Tensor,  # (..., 2, bins) counts of negatives and positives
-) -> tuple[
-    torch.Tensor, torch.Tensor
-]:  # (...,) AUC, NaN if one class is absent; and its error bound
+    hist: np.ndarray,  # (..., 2, bins) counts of negatives and positives
+) -> tuple[np.ndarray, np.ndarray]:  # (...,) AUC, NaN if one class is absent; and its error bound
     "Area under the ROC curve from binned scores, and how far from the exact one it can be."
-    neg, pos = hist.cpu().double().unbind(-2)
+    neg, pos = np.moveaxis(np.asarray(hist, float), -2, 0)
     pairs = neg.sum(-1) * pos.sum(-1)
-    pairs = torch.where(pairs > 0, pairs, torch.nan)
+    pairs = np.where(pairs > 0, pairs, np.nan)
     below = neg.cumsum(-1) - neg
     return (pos * (below + neg / 2)).sum(-1) / pairs, (pos * neg).sum(-1) / 2 / pairs
 
@@ -232,11 +225,9 @@ def segmentation_scores(
     target,  # same size: masks or labels, above 0 is lung
     threshold: float = 0.5,  # on the probability
     logits: bool = False,  # are `prob` logits?
-) -> dict[
-    str, torch.Tensor
-]:  # `SCORES`, each (n,) on the processor; AUC is NaN if a class is absent
+) -> dict[str, np.ndarray]:  # `SCORES`, each (n,); AUC is NaN if a class is absent
     "Every mask metric of both papers, for each image."
-    scores = scores_from_counts(confusion(prob, target, threshold, logits).cpu())
+    scores = scores_from_counts(confusion(prob, target, threshold, logits))
     return scores | dict(auc=auc_from_histogram(score_histogram(prob, target, logits=logits))[0])
 
 # %% ../nbs/07_metrics.ipynb #00000025
@@ -269,9 +260,7 @@ class Evaluation:
     thresholds: tuple = THRESHOLDS  # on the radial error, px of the 512 frame
     bins: int = BINS  # of the pooled histogram for AUC
     rows: list = field(default_factory=list, repr=False)  # one small DataFrame a batch
-    histogram: torch.Tensor | None = field(
-        default=None, repr=False
-    )  # (2, bins), on the device of the masks
+    histogram: np.ndarray | None = field(default=None, repr=False)  # (2, bins)
 
     def per_image(self) -> pd.DataFrame:  # id columns, errors in px and mm, `SCORES`
         "One row an image, in the order of the updates."
@@ -308,17 +297,12 @@ def _points(self: Evaluation, pred, truth, mm_per_px) -> dict:
 def _masks(self: Evaluation, prob, target, has_mask, logits) -> dict:
     "Columns of mask scores, NaN where an image has no true mask; adds to the pooled histogram."
     hist = score_histogram(prob, target, self.bins, logits)
-    known = (
-        torch.ones(len(hist), dtype=torch.bool)
-        if has_mask is None
-        else torch.as_tensor(has_mask).cpu().bool()
-    )
-    pooled = (hist * known.to(hist.device)[:, None, None]).sum(0)
+    known = np.ones(len(hist), bool) if has_mask is None else _numpy(has_mask, bool)
+    pooled = hist[known].sum(0)
     self.histogram = pooled if self.histogram is None else self.histogram + pooled
-    scores = scores_from_counts(confusion(prob, target, self.threshold, logits).cpu()) | dict(
-        auc=auc_from_histogram(hist)[0]
-    )
-    return {k: v.where(known, torch.nan).numpy() for k, v in scores.items()}
+    scores = scores_from_counts(confusion(prob, target, self.threshold, logits))
+    scores |= dict(auc=auc_from_histogram(hist)[0])
+    return {k: np.where(known, v, np.nan) for k, v in scores.items()}
 
 # %% ../nbs/07_metrics.ipynb #0000002a
 @patch
@@ -384,11 +368,7 @@ def merge(self: Evaluation, other: Evaluation) -> Evaluation:  # itself
     "Add the images of another evaluation, such as that of another process."
     self.rows += other.rows
     if other.histogram is not None:
-        self.histogram = (
-            other.histogram
-            if self.histogram is None
-            else self.histogram + other.histogram.to(self.histogram.device)
-        )
+        self.histogram = other.histogram + (0 if self.histogram is None else self.histogram)
     return self
 
 # %% ../nbs/07_metrics.ipynb #00000036

@@ -6,7 +6,7 @@
 __all__ = ['SOURCES', 'SCALES', 'BETAS', 'LAMBDAS', 'PLANS', 'STARTS', 'POLL', 'ExperimentError', 'DataSpec', 'data_spec',
            'case_ids', 'check_frames', 'load_data', 'Run', 'Plan', 'stage_columns', 'as_columns', 'size_of', 'at_scale',
            'repeated', 'saturation_plan', 'balance_plan', 'multitask_plan', 'distance_plan', 'channel_plan', 'run_of',
-           'EveryDecoder', 'fixed_threads', 'clean', 'run_split', 'stage_cases', 'execute', 'Store', 'write_file',
+           'DecoderTable', 'fixed_threads', 'clean', 'run_split', 'artifacts', 'execute', 'Store', 'write_file',
            'attempt', 'time_left', 'Watch', 'in_turn', 'help_out', 'over_processes', 'dask_client', 'over_dask',
            'run_plan', 'shared_loader', 'train_shared', 'Results']
 
@@ -44,21 +44,19 @@ from hemidiaphragm_nb.landmarks import (
 from .heatmaps import DECODERS, decode
 from hemidiaphragm_nb.train import (
     History,
-    Model,
+    TorchPredictor,
     Recipe,
     canonical,
-    evaluate,
     fit,
-    lung_probability,
     make_learner,
     model_card,
-    provenance,
     recipe,
     train,
     use_bf16,
-    write_atomic,
 )
+from .files import provenance, write_atomic
 from .metrics import mask_artifacts, radial_error
+from .predict import Case, evaluate
 
 # %% ../nbs/09_study.ipynb #00000006
 class ExperimentError(ValueError):
@@ -432,46 +430,36 @@ def load(cls: Plan, path: Path) -> Plan:
     return made
 
 # %% ../nbs/09_study.ipynb #00000023
-class EveryDecoder:
-    "A model that notes what every decoder reads off its heatmaps while it is being evaluated."
+class DecoderTable:
+    "What every decoder reads off each case's heatmaps: a column function of `predict.evaluate`."
 
-    def __init__(self, model: Model):
-        self.model, self.parts = model, []
+    def __init__(self, recipe: Recipe):
+        self.recipe, self.rows = recipe, []
 
-    def predict(self, images: torch.Tensor, batch: int = 8):
-        "As `Model.predict`."
-        out, r = self.model.predict(images, batch), self.model.recipe
-        if out.heat is not None:
-            self.parts.append(
-                torch.stack(
-                    [decode(out.heat, name, beta=r.beta, shared=r.shared) for name in DECODERS]
+    def __call__(self, case: Case) -> dict:
+        "Note the case; no further column."
+        if case.outputs.heatmaps is not None:
+            for name in DECODERS:
+                points = decode(
+                    case.outputs.heatmaps, name, beta=self.recipe.beta, shared=self.recipe.shared
+                )[0]
+                error = radial_error(points[None], case.points[None])[0]
+                columns = dict(zip(("right_x", "right_y", "left_x", "left_y"), points.flatten()))
+                self.rows.append(
+                    {"decoder": name, "id": case.row["id"]}
+                    | columns
+                    | {"right_px": error[0], "left_px": error[1]}
                 )
-            )
-        return out
+        return {}
 
-    def table(self, cases: FrameSet) -> pd.DataFrame:
+    def table(self) -> pd.DataFrame:
         "One row a decoder and case: points and errors, px of the 512-px frame."
-        tables = []
-        for name, points in zip(DECODERS, torch.cat(self.parts, 1) if self.parts else []):
-            columns = dict(
-                zip(("right_x", "right_y", "left_x", "left_y"), points.flatten(1).T.numpy())
-            )
-            error = radial_error(points, cases.points)
-            tables.append(
-                pd.DataFrame(
-                    {
-                        "decoder": name,
-                        "id": cases.table["id"],
-                        **columns,
-                        "right_px": error[:, 0],
-                        "left_px": error[:, 1],
-                    }
-                )
-            )
-        return (
-            pd.concat(tables, ignore_index=True)
-            if tables
-            else pd.DataFrame(columns=["decoder", "id"])
+        if not self.rows:
+            return pd.DataFrame(columns=["decoder", "id"])
+        table = pd.DataFrame(self.rows)
+        order = {name: i for i, name in enumerate(DECODERS)}
+        return table.sort_values(
+            "decoder", key=lambda c: c.map(order), kind="stable", ignore_index=True
         )
 
 # %% ../nbs/09_study.ipynb #00000026
@@ -509,32 +497,10 @@ def run_split(run: Run, table: pd.DataFrame) -> dict:
     return split_by_device(table, run.part, run.share, run.repeat)
 
 # %% ../nbs/09_study.ipynb #36d6823e
-def stage_cases(
-    cases: pd.DataFrame,  # of `Evaluation.per_image`
-    model: Model,
-    test: FrameSet,  # the same cases
-    # how many of them, from the first on, are the stage's own test part; the rest are the kept
-    # radiographs
-    own: int,
-    batch: int = 8,
-) -> (
-    pd.DataFrame
-    # with columns patient_id, group ("test", "kept"), extra (pieces that are no lung's) and bridge
-    # (0 or 1)
-):
-    "Add what only transfer runs note."
-    counts = []
-    for idx in torch.arange(len(test)).split(batch):
-        part = test.subset(idx.tolist())
-        lungs = lung_probability(model.predict(part.images, batch).mask, test.side) > 0.5
-        counts += [
-            mask_artifacts(m, labels) for m, labels in zip(lungs.numpy(), part.masks.numpy())
-        ]
-    extra, bridge = zip(*counts)
-    groups = ["test"] * own + ["kept"] * (len(cases) - own)
-    return cases.assign(
-        patient_id=test.table["patient_id"].to_numpy(), group=groups, extra=extra, bridge=bridge
-    )
+def artifacts(case: Case) -> dict:
+    "Pieces of the predicted mask that are no lung's, and 1 where a bridge joins the lungs."
+    extra, bridge = mask_artifacts(case.lungs > 0.5, case.labels)
+    return {"extra": extra, "bridge": bridge}
 
 # %% ../nbs/09_study.ipynb #00000029
 def execute(
@@ -543,23 +509,27 @@ def execute(
     folder: Path,  # checkpoints live here, and a broken-off training goes on from them
     threads: int = 1,  # of torch
     device: str = "cpu",  # or "cuda"
-    start: Model | None = None,  # what `run.start` has brought
-) -> tuple[Model, dict]:  # trained model; name of a file -> its contents, a DataFrame or a dict
-    """Train a run and judge it on its test part; a stage of a transfer, on the radiographs that
-    neither stage sees too.
+    start: TorchPredictor | None = None,  # what `run.start` has brought
+) -> tuple[TorchPredictor, dict]:
+    """Train a run and evaluate it on its test part; a stage of a transfer, on the radiographs that
+    neither stage sees too. Returns the trained network, and the contents of files by their names: a
+    DataFrame or a dict.
     """
     split = run_split(run, frames.table)
-    kept = {"kept": split.pop("kept")} if "kept" in split else {}
-    test = frames.subset(np.concatenate([split["test"], *kept.values()]))
+    held_out = {"kept": split.pop("kept")} if "kept" in split else {}
+    test = frames.subset(np.concatenate([split["test"], *held_out.values()]))
     with fixed_threads(threads):
         model = train(
             frames, split, run.recipe, out=folder, progress=False, device=device, start=start
         )
-        listener = EveryDecoder(model)
-        evaluation = evaluate(listener, test)
-        cases = evaluation.per_image()
-        if kept:
-            cases = stage_cases(cases, model, test, len(split["test"]))
+        decoders = DecoderTable(run.recipe)
+        found = evaluate(test, model, columns=[decoders, *([artifacts] if held_out else [])])
+    reading = "heatmap" if "heatmap" in run.recipe.tasks else ""
+    cases = found.per_image(reading)
+    if held_out:
+        groups = ["test"] * len(split["test"]) + ["kept"] * len(held_out["kept"])
+        further = found.cases[["patient_id", "extra", "bridge"]]
+        cases = cases.join(further).assign(group=groups)
     config = {
         "key": run.key,
         "analysis": run.analysis,
@@ -574,13 +544,13 @@ def execute(
         "parameters": model.card["parameters"],
         **provenance(),
     }
-    summary = {k: clean(v) for k, v in evaluation.compute().items()}
+    summary = {k: clean(v) for k, v in found.compute(reading).items()}
     return model, {
         "config.json": config,
         "summary.json": summary,
         "history.csv": pd.read_csv(folder / "history.csv"),
         "cases.csv": cases,
-        "decoders.csv": listener.table(test),
+        "decoders.csv": decoders.table(),
     }
 
 # %% ../nbs/09_study.ipynb #0000002c
@@ -618,7 +588,7 @@ def write_file(path: Path, contents: pd.DataFrame | dict):
 
 # %% ../nbs/09_study.ipynb #cf582b57
 @patch
-def put(self: Store, run: Run, files: dict, model: Model | None = None):
+def put(self: Store, run: Run, files: dict, model: TorchPredictor | None = None):
     """Publish a run's files, and a model's weights, all at once.
 
     Raises: OSError where the run is there already.
@@ -704,7 +674,7 @@ def begin(self: Store, run: Run, folder: Path) -> int:
 
 # %% ../nbs/09_study.ipynb #00000036
 @patch
-def model(self: Store, run: Run, device: str = "cpu") -> Model:
+def model(self: Store, run: Run, device: str = "cpu") -> TorchPredictor:
     """The network of a finished run.
 
     Raises: ExperimentError where the run has failed or has left no weights.
@@ -719,11 +689,11 @@ def model(self: Store, run: Run, device: str = "cpu") -> Model:
             f"the run was run without keeping its weights; remove {self.path(run)} to have it run"
             " again"
         )
-    return Model.load(self.path(run), device)
+    return TorchPredictor.load(self.path(run), device)
 
 # %% ../nbs/09_study.ipynb #35a21ddf
 @patch
-def start(self: Store, run: Run, device: str = "cpu") -> Model | None:
+def start(self: Store, run: Run, device: str = "cpu") -> TorchPredictor | None:
     "The model that a run starts from. Raises: ExperimentError as `model`."
     return self.model(run.start, device) if run.start else None
 
@@ -1054,7 +1024,7 @@ def train_shared(
     split: dict,  # as of `split_by_patient`
     recipe: Recipe,  # its batch is that of all processes together
     out: Path,  # process 0 saves the model here
-) -> Model:
+) -> TorchPredictor:
     """Train one run over the processes that `torchrun` started, one a GPU, or on CPUs; in a lone
     process, as usual.
 
@@ -1076,7 +1046,7 @@ def train_shared(
     history = History()
     with learn.distrib_ctx(sync_bn=cuda, cpu=not cuda), learn.no_bar(), learn.no_logging():
         fit(learn, recipe, 0, [history])
-    model = Model(
+    model = TorchPredictor(
         learn.model.eval(), recipe, model_card(frames, split, learn, {"rows": history.rows})
     )
     if rank_distrib() == 0:

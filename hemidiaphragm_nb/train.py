@@ -6,22 +6,19 @@
 __all__ = ['CHOICES', 'PRESETS', 'CHECKPOINT_SHARE', 'RecipeError', 'Checked', 'Recipe', 'recipe', 'canonical', 'epoch_generator',
            'set_seed', 'mask_target', 'make_batch', 'FrameLoader', 'frame_dls', 'show_cases', 'has_bf16', 'use_bf16',
            'as_tuple', 'Bf16', 'RadiographBrainUNet', 'build_net', 'FrameLoss', 'point_accuracy', 'lung_dice', 'Column',
-           'table_metrics', 'Epochs', 'FrameLearner', 'make_learner', 'History', 'write_atomic', 'prefixed', 'only',
-           'save_checkpoint', 'load_checkpoint', 'Keeper', 'plateau_lr', 'Plateau', 'Bar', 'provenance', 'Outputs',
-           'Model', 'ModelError', 'Ensemble', 'members', 'ensemble', 'weights_hash', 'start_from', 'run_identity',
-           'begin', 'fit', 'model_card', 'train', 'finish', 'upsample', 'lung_probability', 'evaluate', 'show_results']
+           'table_metrics', 'Epochs', 'FrameLearner', 'make_learner', 'History', 'prefixed', 'only', 'save_checkpoint',
+           'load_checkpoint', 'Keeper', 'plateau_lr', 'Plateau', 'Bar', 'TorchPredictor', 'ModelError', 'Ensemble',
+           'members', 'ensemble', 'weights_hash', 'start_from', 'run_identity', 'begin', 'fit', 'model_card', 'train',
+           'finish', 'show_results']
 
 # %% ../nbs/08_train.ipynb #00000002
 import hashlib
 import json
 import os
-import platform
 import random
-import subprocess
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # %% ../nbs/08_train.ipynb #00000003
@@ -39,12 +36,13 @@ from safetensors.torch import load_file, save, save_file
 from torch import nn
 
 from .augment import AUGMENTATIONS, augment
+from .files import provenance, write_atomic
 from .landmarks import FrameSet
 from .heatmaps import decode, encode
 from .losses import JointLoss, UncertaintyLoss
-from .metrics import Evaluation
 from .pretrained import LiteUNet, enlarged, load_imagenet
-from .radiograph import FRAME, enlarge, shrink, to_float
+from .radiograph import FRAME, shrink, to_float
+from .runtime import Outputs
 from .unet import BrainUNet, UNet, count_parameters, transfer_encoder
 
 # %% ../nbs/08_train.ipynb #00000007
@@ -238,6 +236,7 @@ def make_batch(
     tuple
 ):  # image (b, 1, s, s); heatmaps (b, 2 or 1, s, s), mask (b, 1 or 2, s, s), points (b, 2, 2) px
     "Cut one batch out of the cached frames: augment, standardise, encode."
+    frames = frames if torch.is_tensor(frames.images) else frames.to("cpu")
     idx = idx.to(frames.images.device)
     images, masks, points = frames.images[idx], frames.masks[idx], frames.points[idx]
     if generator is not None:
@@ -294,10 +293,10 @@ def frame_dls(train: FrameSet, valid: FrameSet, recipe: Recipe) -> DataLoaders:
 
 # %% ../nbs/08_train.ipynb #0000001f
 def show_cases(
-    x: torch.Tensor,  # (n, 1, s, s) images, any scale
-    truth: torch.Tensor,  # (n, 2, 2) points, px in the 512-px frame
-    mask: torch.Tensor,  # (n, c, s, s) lungs, probabilities or 0 and 1
-    predicted: torch.Tensor | None = None,  # (n, 2, 2) points, px in the 512-px frame
+    x,  # (n, 1, s, s) images, any scale: arrays or tensors, as all of these
+    truth,  # (n, 2, 2) points, px in the 512-px frame
+    mask,  # (n, c, s, s) lungs, probabilities or 0 and 1
+    predicted=None,  # (n, 2, 2) points, px in the 512-px frame
     cols: int = 4,
 ):  # the figure
     """Images with the lungs' outline; truth as blue crosses, prediction as red circles, R and L
@@ -305,21 +304,21 @@ def show_cases(
     """
     import matplotlib.pyplot as plt
 
+    x, truth, mask = (torch.as_tensor(a).float().cpu().numpy() for a in (x, truth, mask))
     n, scale = len(x), x.shape[-1] / FRAME
     rows = -(-n // cols)
-    fig, axes = plt.subplots(rows, cols, figsize=(1.5 * cols, 1.55 * rows), dpi=50, squeeze=False)
+    fig, axes = plt.subplots(rows, cols, figsize=(2.4 * cols, 2.5 * rows), dpi=80, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for i, ax in zip(range(n), axes.flat):
-        ax.imshow(x[i, 0].float().cpu(), cmap="gray")
-        ax.contour(mask[i].amax(0).float().cpu(), [0.5], colors="gold", linewidths=0.8)
+        ax.imshow(x[i, 0], cmap="gray")
+        ax.contour(mask[i].max(0), [0.5], colors="gold", linewidths=1)
         for points, style in ((truth, "b+"), (predicted, "ro")):
             if points is not None:
-                p = (points[i].cpu() + 0.5) * scale - 0.5
-                ax.plot(p[:, 0], p[:, 1], style, ms=6, mfc="none")
-        p = (truth[i].cpu() + 0.5) * scale - 0.5
-        for name, (u, v) in zip("RL", p.tolist()):
-            ax.text(u, v - 3, name, color="w", fontsize=6, ha="center")
+                p = (np.asarray(torch.as_tensor(points[i]).cpu()) + 0.5) * scale - 0.5
+                ax.plot(p[:, 0], p[:, 1], style, ms=8, mfc="none", clip_on=False)
+        for name, (u, v) in zip("RL", ((truth[i] + 0.5) * scale - 0.5).tolist()):
+            ax.text(u, v - 3, name, color="w", fontsize=8, ha="center")
     fig.tight_layout(pad=0.2)
     return fig
 
@@ -406,10 +405,9 @@ class FrameLoss(nn.Module):
 # %% ../nbs/08_train.ipynb #00000029
 def point_accuracy(preds, heat, mask, points, recipe: Recipe, threshold: float) -> torch.Tensor:
     "Share of landmarks, both sides, less than `threshold` px from the truth."
-    found = decode(
-        as_tuple(preds)[0].float(), recipe.decoder, beta=recipe.beta, shared=recipe.shared
-    )
-    errors = (found - points).norm(dim=-1)
+    found = decode(as_tuple(preds)[0], recipe.decoder, beta=recipe.beta, shared=recipe.shared)
+    errors = torch.from_numpy(found) - points.detach().cpu()
+    errors = errors.norm(dim=-1)
     return torch.where(errors.isnan(), torch.nan, (errors < threshold).float()).nanmean()
 
 # %% ../nbs/08_train.ipynb #21e3c131
@@ -456,14 +454,14 @@ class FrameLearner(Learner):
     "A Learner whose `show_results` draws our kind of answer."
 
     def show_results(self, ds_idx: int = 1, max_n: int = 4, **kwargs):
-        return show_results(Model(self.model, self.recipe), self.dls[ds_idx].frames, max_n)
+        return show_results(TorchPredictor(self.model, self.recipe), self.dls[ds_idx].frames, max_n)
 
 # %% ../nbs/08_train.ipynb #00000b2b
 def make_learner(
     train: FrameSet,  # frames at the recipe's side, on the device to train on
     valid: FrameSet,
     recipe: Recipe,
-    start=None,  # a `Model`: begin with its weights, see `start_from`
+    start=None,  # a `TorchPredictor`: begin with its weights, see `start_from`
 ) -> FrameLearner:  # ready for `fit`
     "The fastai Learner of a recipe."
     dls = frame_dls(train, valid, recipe)
@@ -518,14 +516,6 @@ class History(Callback):
         }
         row |= {m.name: float(m.value) for m in self.metrics}
         self.rows.append(row | {"seconds": round(time.perf_counter() - self.start, 2)})
-
-# %% ../nbs/08_train.ipynb #00000031
-def write_atomic(path: Path, write):
-    "Call `write(temporary path)`, then rename to `path`: the file is whole or absent."
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    write(temporary)
-    os.replace(temporary, path)
 
 # %% ../nbs/08_train.ipynb #e2081ae9
 def prefixed(tensors: dict, prefix: str) -> dict:
@@ -673,42 +663,17 @@ class Bar(Callback):
     def after_fit(self):
         self.meter.stop()
 
-# %% ../nbs/08_train.ipynb #0000003b
-def provenance() -> dict:
-    "Versions, machine and git commit, for the cards and result files."
-    names = ("hemidiaphragm_nb", "torch", "fastai", "numpy", "safetensors")
-    versions = {"python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
-    return {
-        "versions": versions,
-        "machine": platform.machine(),
-        "git_commit": git.stdout.strip(),
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-# %% ../nbs/08_train.ipynb #5c0b60aa
-@dataclass
-class Outputs:
-    "What the network says of a batch; None where it was not asked."
-
-    points: torch.Tensor | None  # (n, 2, 2) landmarks, px in the 512-px frame
-    mask: torch.Tensor | None  # (n, 1 or 2, s, s) probabilities: the lungs, or right and left apart
-    heat: torch.Tensor | None  # (n, 1 or 2, s, s) heatmaps
-
 # %% ../nbs/08_train.ipynb #0000003c
 @dataclass
-class Model:
-    "A trained network, the recipe that made it, and its card."
+class TorchPredictor:
+    "A trained network, the recipe that made it, and its card: see `runtime.Predictor`."
 
     net: nn.Module
     recipe: Recipe
     card: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.card = self.card | {"recipe": asdict(self.recipe)}
 
     def save(self, folder: Path, half: bool = False):
         """Write `weights.safetensors` (`half`: in 16-bit floats) and `card.json` into `folder`,
@@ -720,17 +685,13 @@ class Model:
             k: (v.half() if half and v.is_floating_point() else v).detach().cpu().contiguous()
             for k, v in self.net.state_dict().items()
         }
-        write_atomic(
-            folder / "weights.safetensors", lambda p: p.write_bytes(save(tensors))
-        )  # readable by others, as `save_file` makes it not
-        card = self.card | {"recipe": asdict(self.recipe)}
-        write_atomic(
-            folder / "card.json",
-            lambda p: p.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8"),
-        )
+        # `save_file` would make a file that only its owner can read
+        write_atomic(folder / "weights.safetensors", lambda p: p.write_bytes(save(tensors)))
+        text = json.dumps(self.card, indent=1) + "\n"
+        write_atomic(folder / "card.json", lambda p: p.write_text(text, encoding="utf-8"))
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "Model":
+    def load(cls, folder: Path, device: str = "cpu") -> "TorchPredictor":
         "Read a saved model. Raises: ModelError naming the folder and what is wrong with it."
         folder = Path(folder)
         try:
@@ -758,26 +719,20 @@ class ModelError(ValueError):
 @patch
 @torch.no_grad()
 def predict(
-    self: Model,
-    images: torch.Tensor,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
-    batch: int = 8,  # images at a time
+    self: TorchPredictor,
+    frames: np.ndarray,  # (n, 1, S, S) uint8 frames; any side that the recipe's divides
+    batch: int = 8,  # frames at a time
 ) -> Outputs:
     "Run the network on frames, in float32 so that every machine agrees."
     self.net.eval()
     device = next(self.net.parameters()).device
-    heat, mask = [], []
-    for part in images.split(batch):
+    maps = {task: [] for task in self.recipe.tasks}
+    for part in torch.as_tensor(frames).split(batch):
         x = to_float(shrink(part, self.recipe.side).to(device))
-        out = dict(zip(self.recipe.tasks, as_tuple(self.net(x))))
-        heat += [out["heatmap"].cpu()] if "heatmap" in out else []
-        mask += [out["mask"].sigmoid().cpu()] if "mask" in out else []
-    heat, mask = torch.cat(heat) if heat else None, torch.cat(mask) if mask else None
-    points = (
-        None
-        if heat is None
-        else decode(heat, self.recipe.decoder, beta=self.recipe.beta, shared=self.recipe.shared)
-    )
-    return Outputs(points, mask, heat)
+        for task, out in zip(self.recipe.tasks, as_tuple(self.net(x))):
+            maps[task].append((out.sigmoid() if task == "mask" else out).cpu())
+    maps = {task: torch.cat(parts).numpy() for task, parts in maps.items()}
+    return Outputs(maps.get("heatmap"), maps.get("mask"))
 
 # %% ../nbs/08_train.ipynb #00000e02
 class Ensemble(nn.Module):
@@ -809,7 +764,7 @@ def members(net: nn.Module) -> list:
     return list(net.nets) if isinstance(net, Ensemble) else [net]
 
 # %% ../nbs/08_train.ipynb #00000e03
-def ensemble(models: list) -> Model:
+def ensemble(models: list) -> TorchPredictor:
     "One model of several whose recipes differ in the seed alone. Raises: RecipeError."
     first = models[0]
     if any(replace(m.recipe, seed=first.recipe.seed) != first.recipe for m in models):
@@ -822,7 +777,7 @@ def ensemble(models: list) -> Model:
         | {k: m.card.get(k) for k in ("data", "epochs", "last_epoch", "seconds")}
         for m in models
     ]
-    return Model(
+    return TorchPredictor(
         net, first.recipe, first.card | {"parameters": count_parameters(net), "members": own}
     )
 
@@ -837,7 +792,7 @@ def weights_hash(net: nn.Module) -> str:
 # %% ../nbs/08_train.ipynb #57e61712
 def start_from(
     net: nn.Module,  # takes the weights, in place
-    source: Model,  # gives them
+    source: TorchPredictor,  # gives them
 ) -> nn.Module:  # the same
     """Pass on all weights between equal networks, else those of the encoder.
 
@@ -854,7 +809,9 @@ def start_from(
     return net
 
 # %% ../nbs/08_train.ipynb #00000042
-def run_identity(frames: FrameSet, split: dict, recipe: Recipe, start: Model | None = None) -> dict:
+def run_identity(
+    frames: FrameSet, split: dict, recipe: Recipe, start: TorchPredictor | None = None
+) -> dict:
     """What makes two runs the same run: recipe, data, who is in which part, and the weights it
     starts from.
     """
@@ -932,8 +889,8 @@ def train(
     resume: bool = True,  # go on with, or read back, what `out` holds
     progress: bool = True,  # show a bar with the time left
     device: str | None = None,  # "cpu", "cuda"; None takes a GPU when there is one
-    start: Model | None = None,  # begin with its weights, see `start_from`
-) -> Model:
+    start: TorchPredictor | None = None,  # begin with its weights, see `start_from`
+) -> TorchPredictor:
     """Train a recipe. Killed at any moment and called again, it ends with the same weights.
 
     Raises: RecipeError, NetworkError.
@@ -941,7 +898,7 @@ def train(
     run = run_identity(frames, split, recipe, start)
     checkpoint = begin(out, run, resume)
     if checkpoint and (checkpoint.parent / "card.json").exists():
-        return Model.load(checkpoint.parent, device or "cpu")
+        return TorchPredictor.load(checkpoint.parent, device or "cpu")
     work = frames.at(recipe.side).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     learn = make_learner(work.subset(split["train"]), work.subset(split["valid"]), recipe, start)
     learn.create_opt()
@@ -957,7 +914,7 @@ def train(
             fit(learn, recipe, first, [history, keeper] + ([Bar(first)] if progress else []))
     if keeper.best:
         learn.model.load_state_dict(keeper.best)
-    model = Model(
+    model = TorchPredictor(
         learn.model.eval(),
         recipe,
         model_card(frames, split, learn, {"rows": history.rows}, run.get("start")),
@@ -967,60 +924,28 @@ def train(
     return model
 
 # %% ../nbs/08_train.ipynb #00000045
-def finish(model: Model, checkpoint: Path, rows: list):
+def finish(model: TorchPredictor, checkpoint: Path, rows: list):
     "Write history, weights and card; the checkpoint has done its work."
     out = checkpoint.parent
     write_atomic(out / "history.csv", lambda p: pd.DataFrame(rows).to_csv(p, index=False))
     model.save(out)
     checkpoint.unlink(missing_ok=True)
 
-# %% ../nbs/08_train.ipynb #00000058
-def upsample(
-    mask: torch.Tensor,  # (n, 1 or 2, s, s) probabilities of `Outputs`
-    side: int = FRAME,  # wanted side, px
-) -> torch.Tensor:  # (n, 1 or 2, side, side)
-    "Probabilities interpolated to another side of the same frame."
-    return torch.from_numpy(enlarge(mask.numpy(), side))
-
-# %% ../nbs/08_train.ipynb #711d52e1
-def lung_probability(
-    mask: torch.Tensor,  # (n, 1 or 2, s, s) probabilities of `Outputs`
-    side: int,  # wanted side, px
-) -> torch.Tensor:  # (n, side, side) probability of either lung
-    "Either lung, interpolated to another side of the same frame."
-    return upsample(mask, side).amax(1)
-
-# %% ../nbs/08_train.ipynb #8c2997ba
-def evaluate(
-    model: Model,
-    frames: FrameSet,  # the cases to judge, at any side that the recipe's divides
-    batch: int = 8,
-) -> Evaluation:  # all of the metrics notebook's figures, case by case and in all
-    "Predict and compare, a batch at a time, in bounded memory."
-    evaluation, side = Evaluation(), frames.images.shape[-1]
-    for idx in torch.arange(len(frames)).split(batch):
-        part = frames.subset(idx.tolist())
-        out = model.predict(part.images, batch)
-        masks = (
-            (None, None) if out.mask is None else (lung_probability(out.mask, side), part.masks > 0)
-        )
-        evaluation.update(
-            out.points,
-            None if out.points is None else part.points,
-            *masks,
-            ids=part.table["id"].tolist(),
-            has_mask=part.has_mask,
-        )
-    return evaluation
-
 # %% ../nbs/08_train.ipynb #0000005d
 def show_results(
-    model: Model,
+    predictor: TorchPredictor,
     frames: FrameSet,  # cases to draw
     max_n: int = 4,
 ):
     "Predictions in red over the truth in blue, the predicted lungs outlined."
-    part = frames.subset(range(min(max_n, len(frames)))).at(model.recipe.side)
-    out = model.predict(part.images)
-    mask = out.mask if out.mask is not None else mask_target(part.masks)
-    return show_cases(part.images, part.points, mask, out.points, cols=max_n)
+    part = frames.subset(range(min(max_n, len(frames)))).at(predictor.recipe.side)
+    outputs, r = predictor.predict(part.images), predictor.recipe
+    mask = (
+        outputs.lungs
+        if outputs.lungs is not None
+        else np.stack([part.masks == 1, part.masks == 2], 1)
+    )
+    found = None
+    if outputs.heatmaps is not None:
+        found = decode(outputs.heatmaps, r.decoder, beta=r.beta, shared=r.shared)
+    return show_cases(part.images, part.points, mask, found, cols=max_n)
