@@ -12,10 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from .files import provenance
-from .frames import FrameSet
+from .landmarks import FrameSet
 from .metrics import published
-from .cli import evaluate
-from .evaluate import readings_table
+from .predict import evaluate, readings_table
 from .runtime import Predictor
 
 # %% ../nbs/engine/reports.ipynb #ab2d0ba6

@@ -30,9 +30,17 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from .frames import FrameSet, device_frames, glioma_frames, phantom_frames
-from .folders import load_frames, read_folder
-from .landmarks import split_by_device, split_by_fold, split_by_patient
+from hemidiaphragm_nb.landmarks import (
+    FrameSet,
+    device_frames,
+    glioma_frames,
+    load_frames,
+    phantom_frames,
+    read_folder,
+    split_by_device,
+    split_by_fold,
+    split_by_patient,
+)
 from .heatmaps import DECODERS, decode
 from hemidiaphragm_nb.train import (
     History,
@@ -48,8 +56,7 @@ from hemidiaphragm_nb.train import (
 )
 from .files import provenance, write_atomic
 from .metrics import mask_artifacts, radial_error
-from .evaluate import Case
-from .cli import evaluate
+from .predict import Case, evaluate
 
 # %% ../nbs/09_study.ipynb #00000006
 class ExperimentError(ValueError):
