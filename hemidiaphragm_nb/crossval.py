@@ -243,7 +243,7 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = 0.75) -> pd.DataFr
 
 # %% ../nbs/engine/crossval.ipynb #a8c3edbf
 def whole_frames(data, scale: str) -> FrameSet:
-    "A plan's cases in the 512-px frame, in which they are judged."
+    "A plan's cases in the 512-px frame, in which they are evaluated."
     return load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
 
 # %% ../nbs/engine/crossval.ipynb #813c6160

@@ -92,7 +92,7 @@ def _series_and_instance(source: Source, kind: str, number: int, *content) -> di
 
 # %% ../nbs/engine/dicom.ipynb #00000017
 def _check_size(source: Source, p: Prediction):
-    "Raises: _Refusal for a prediction of another picture."
+    "Raises: Refusal for a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
     if p.mask.shape != size or not np.isin(p.mask, (0, 1, 2)).all():
         raise Refusal(

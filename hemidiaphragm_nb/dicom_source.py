@@ -125,7 +125,7 @@ _NEEDED += ("Rows", "Columns", "PixelData")
 def _source_dataset(path) -> Dataset:
     """The header and picture of a single-frame DICOM radiograph, as they are.
 
-    Raises: _Refusal; whatever a broken header raises.
+    Raises: Refusal; whatever a broken header raises.
     """
     data = file_content(os.fspath(path))
     if file_kind(data) != "dicom":
