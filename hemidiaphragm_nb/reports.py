@@ -14,7 +14,7 @@ import pandas as pd
 from .files import provenance
 from .frames import FrameSet
 from .metrics import published
-from .cli import evaluate
+from .evaluate import evaluate
 from .evaluate import readings_table
 from .runtime import Predictor
 

@@ -48,7 +48,7 @@ from hemidiaphragm_nb.train import (
 from .files import provenance, write_atomic
 from .metrics import mask_artifacts, radial_error
 from .evaluate import Case
-from .cli import evaluate
+from .evaluate import evaluate
 
 # %% ../nbs/09_study.ipynb #00000006
 class ExperimentError(ValueError):
