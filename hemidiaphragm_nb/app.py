@@ -37,13 +37,13 @@ import torch
 import traitlets
 from fastcore.basics import patch
 from ipywidgets import (
+    HTML,
     BoundedFloatText,
     BoundedIntText,
     Button,
     Checkbox,
     FloatSlider,
     HBox,
-    HTML,
     IntSlider,
     Layout,
     Text,
@@ -52,20 +52,18 @@ from ipywidgets import (
 from ipywidgets import Image as Picture
 from matplotlib.figure import Figure
 
+from .features import SIDES
+from .files import write_atomic
+from .formats import MAX_BYTES
 from .heatmaps import encode
-from .train import Model, write_atomic
 from .measure import Measurements, as_columns, measure
 from .phantom import phantom
-from .predict import SIDES, Prediction, as_row, default_model, overlay, predict
-from hemidiaphragm_nb.radiograph import (
-    MAX_BYTES,
-    Frame,
-    Radiograph,
-    RadiographError,
-    framed,
-    read_radiograph,
-    standardise,
-)
+from .predict import Prediction, predict
+from .radiograph import Frame, Radiograph, RadiographError, framed, standardise
+from .readers import read_radiograph
+from .runtime import shipped_predictor
+from .train import TorchPredictor
+from .writers import as_row, overlay
 
 # %% ../nbs/engine/app.ipynb #00000007
 def plain_name(name: str) -> str:
@@ -130,7 +128,7 @@ class Session:
     "One radiograph, what the model said of it, and where its landmarks are now."
 
     radiograph: Radiograph
-    model: Model
+    model: TorchPredictor
     prediction: Prediction  # the model's own, never changed
     points: (
         np.ndarray
@@ -140,10 +138,10 @@ class Session:
 
     @classmethod
     def open(
-        cls, radiograph: Radiograph, model: Model | None = None, beta: float = 125.0
+        cls, radiograph: Radiograph, model: TorchPredictor | None = None, beta: float = 125.0
     ) -> "Session":
         "Ask the model (None: the one that comes with the library)."
-        model = model or default_model()
+        model = model or shipped_predictor()
         prediction = predict(radiograph, model)
         return cls(radiograph, model, prediction, prediction.points.copy(), beta)
 
@@ -488,7 +486,7 @@ def figure(self: Session, name: str = "") -> Figure:
     ax.imshow(self.paint(self.target()))
     ax.axis("off")
     ax.set_title(f"target heatmap of these points, β = {self.beta:g} px of 512", fontsize=9)
-    fig.text(0.02, 0.012, f"{NOTICE}  Model: {self.model_name()}", fontsize=8)
+    fig.text(0.02, 0.012, f"{NOTICE}  TorchPredictor: {self.model_name()}", fontsize=8)
     return fig
 
 # %% ../nbs/engine/app.ipynb #00000029
@@ -858,7 +856,7 @@ def number(description: str) -> BoundedFloatText:
 class App(VBox):
     "The app: one radiograph at a time. `session` holds its state; the widgets are attributes."
 
-    def __init__(self, model: Model | None = None, folder: Path | None = None):
+    def __init__(self, model: TorchPredictor | None = None, folder: Path | None = None):
         self.model, self.session, self.upload, self.settling = model, None, Upload(), False
         wide = Layout(width="auto")
         short = dict(layout=wide, style={"description_width": "62px"})
@@ -1121,7 +1119,7 @@ def connect(self: App):
 
 # %% ../nbs/engine/app.ipynb #6a5addcd
 def make_app(
-    model: Model | None = None,  # None: the model that comes with the library
+    model: TorchPredictor | None = None,  # None: the model that comes with the library
     folder: Path | None = None,  # where reports go at first; None: `reports` in the current folder
 ) -> App:
     "The app as a widget, for a notebook's cell."
@@ -1169,9 +1167,9 @@ def write_page(
     page: Path, token: str, reports: Path, model: Path | None = None
 ) -> Path:  # the notebook
     "The notebook of one line, and the server's settings beside it."
-    load = "" if model is None else f"Model.load({str(Path(model).absolute())!r})"
+    load = "" if model is None else f"TorchPredictor.load({str(Path(model).absolute())!r})"
     lines = (
-        "from hemidiaphragm_nb.app import Model, make_app\n"
+        "from hemidiaphragm_nb.app import TorchPredictor, make_app\n"
         + f"make_app({load or None}, {str(Path(reports).expanduser().absolute())!r})"
     )
     cell = {

@@ -17,9 +17,10 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from .landmarks import FrameSet, split_by_patient
+from .frames import FrameSet
+from .landmarks import split_by_patient
 from .study import Plan, Results, Store, load_data
-from .train import Model, Recipe, build_net, make_batch
+from .train import TorchPredictor, Recipe, build_net, make_batch
 from .losses import gradient_norms, heatmap_share, task_losses
 from hemidiaphragm_nb.metrics import (
     R,
@@ -175,7 +176,7 @@ def pulls(
         )
         for moment, net in (
             ("start", build_net(run.recipe)),
-            ("end", Model.load(store.path(run)).net),
+            ("end", TorchPredictor.load(store.path(run)).net),
         ):
             norms = gradient_pull(net, few, run.recipe)
             share = heatmap_share(norms, run.recipe.lam_hem, run.recipe.lam_segm)

@@ -37,17 +37,10 @@ from PIL import Image, ImageEnhance
 
 from .landmarks import FrameSet, phantom_frames
 from .heatmaps import decode, encode
-from hemidiaphragm_nb.train import (
-    FrameLoss,
-    build_net,
-    make_learner,
-    mask_target,
-    provenance,
-    recipe,
-    use_bf16,
-)
+from .train import FrameLoss, build_net, make_learner, mask_target, recipe, use_bf16
+from .files import provenance
 from .radiograph import FRAME, to_float
-from .runtime import peak_mb
+from .benchmark import peak_mb
 
 # %% ../nbs/engine/benchmark.ipynb #00000005
 def seconds(f) -> float:
@@ -568,7 +561,7 @@ RIVALS = {"MONAI BasicUNet": monai_network, "segmentation-models-pytorch Unet": 
 
 def network_speed(
     model,
-    runtimes: dict[str, FastModel],
+    runtimes: dict[str, OnnxPredictor],
     rounds: int = 15,
     rivals: (
         dict | None
@@ -611,7 +604,8 @@ def network_speed(
 # %% ../nbs/engine/benchmark.ipynb #00000044
 def file_to_json(file: Path, model) -> str:
     "What `predict` says of a file, as JSON text."
-    from hemidiaphragm_nb.predict import as_json, predict
+    from hemidiaphragm_nb.writers import as_json
+    from hemidiaphragm_nb.predict import predict
 
     return json.dumps(as_json(predict(file, model), model))
 
@@ -646,7 +640,7 @@ def lungs_finder(
 # %% ../nbs/engine/benchmark.ipynb #00000045
 def file_speed(
     model,
-    runtimes: dict[str, FastModel],
+    runtimes: dict[str, OnnxPredictor],
     files: list,
     rounds: int = 5,  # a file
     python: Path | str | None = None,  # of an environment with lungs-finder
@@ -682,7 +676,7 @@ def clocked(
         spent.append(time.perf_counter() - start)
         return out
 
-    if isinstance(model, FastModel):
+    if isinstance(model, OnnxPredictor):
         return replace(model, infer=partial(timed, model.infer)), spent
     net = copy.copy(model.net)
     net.forward = partial(timed, model.net.forward)
@@ -706,7 +700,7 @@ def peak_mb() -> float:
 
 # %% ../nbs/engine/benchmark.ipynb #00000048
 def folder_job(
-    model: Path | str,  # folder of a `train.Model`, or an exported file
+    model: Path | str,  # folder of a `train.TorchPredictor`, or an exported file
     radiographs: Path | str,
     beside: bool = True,  # read and write beside the network; False: one file after the other
     threads: int = 1,  # of the network
@@ -714,12 +708,12 @@ def folder_job(
     "Predict a folder and say what the time went into. To be run in a fresh process."
     import torch
     from hemidiaphragm_nb import predict as room
-    from hemidiaphragm_nb.train import Model
+    from hemidiaphragm_nb.train import TorchPredictor
 
     torch.set_num_threads(threads)
     model = Path(model)
     known, spent = clocked(
-        load_runtime(model, threads=threads) if model.suffix == ".onnx" else Model.load(model)
+        load_onnx(model, threads=threads) if model.suffix == ".onnx" else TorchPredictor.load(model)
     )
     first = next(room.find_inputs([str(radiographs)]))[0]
     for _ in range(3):
@@ -801,7 +795,7 @@ def circumstances() -> dict:
     "Processor, its features that matter here, load, versions, commit, date."
     from importlib.metadata import version
 
-    from hemidiaphragm_nb.train import provenance
+    from hemidiaphragm_nb.files import provenance
 
     info = Path("/proc/cpuinfo")
     facts = (
@@ -839,7 +833,7 @@ def quiet(facts: dict) -> bool:  # of `circumstances`
 # %% ../nbs/engine/benchmark.ipynb #e8d38383
 def made_ready(
     trained, home: Path, threads: int
-) -> tuple[dict[str, Path], dict[str, FastModel]]:  # what a folder job loads; engines ready to run
+) -> tuple[dict[str, Path], dict[str, OnnxPredictor]]:  # what a folder job loads; engines ready to run
     "Save and export a model in every form that is measured."
     trained.save(home / "model")
     small, plain = (
@@ -851,8 +845,8 @@ def made_ready(
         "int8, ONNX Runtime": (small, "onnxruntime"),
         "bf16 where possible, OpenVINO": (plain, "openvino"),
     }
-    ready = {name: load_runtime(path, engine, threads) for name, (path, engine) in ways.items()}
-    ready["fp32, OpenVINO"] = load_runtime(plain, threads=threads, arithmetic="f32")
+    ready = {name: load_onnx(path, engine, threads) for name, (path, engine) in ways.items()}
+    ready["fp32, OpenVINO"] = load_onnx(plain, threads=threads, arithmetic="f32")
     return {"torch eager, fp32": home / "model", "int8, OpenVINO": small}, ready
 
 # %% ../nbs/engine/benchmark.ipynb #0000004d
@@ -921,7 +915,7 @@ def speed_rows(
 # %% ../nbs/engine/benchmark.ipynb #0000004f
 def measure_runtime(
     out: Path | str,  # folder for runtime.json and runtime.csv
-    model=None,  # folder of a `train.Model`; None: the one that comes with the library
+    model=None,  # folder of a `train.TorchPredictor`; None: the one that comes with the library
     rounds: int = 15,
     radiographs: int = 200,  # of the folder; 0: leave it out
     lungs_finder: Path | str | None = None,  # a Python with lungs-finder
@@ -931,16 +925,16 @@ def measure_runtime(
     """
     import pandas as pd
     from hemidiaphragm_nb import landmarks, predict
-    from hemidiaphragm_nb.train import Model
+    from hemidiaphragm_nb.train import TorchPredictor
 
     facts, trained, out = (
         circumstances(),
-        Model.load(model) if model else predict.default_model(),
+        TorchPredictor.load(model) if model else predict.default_model(),
         Path(out),
     )
     with tempfile.TemporaryDirectory() as home:
         rows = speed_rows(trained, Path(home), facts, rounds, radiographs, lungs_finder)
-        small = load_runtime(export_onnx(trained, Path(home) / "int8.onnx", "int8"))
+        small = load_onnx(export_onnx(trained, Path(home) / "int8.onnx", "int8"))
     judged_on, real = {"phantoms": landmarks.phantom_frames(24, seed=40)}, real_test_part()
     if real is not None:
         judged_on["real radiographs, test part"] = landmarks.load_frames(real, progress=False)
@@ -948,10 +942,10 @@ def measure_runtime(
         name: accuracy_beside(trained, small, frames) | {"images": len(frames)}
         for name, frames in judged_on.items()
     }
-    report = dict(
+    evaluation_report = dict(
         circumstances=facts, recipe=asdict(trained.recipe), accuracy_of_int8=accuracy, rows=rows
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "runtime.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (out / "runtime.json").write_text(json.dumps(evaluation_report, indent=1) + "\n", encoding="utf-8")
     pd.DataFrame(rows).to_csv(out / "runtime.csv", index=False)
     return rows

@@ -474,7 +474,8 @@ def crossval(
     radius.
     """
     from hemidiaphragm_nb.reports import write_report
-    from hemidiaphragm_nb.validate import crossval_report, run_crossval
+    from hemidiaphragm_nb.validate import crossval_report
+    from hemidiaphragm_nb.crossval import run_crossval
 
     _prepare(out, resume)
     cases = run_crossval(data, scale, folds, out, workers, scheduler, members=members)
@@ -496,7 +497,7 @@ def ensemble(
     """
     from hemidiaphragm_nb.reports import evaluation_report
     from hemidiaphragm_nb.study import size_of
-    from hemidiaphragm_nb.validate import run_ship
+    from hemidiaphragm_nb.crossval import run_ship
 
     _prepare(out, resume)
     model = run_ship(data, scale, out, workers, scheduler, members)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .checks import SIDES
+from .features import SIDES
 from .files import provenance, write_atomic
 from .landmarks import FrameSet
 from .predict import Case, evaluate

@@ -22,9 +22,9 @@ from pytorch_grad_cam import GradCAM, HiResCAM
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from .landmarks import FrameSet
+from .frames import FrameSet
 from .heatmaps import distance
-from .train import Model, as_tuple, build_net, members
+from .train import TorchPredictor, as_tuple, build_net, members
 from .metrics import R, bootstrap_interval, radial_error
 from .radiograph import FRAME, shrink, shrink_labels, to_float
 
@@ -78,7 +78,7 @@ def column_names(cases: pd.DataFrame) -> list[str]:
 
 # %% ../nbs/13_explain.ipynb #0000000c
 def figure8(
-    model: Model,
+    model: TorchPredictor,
     frames: FrameSet,  # at any side that the recipe's divides
     cases: pd.DataFrame,  # of `choose_cases`
 ):  # the figure
@@ -131,7 +131,7 @@ def mean_weights(region: Tensor) -> Tensor:
     return region.float() / region.sum((-2, -1), keepdim=True).clamp(min=1) / region.shape[-3]
 
 # %% ../nbs/13_explain.ipynb #51e6ad18
-def landmark_share(model: Model, task: str | float) -> float:
+def landmark_share(model: TorchPredictor, task: str | float) -> float:
     """The share λ of the landmark score that a task's name, or a number itself, stands for.
 
     Raises: ValueError.
@@ -155,7 +155,7 @@ def landmark_share(model: Model, task: str | float) -> float:
 
 # %% ../nbs/13_explain.ipynb #00000010
 def score_weights(
-    model: Model,
+    model: TorchPredictor,
     images: Tensor,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
     task: str | float = "both",  # a name in `TASKS`, or the share λ of the landmark score
 ) -> (
@@ -207,7 +207,7 @@ def fourth_block(net: nn.Module) -> nn.Module:
 
 # %% ../nbs/13_explain.ipynb #790c4809
 def cam(
-    model: Model,
+    model: TorchPredictor,
     images: Tensor,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
     weights: Tensor,  # (n, c, s, s) of `score_weights`
     method: str = "Grad-CAM",  # a name in `METHODS`
@@ -232,7 +232,7 @@ def cam(
 
 # %% ../nbs/13_explain.ipynb #0000001a
 def figure9(
-    model: Model,
+    model: TorchPredictor,
     frames: FrameSet,  # at any side that the recipe's divides
     cases: pd.DataFrame,  # of `choose_cases`
     method: str = "Grad-CAM",  # a name in `METHODS`
@@ -276,10 +276,10 @@ STAGES = ("heads", "decoder", "bottleneck", "encoder")  # from the output to the
 
 
 def randomise(
-    model: Model,  # unchanged
+    model: TorchPredictor,  # unchanged
     stages: tuple = STAGES,  # which parts of the network get new weights
     seed: int = 0,
-) -> Model:  # a copy with those parts as at the start of a training
+) -> TorchPredictor:  # a copy with those parts as at the start of a training
     "Forget what some stages have learnt. Raises: ValueError for an unknown stage."
     if set(stages) - set(STAGES):
         raise ValueError(f"stages are {STAGES}, not {tuple(stages)}")
@@ -290,7 +290,7 @@ def randomise(
             {k: v for k, v in from_scratch.state_dict().items() if k.split(".")[0] in stages},
             strict=False,
         )
-    return Model(net.eval(), model.recipe, model.card)
+    return TorchPredictor(net.eval(), model.recipe, model.card)
 
 # %% ../nbs/13_explain.ipynb #00000024
 def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray:  # (n,)
@@ -302,7 +302,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> np.ndarray:  # (n,)
 
 # %% ../nbs/13_explain.ipynb #3d050f6e
 def randomisation_test(
-    model: Model,
+    model: TorchPredictor,
     images: Tensor,  # (n, 1, s, s) uint8 frames
     task: str | float = "both",  # as in `score_weights`
     method: str = "Grad-CAM",  # a name in `METHODS`
@@ -369,7 +369,7 @@ def lower_shares(
 
 # %% ../nbs/13_explain.ipynb #0000002d
 def lower_lung_cases(
-    model: Model,
+    model: TorchPredictor,
     frames: FrameSet,  # cases with masks, at any side that the recipe's divides
     tasks: tuple = tuple(TASKS),
     methods: tuple = tuple(METHODS),
@@ -429,7 +429,7 @@ def lower_lung_table(
 # %% ../nbs/13_explain.ipynb #00000033
 def shipped_model(
     folder: Path | None = None,  # None: the folder of the weights that come with the library
-) -> Model | None:  # None where there are no weights
+) -> TorchPredictor | None:  # None where there are no weights
     """The trained model in a folder, or None without one.
 
     Raises: ModelError for weights that cannot be read.
@@ -439,4 +439,4 @@ def shipped_model(
         if folder is None
         else Path(folder)
     )
-    return Model.load(folder) if (folder / "card.json").is_file() else None
+    return TorchPredictor.load(folder) if (folder / "card.json").is_file() else None

@@ -33,17 +33,9 @@ from scipy import ndimage
 from sklearn.model_selection import StratifiedGroupKFold
 
 from .phantom import glioma_batch, phantom_batch
-from hemidiaphragm_nb.radiograph import (
-    FRAME,
-    MAX_PIXELS,
-    Frame,
-    Radiograph,
-    RadiographError,
-    framed,
-    read_radiograph,
-    shrink,
-    shrink_labels,
-)
+from .radiograph import FRAME, Frame, Radiograph, RadiographError, framed, shrink, shrink_labels
+from .formats import MAX_PIXELS
+from .readers import read_radiograph
 
 # %% ../nbs/02_landmarks.ipynb #00000005
 class Problem(NamedTuple):

@@ -27,7 +27,7 @@ from hemidiaphragm_nb.landmarks import (
     read_labels,
 )
 from .metrics import bland_altman, plot_bland_altman
-from .checks import SIDES
+from .features import SIDES
 from .predict import Prediction, predict
 from .radiograph import FRAME
 from .runtime import Predictor

@@ -15,18 +15,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from .checks import SIDES, Finding, judge
+from .features import SIDES
+from .checks import Finding, judge
 from .heatmaps import decode
 from .landmarks import FrameSet, around, landmarks_from_mask, largest_piece
 from .metrics import Evaluation, segmentation_scores
-from hemidiaphragm_nb.radiograph import (
-    FRAME,
-    Frame,
-    Radiograph,
-    enlarge,
-    framed,
-    read_radiograph,
-)
+from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
+from .readers import read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/15_predict.ipynb #00000006

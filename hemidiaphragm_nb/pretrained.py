@@ -58,11 +58,11 @@ def conv_norm(
     "Convolution with TensorFlow's padding, batch normalisation and, where asked, ReLU6."
     less, more = (kernel - stride) // 2, (kernel - stride + 1) // 2
     pad = [nn.ZeroPad2d((less, more, less, more))] if less != more else []
-    around = 0 if pad else less
+    bounding_box = 0 if pad else less
     conv = (
-        Depthwise(ci, kernel, stride, around)
+        Depthwise(ci, kernel, stride, bounding_box)
         if depthwise
-        else nn.Conv2d(ci, co, kernel, stride, around, bias=False)
+        else nn.Conv2d(ci, co, kernel, stride, bounding_box, bias=False)
     )
     return [*pad, conv, nn.BatchNorm2d(co, eps=1e-3), *([nn.ReLU6(inplace=True)] if act else [])]
 

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from .study import ExperimentError, Plan, Results, Store, clean
 from .heatmaps import encode
-from .train import write_atomic
+from .files import write_atomic
 from hemidiaphragm_nb.metrics import (
     LUNGS,
     MORIS_SCORES,

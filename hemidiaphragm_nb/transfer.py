@@ -30,15 +30,8 @@ from hemidiaphragm_nb.study import (
     load_data,
     run_split,
 )
-from hemidiaphragm_nb.train import (
-    Model,
-    Recipe,
-    build_net,
-    lung_probability,
-    provenance,
-    recipe,
-    weights_hash,
-)
+from .train import TorchPredictor, Recipe, build_net, lung_probability, recipe, weights_hash
+from .files import provenance
 from hemidiaphragm_nb.metrics import (
     VIDAL_SCORES,
     as_printed,
@@ -251,7 +244,7 @@ def adopt_brain(
             **provenance(),
         }
         store.put(
-            run, {"config.json": config, "summary.json": {}, **tables}, Model(net.eval(), base)
+            run, {"config.json": config, "summary.json": {}, **tables}, TorchPredictor(net.eval(), base)
         )
     return run
 

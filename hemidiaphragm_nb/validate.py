@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from .checks import SIDES
+from .features import SIDES
 from .metrics import bootstrap_interval
 from .predict import APART, WIDE, fuse
 from .saturation import results_folder

@@ -25,7 +25,8 @@ from . import __version__
 from .files import write_atomic
 from .measure import MEASURES, as_columns, measure
 from .predict import Prediction, predict
-from .radiograph import Radiograph, RadiographError, read_radiograph, standardise
+from .radiograph import Radiograph, RadiographError, standardise
+from .readers import read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/engine/writers.ipynb #69de6b6d
@@ -325,7 +326,7 @@ def predict_folder(
     out: Path,  # folder for the results
     predictor: Predictor | None = None,  # None: the one that comes with the library
     writers: Sequence[Writer] = (OverlayWriter(),),  # of what stands beside JSON and table
-    report: Callable = lambda file, error: None,  # called once a file, in order; error None: done
+    evaluation_report: Callable = lambda file, error: None,  # called once a file, in order; error None: done
     resume: bool = True,  # use what an earlier run into `out` wrote of unchanged files
     workers: int = 3,  # threads
 ) -> list[RadiographError]:  # what could not be done
@@ -342,5 +343,5 @@ def predict_folder(
     with whole_table(out) as table:
         for file, row, error in pool(jobs):
             (errors.append if error else table.writerow)(error or row)
-            report(file, error)
+            evaluation_report(file, error)
     return errors

@@ -170,7 +170,8 @@ def judged(cases: dict[str, tuple[Callable, type[Exception]]]) -> str:
 
 
 def radiograph_bombs() -> str:
-    from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
+    from hemidiaphragm_nb.radiograph import RadiographError
+    from hemidiaphragm_nb.readers import read_radiograph
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as folder:
         cases = {}
@@ -255,9 +256,10 @@ def paths_lead_nowhere() -> str:
 def links_are_files() -> str:
     "A link is read as what it leads to: a device, a pipe or a loop is no radiograph; results replace a link and do not follow it."
     warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries
-    from hemidiaphragm_nb.train import write_atomic
-    from hemidiaphragm_nb.predict import find_inputs
-    from hemidiaphragm_nb.radiograph import RadiographError, read_radiograph
+    from hemidiaphragm_nb.files import write_atomic
+    from hemidiaphragm_nb.writers import find_inputs
+    from hemidiaphragm_nb.radiograph import RadiographError
+    from hemidiaphragm_nb.readers import read_radiograph
 
     with tempfile.TemporaryDirectory(prefix="hemidiaphragm-hostile-") as scratch:
         folder = collection(Path(scratch) / "in", {})
