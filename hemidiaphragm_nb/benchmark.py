@@ -35,7 +35,7 @@ from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from PIL import Image, ImageEnhance
 
-from .landmarks import FrameSet, phantom_frames
+from .frames import FrameSet, phantom_frames
 from .heatmaps import decode, encode
 from .train import FrameLoss, build_net, make_learner, mask_target, recipe, use_bf16
 from .files import provenance
@@ -101,7 +101,7 @@ def versions(names=PACKAGES) -> dict:
 
 # %% ../nbs/engine/benchmark.ipynb #69b92d55
 def processor() -> dict:
-    "Model of the processor and those of its features that matter here."
+    "TorchPredictor of the processor and those of its features that matter here."
     path = Path("/proc/cpuinfo")
     facts = (
         dict(

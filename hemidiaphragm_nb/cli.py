@@ -102,7 +102,8 @@ def phantom(
     """Write synthetic radiographs with exact masks and landmarks: images/, masks/, landmarks.csv,
     metadata.csv.
     """
-    from hemidiaphragm_nb.landmarks import phantom_frames, write_folder
+    from hemidiaphragm_nb.frames import phantom_frames
+    from hemidiaphragm_nb.folders import write_folder
 
     write_folder(phantom_frames(n, seed, side, portable=not fixed), out)
     _say(f"{n} phantoms of {side} x {side} px in {out}")
@@ -119,12 +120,9 @@ Cases = Annotated[int, typer.Option(min=10, help="How many phantoms, with --data
 
 def _load(data: str, cases: int, seed: int):
     "Frames of 512 px and their patient-wise 60/20/20 split."
-    from hemidiaphragm_nb.landmarks import (
-        load_frames,
-        phantom_frames,
-        read_folder,
-        split_by_patient,
-    )
+    from hemidiaphragm_nb.folders import load_frames, read_folder
+    from hemidiaphragm_nb.frames import phantom_frames
+    from hemidiaphragm_nb.landmarks import split_by_patient
 
     if data == "phantom":
         _say(f"simulating {cases} radiographs of 512 px ...")

@@ -17,8 +17,9 @@ import pandas as pd
 
 from .features import SIDES
 from .files import provenance, write_atomic
-from .landmarks import FrameSet
-from .predict import Case, evaluate
+from .frames import FrameSet
+from .evaluate import Case
+from .cli import evaluate
 from hemidiaphragm_nb.study import (
     SCALES,
     DataSpec,
@@ -242,7 +243,7 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = 0.75) -> pd.DataFr
 
 # %% ../nbs/engine/crossval.ipynb #a8c3edbf
 def whole_frames(data, scale: str) -> FrameSet:
-    "A plan's cases in the 512-px frame, in which they are judged."
+    "A plan's cases in the 512-px frame, in which they are evaluated."
     return load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
 
 # %% ../nbs/engine/crossval.ipynb #813c6160

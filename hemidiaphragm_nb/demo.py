@@ -12,7 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .landmarks import FrameSet, phantom_frames, split_by_patient
+from .frames import FrameSet, phantom_frames
+from .landmarks import split_by_patient
 from .reports import evaluation_report
 from .train import recipe, train
 from .writers import MaskWriter, OverlayWriter, predict_folder

@@ -382,7 +382,7 @@ def export_onnx(
     net, side, path = folded(model.net), model.recipe.side, Path(path)
     facts = {"precision": precision}
     if precision == "int8":
-        from hemidiaphragm_nb.landmarks import phantom_frames
+        from hemidiaphragm_nb.frames import phantom_frames
 
         examples = (
             frames if frames is not None else phantom_frames(PHANTOMS, seed=5, side=side)

@@ -215,7 +215,7 @@ def _cut(
     centre: np.ndarray,  # int (n, 2), column and row
     radius: int,  # half-width in pixels of the map
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Square windows around `centre`: values, column and row offsets, and where they lie inside the
+    """Square windows bounding_box `centre`: values, column and row offsets, and where they lie inside the
     map: (n, w, w) each, or broadcasting to it. Outside, values are those of the border.
     """
     side, k = maps.shape[-1], np.arange(-radius, radius + 1)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from .landmarks import _radiograph_size
+from .folders import _radiograph_size
 
 # %% ../nbs/engine/lung_masks.ipynb #00000005
 def split_lungs(

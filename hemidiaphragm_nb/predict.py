@@ -4,22 +4,19 @@
 
 # %% auto #0
 __all__ = ['APART', 'WIDE', 'lung_labels', 'mask_points', 'fuse', 'Prediction', 'expected_error', 'landmark_findings',
-           'image_labels', 'interpret', 'predict', 'Case', 'each_case', 'Evaluated', 'evaluate', 'readings_table']
+           'image_labels', 'interpret', 'predict']
 
 # %% ../nbs/15_predict.ipynb #6142654b
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pandas as pd
 
+from .checks import Finding, check_prediction
 from .features import SIDES
-from .checks import Finding, judge
 from .heatmaps import decode
-from .landmarks import FrameSet, around, landmarks_from_mask, largest_piece
-from .metrics import Evaluation, segmentation_scores
+from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
 from .readers import read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
@@ -34,11 +31,11 @@ def lung_labels(
         right = mask[0] >= mask[1]
         for side, nearer in enumerate((right, ~right)):
             lung = (mask[side] > 0.5) & nearer
-            box = around(lung)
-            labels[box][largest_piece(lung[box])] = side + 1
+            box = bounding_box(lung)
+            labels[box][largest_component(lung[box])] = side + 1
         return labels
-    first = largest_piece(mask[0] > 0.5)
-    second = largest_piece((mask[0] > 0.5) & ~first)
+    first = largest_component(mask[0] > 0.5)
+    second = largest_component((mask[0] > 0.5) & ~first)
     pieces = sorted((p for p in (first, second) if p.any()), key=lambda p: np.nonzero(p)[1].mean())
     if len(pieces) == 1:
         pieces.insert(
@@ -51,7 +48,7 @@ def lung_labels(
 # %% ../nbs/15_predict.ipynb #bda941e6
 def mask_points(
     labels: np.ndarray,  # (s, s) uint8: a label image of the frame
-    # look for each lung's largest piece; False where each is one piece, as `lung_labels` leaves it
+    # take each lung's largest component; False where each is one component, as `lung_labels` leaves it
     largest: bool = True,
 ) -> np.ndarray:  # (2, 2) px of the 512-px frame
     "Landmarks by the labels' own rule."
@@ -155,7 +152,7 @@ def landmark_findings(
 def image_labels(
     frame: Frame,
     mask: np.ndarray,  # (1 or 2, 512, 512) probabilities in the frame
-    labels: np.ndarray,  # (512, 512) uint8: the pieces kept by `lung_labels`
+    labels: np.ndarray,  # (512, 512) uint8: the components that `lung_labels` takes
 ) -> np.ndarray:  # (height, width) uint8 labels of the image's own size
     "Decide the lungs pixel by pixel at the image's size."
     (rows, columns), (top, left) = frame.size, frame.corner
@@ -202,7 +199,7 @@ def interpret(
     points, apart = fuse(readings.get("heatmap"), readings.get("mask"))
     radius = card.get("radius_factor", np.nan) * expected
     found = (
-        judge(image, frame.inside, lungs, labels, None if lungs is None else points)
+        check_prediction(image, frame.inside, lungs, labels, None if lungs is None else points)
         if checks
         else []
     )
@@ -238,119 +235,5 @@ def predict(
         file=str(r.path),
         spacing=r.spacing,
         spacing_source=r.spacing_source,
-        findings=[*(Finding("file", note) for note in r.notes), *answer.findings],
-    )
-
-# %% ../nbs/15_predict.ipynb #3cd950f2
-@dataclass
-class Case:
-    "One evaluated case."
-
-    row: pd.Series  # of the table of cases
-    points: np.ndarray  # (2, 2) true landmarks, px of the 512-px frame; NaN where unknown
-    labels: np.ndarray  # (s, s) true labels of the frame; 0 everywhere where unknown
-    has_mask: bool
-    outputs: Outputs  # of this frame
-    prediction: Prediction  # in px of the frame as it was given
-    lungs: np.ndarray | None  # (s, s) predicted probability of either lung
-
-# %% ../nbs/15_predict.ipynb #272b4e5d
-def each_case(
-    cases: FrameSet,  # with known answers, at any side that the recipe's divides
-    predictor: Predictor,
-    batch: int = 8,  # frames that the network is given at a time
-    checks: bool = False,  # make all findings, which takes frames of 512 px
-) -> Iterator[Case]:
-    "Predict every case once: the only loop over cases."
-    side, frame = cases.side, Frame(cases.side, cases.side, cases.side)
-    for start in range(0, len(cases), batch):
-        part = cases.subset(range(start, min(start + batch, len(cases))))
-        outputs = predictor.predict(part.images)
-        for i in range(len(part)):
-            one = outputs[i]
-            lungs = None if one.lungs is None else enlarge(one.lungs[0], side).max(0)
-            answer = interpret(one, part.images[i, 0], frame, predictor.card, checks)
-            yield Case(
-                part.table.iloc[i],
-                part.points[i],
-                part.masks[i],
-                bool(part.has_mask[i]),
-                one,
-                answer,
-                lungs,
-            )
-
-# %% ../nbs/15_predict.ipynb #425d97d9
-def _errors(case: Case) -> dict:
-    """Signed errors of each reading and the expected ones, px of the 512-px frame, x to the
-    right, y down.
-    """
-    row = {
-        f"{side}_{name}_d{axis}": float(points[s, a] - case.points[s, a])
-        for name, points in case.prediction.readings.items()
-        for s, side in enumerate(SIDES)
-        for a, axis in enumerate("xy")
-    }
-    return row | {f"{side}_expected": float(e) for side, e in zip(SIDES, case.prediction.expected)}
-
-# %% ../nbs/15_predict.ipynb #ddd61a1d
-@dataclass
-class Evaluated:
-    "What `evaluate` found: the figures of each reading, those of the lungs, and a row a case."
-
-    landmarks: dict[str, Evaluation]  # "heatmap", "mask" (as far as they were read), "fused"
-    lungs: Evaluation | None  # None without that task
-    cases: pd.DataFrame  # id, patient_id, view, dice, signed and expected errors, further columns
-
-    def compute(self, reading: str = "fused") -> dict[str, float]:
-        "The figures of the whole set: those of a reading, and of the lungs."
-        points = self.landmarks[reading].compute() if reading in self.landmarks else {}
-        return points | (self.lungs.compute() if self.lungs else {})
-
-    def per_image(self, reading: str = "fused") -> pd.DataFrame:
-        "One row an image: id, the reading's radial errors, scores of the lungs."
-        tables = [self.landmarks[reading].per_image()] if reading in self.landmarks else []
-        tables += [self.lungs.per_image()] if self.lungs else []
-        return tables[0] if len(tables) == 1 else tables[0].join(tables[1].drop(columns="id"))
-
-# %% ../nbs/15_predict.ipynb #b38b3a06
-def evaluate(
-    cases: FrameSet,  # with known answers, at any side that the recipe's divides
-    predictor: Predictor,
-    batch: int = 8,
-    checks: bool = False,  # as for `each_case`
-    columns: Iterable[Callable[[Case], dict]] = (),  # further columns of the row of each case
-) -> Evaluated:
-    "Predict and compare, one case after the other, in bounded memory."
-    landmarks, lungs, rows = {}, None, []
-    for case in each_case(cases, predictor, batch, checks):
-        ids = [case.row["id"]]
-        fused = fuse(case.prediction.readings.get("heatmap"), case.prediction.readings.get("mask"))[
-            0
-        ]
-        for name, points in (case.prediction.readings | {"fused": fused}).items():
-            reading = landmarks.setdefault(name, Evaluation())
-            reading.update(points[None], case.points[None], ids=ids)
-        row = {k: case.row[k] for k in ("id", "patient_id", "view")} | {"dice": np.nan}
-        if case.lungs is not None:
-            lungs = lungs or Evaluation()
-            known = np.array([case.has_mask])
-            lungs.update(
-                mask_prob=case.lungs[None], mask_true=case.labels[None], ids=ids, has_mask=known
-            )
-            row["dice"] = lungs.rows[-1]["dice"].item()
-        rows.append(row | _errors(case) | {k: v for f in columns for k, v in f(case).items()})
-    return Evaluated(landmarks, lungs, pd.DataFrame(rows))
-
-# %% ../nbs/15_predict.ipynb #24a1d05f
-def readings_table(found: Evaluated) -> pd.DataFrame:
-    """One row a reading: accuracy in percent within R to R/10 over both sides, R/10 a side, median
-    error, Dice.
-    """
-    rows = {name: found.compute(name) for name in found.landmarks}
-    columns = {k: f"both_{k}" for k in ("R", "R/2", "R/5", "R/10")}
-    columns |= {"right R/10": "right_R/10", "left R/10": "left_R/10"}
-    columns |= {"median error, px": "error_px_median", "Dice": "dice"}
-    return pd.DataFrame(
-        {c: {n: r.get(k, np.nan) for n, r in rows.items()} for c, k in columns.items()}
+        findings=[*(Finding("file", message) for message in r.warnings), *answer.findings],
     )

@@ -18,18 +18,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemidiaphragm_nb.landmarks import (
-    IMAGE_READERS,
-    MASK_READERS,
-    DatasetError,
-    Problem,
-    _open_grey,
-    _radiograph_size,
-    _stem,
-    case_table,
-    inside,
-    read_csv,
-)
+from .folders import IMAGE_READERS, MASK_READERS, _open_grey, _radiograph_size, _stem, inside, read_csv
+from .problems import DatasetError, Problem
+from .cases import case_table
 from .lung_masks import decode_rle, fill_rings, label_sides
 from .radiograph import Radiograph
 

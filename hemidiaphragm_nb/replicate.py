@@ -58,7 +58,7 @@ def _failed(status) -> list[str]:
 
 
 def _explain(data: str, scale: str, out: Path) -> list[str]:
-    "Analysis IV looks at the shipped network: no run."
+    "Analysis IV explains the shipped network: no run."
     side = 256 if scale == "quick" else 512
     frames = load_data(data_spec(data, side=side, n=size_of(scale)["n"]))
     test = frames.subset(split_by_patient(frames.table, seed=0)["test"])

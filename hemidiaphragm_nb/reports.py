@@ -12,9 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from .files import provenance
-from .landmarks import FrameSet
+from .frames import FrameSet
 from .metrics import published
-from .predict import evaluate, readings_table
+from .cli import evaluate
+from .evaluate import readings_table
 from .runtime import Predictor
 
 # %% ../nbs/engine/reports.ipynb #ab2d0ba6

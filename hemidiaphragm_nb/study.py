@@ -30,17 +30,9 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from hemidiaphragm_nb.landmarks import (
-    FrameSet,
-    device_frames,
-    glioma_frames,
-    load_frames,
-    phantom_frames,
-    read_folder,
-    split_by_device,
-    split_by_fold,
-    split_by_patient,
-)
+from .frames import FrameSet, device_frames, glioma_frames, phantom_frames
+from .folders import load_frames, read_folder
+from .landmarks import split_by_device, split_by_fold, split_by_patient
 from .heatmaps import DECODERS, decode
 from hemidiaphragm_nb.train import (
     History,
@@ -56,7 +48,8 @@ from hemidiaphragm_nb.train import (
 )
 from .files import provenance, write_atomic
 from .metrics import mask_artifacts, radial_error
-from .predict import Case, evaluate
+from .evaluate import Case
+from .cli import evaluate
 
 # %% ../nbs/09_study.ipynb #00000006
 class ExperimentError(ValueError):

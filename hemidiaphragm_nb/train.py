@@ -37,7 +37,7 @@ from torch import nn
 
 from .augment import AUGMENTATIONS, augment
 from .files import provenance, write_atomic
-from .landmarks import FrameSet
+from .frames import FrameSet
 from .heatmaps import decode, encode
 from .losses import JointLoss, UncertaintyLoss
 from .pretrained import LiteUNet, enlarged, load_imagenet
