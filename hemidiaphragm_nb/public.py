@@ -18,7 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .folders import IMAGE_READERS, MASK_READERS, _open_grey, _radiograph_size, _stem, inside, read_csv
+from hemidiaphragm_nb.folders import (
+    IMAGE_READERS,
+    MASK_READERS,
+    _open_grey,
+    _radiograph_size,
+    _stem,
+    inside,
+    read_csv,
+)
 from .problems import DatasetError, Problem
 from .cases import case_table
 from .lung_masks import decode_rle, fill_rings, label_sides
