@@ -235,5 +235,5 @@ def predict(
         file=str(r.path),
         spacing=r.spacing,
         spacing_source=r.spacing_source,
-        findings=[*(Finding("file", message) for message in r.messages), *answer.findings],
+        findings=[*(Finding("file", message) for message in r.warnings), *answer.findings],
     )
