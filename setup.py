@@ -36,6 +36,6 @@ setup(
         "nbdev": ["hemidiaphragm_nb=hemidiaphragm_nb._modidx:d"],
     },
     packages=find_namespace_packages(include=["hemidiaphragm_nb*"], exclude=["*.__pycache__"]),
-    package_data={"hemidiaphragm_nb": ["weights/*/*", "reference/*"]},
+    package_data={"hemidiaphragm_nb": ["weights/*/*", "reference/*", "static/*"]},
     zip_safe=False,
 )
