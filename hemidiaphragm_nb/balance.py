@@ -23,7 +23,7 @@ from .study import Plan, Results, Store, load_data
 from .train import TorchPredictor, Recipe, build_net, make_batch
 from .losses import gradient_norms, heatmap_share, task_losses
 from .pixels import R
-from .benchmark import beside
+from .published import beside
 from .metrics import bootstrap_interval, holm, signed_rank
 from .published import published, score_rows
 from .saturation import accuracy_frame, bold_best, plot_cdf

@@ -23,7 +23,7 @@ from .files import write_atomic
 from .dicom import LUNGS
 from .published import MORIS_SCORES, accuracy_rows, arrow_table, as_printed, published, published_arrows
 from .pixels import THRESHOLDS, by_lung, threshold_name
-from .benchmark import beside
+from .published import beside
 from .metrics import signed_rank, threshold_accuracy, wilcoxon_pairs
 
 # %% ../nbs/10_saturation.ipynb #0000000b

@@ -33,7 +33,7 @@ from hemidiaphragm_nb.study import (
 from .train import TorchPredictor, Recipe, build_net, lung_probability, recipe, weights_hash
 from .files import provenance
 from .published import VIDAL_SCORES, as_printed, published
-from .benchmark import beside
+from .published import beside
 from .metrics import bootstrap_interval, holm, signed_rank
 from .pretrained import checked_state
 from .saturation import results_folder

@@ -139,12 +139,12 @@ def tested(notebook: str, sample: int, seed: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summary(evaluation_report: pd.DataFrame) -> str:
+def summary(report: pd.DataFrame) -> str:
     "Counts by notebook, and each survivor with its reason from why.csv."
     why = pd.read_csv(RESULTS / "why.csv").fillna("") if (RESULTS / "why.csv").exists() else pd.DataFrame(columns=["notebook", "function", "line", "before", "after"])
-    count = pd.crosstab(evaluation_report.notebook, evaluation_report.outcome).reindex(columns=["killed", "timeout", "survived"], fill_value=0)
-    count["possible"] = evaluation_report.groupby("notebook").possible.first()
-    left = evaluation_report[evaluation_report.outcome == "survived"].merge(why, "left", ["notebook", "function", "line", "before", "after"]).reindex(
+    count = pd.crosstab(report.notebook, report.outcome).reindex(columns=["killed", "timeout", "survived"], fill_value=0)
+    count["possible"] = report.groupby("notebook").possible.first()
+    left = report[report.outcome == "survived"].merge(why, "left", ["notebook", "function", "line", "before", "after"]).reindex(
         columns=["notebook", "function", "before", "after", "verdict", "reason"]).astype(object).fillna("not explained yet")  # fmt: skip
     for column in ("before", "after"):
         left[column] = "`" + left[column].str.replace("|", "\\|").str.replace("\n", " ").str.slice(0, 90) + "`"

@@ -112,8 +112,8 @@ def coverage(scratch: Path) -> str:
     "Percentage of the exported lines that the notebooks executed, with each module's."
     data = f"--data-file={scratch / '.coverage'}"
     python("-m", "coverage", "combine", "--quiet", data, scratch)
-    evaluation_report = python("-m", "coverage", "report", data)
-    rows = [line.split() for line in evaluation_report.splitlines() if line.endswith("%")]
+    report = python("-m", "coverage", "report", data)
+    rows = [line.split() for line in report.splitlines() if line.endswith("%")]
     percent = {Path(row[0]).stem: int(row[-1].rstrip("%")) for row in rows}
     total = percent.pop("TOTAL")
     note = f"{total} % of exported lines: " + ", ".join(f"{name} {value}" for name, value in percent.items())
