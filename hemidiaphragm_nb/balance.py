@@ -22,15 +22,10 @@ from .landmarks import split_by_patient
 from .study import Plan, Results, Store, load_data
 from .train import TorchPredictor, Recipe, build_net, make_batch
 from .losses import gradient_norms, heatmap_share, task_losses
-from hemidiaphragm_nb.metrics import (
-    R,
-    beside,
-    bootstrap_interval,
-    holm,
-    published,
-    score_rows,
-    signed_rank,
-)
+from .pixels import R
+from .benchmark import beside
+from .metrics import bootstrap_interval, holm, signed_rank
+from .published import published, score_rows
 from .saturation import accuracy_frame, bold_best, plot_cdf
 
 # %% ../nbs/11_balance.ipynb #00000005

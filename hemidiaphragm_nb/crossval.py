@@ -19,7 +19,7 @@ from .features import SIDES
 from .files import provenance, write_atomic
 from .frames import FrameSet
 from .evaluate import Case
-from .cli import evaluate
+from .evaluate import evaluate
 from hemidiaphragm_nb.study import (
     SCALES,
     DataSpec,

@@ -23,9 +23,10 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from .frames import FrameSet
-from .heatmaps import distance
+from .distances import distance
 from .train import TorchPredictor, as_tuple, build_net, members
-from .metrics import R, bootstrap_interval, radial_error
+from .pixels import R
+from .metrics import bootstrap_interval, radial_error
 from .radiograph import FRAME, shrink, shrink_labels, to_float
 
 # %% ../nbs/13_explain.ipynb #00000008

@@ -15,17 +15,9 @@ from matplotlib.figure import Figure
 
 from .balance import paired, patients_of, side_by_side
 from .study import Results
-from hemidiaphragm_nb.metrics import (
-    DIAGONAL,
-    MORIS_SCORES,
-    R,
-    bootstrap_interval,
-    holm,
-    mean_sd,
-    published,
-    score_rows,
-    signed_rank,
-)
+from .metrics import DIAGONAL, bootstrap_interval, holm, signed_rank
+from .published import MORIS_SCORES, mean_sd, published, score_rows
+from .pixels import R
 from .saturation import accuracy_frame, bold_best, plot_cdf
 
 # %% ../nbs/12_multitask.ipynb #00000009

@@ -13,8 +13,8 @@ import pandas as pd
 
 from .files import provenance
 from .frames import FrameSet
-from .metrics import published
-from .cli import evaluate
+from .published import published
+from .evaluate import evaluate
 from .evaluate import readings_table
 from .runtime import Predictor
 

@@ -20,22 +20,11 @@ from fastcore.basics import patch
 from .study import ExperimentError, Plan, Results, Store, clean
 from .heatmaps import encode
 from .files import write_atomic
-from hemidiaphragm_nb.metrics import (
-    LUNGS,
-    MORIS_SCORES,
-    THRESHOLDS,
-    accuracy_rows,
-    arrow_table,
-    as_printed,
-    beside,
-    by_lung,
-    published,
-    published_arrows,
-    signed_rank,
-    threshold_accuracy,
-    threshold_name,
-    wilcoxon_pairs,
-)
+from .dicom import LUNGS
+from .published import MORIS_SCORES, accuracy_rows, arrow_table, as_printed, published, published_arrows
+from .pixels import THRESHOLDS, by_lung, threshold_name
+from .benchmark import beside
+from .metrics import signed_rank, threshold_accuracy, wilcoxon_pairs
 
 # %% ../nbs/10_saturation.ipynb #0000000b
 def cut(px):  # errors, any shape

@@ -47,9 +47,10 @@ from hemidiaphragm_nb.train import (
     use_bf16,
 )
 from .files import provenance, write_atomic
-from .metrics import mask_artifacts, radial_error
+from .pixels import mask_artifacts
+from .metrics import radial_error
 from .evaluate import Case
-from .cli import evaluate
+from .evaluate import evaluate
 
 # %% ../nbs/09_study.ipynb #00000006
 class ExperimentError(ValueError):

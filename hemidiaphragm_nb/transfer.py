@@ -32,15 +32,9 @@ from hemidiaphragm_nb.study import (
 )
 from .train import TorchPredictor, Recipe, build_net, lung_probability, recipe, weights_hash
 from .files import provenance
-from hemidiaphragm_nb.metrics import (
-    VIDAL_SCORES,
-    as_printed,
-    beside,
-    bootstrap_interval,
-    holm,
-    published,
-    signed_rank,
-)
+from .published import VIDAL_SCORES, as_printed, published
+from .benchmark import beside
+from .metrics import bootstrap_interval, holm, signed_rank
 from .pretrained import checked_state
 from .saturation import results_folder
 from .unet import BrainUNet, WeightsError, brain_state_shapes, load_brain_weights
