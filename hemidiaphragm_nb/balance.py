@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from .frames import FrameSet
 from .landmarks import split_by_patient
 from .losses import gradient_norms, heatmap_share, task_losses
-from .metrics import R, bootstrap_interval, holm, published, signed_rank
+from .pixels import R
+from .metrics import bootstrap_interval, holm, signed_rank
+from .published import published
 from .saturation import plot_cdf
 from .study import Plan, Results, Store, load_data, repeated
 from hemidiaphragm_nb.tables import (

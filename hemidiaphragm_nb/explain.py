@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from .evaluate import evaluate
 from .frames import FrameSet
-from .heatmaps import decode, distance
+from .heatmaps import decode
+from .distances import distance
 from .lower_lung import lower_lung_table, lower_shares
-from .metrics import R, bootstrap_interval
+from .pixels import R
+from .metrics import bootstrap_interval
 from .radiograph import FRAME, shrink, to_float
 from .runtime import shipped_folder
 from .train import TorchPredictor, as_tuple, build_net, members

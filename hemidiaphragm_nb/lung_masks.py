@@ -38,7 +38,7 @@ def _single_side(name: str, x: float, width: int) -> int:
     word = re.search("right|left", name.lower())
     return {"right": 1, "left": 2}[word[0]] if word else 1 + (x > (width - 1) / 2)
 
-
+# %% ../nbs/engine/lung_masks.ipynb #00000009
 def label_sides(
     lungs: Sequence[np.ndarray],  # (h, w) bool each: lungs or pieces of lungs
     names: Sequence[str] | None = None,  # what the source calls them; used for a single lung
@@ -64,7 +64,7 @@ def label_sides(
     sides[0] = 0
     return sides.astype(np.uint8)[pieces]
 
-# %% ../nbs/engine/lung_masks.ipynb #0000000b
+# %% ../nbs/engine/lung_masks.ipynb #0000000d
 def _crossings(ring: Sequence, height: int) -> tuple[np.ndarray, np.ndarray]:
     """(rows, x) wherever an edge of a ring crosses the middle of a row, upwards or downwards.
 
@@ -85,7 +85,7 @@ def _crossings(ring: Sequence, height: int) -> tuple[np.ndarray, np.ndarray]:
     a, b = p[edge], q[edge]
     return row, a[:, 0] + (row + 0.5 - a[:, 1]) / (b[:, 1] - a[:, 1]) * (b[:, 0] - a[:, 0])
 
-
+# %% ../nbs/engine/lung_masks.ipynb #0000000f
 def fill_rings(
     rings: Sequence,  # each (n, 2) or flat (2n): corners (x, y), from the top left corner
     height: int,  # of the picture, px
@@ -100,7 +100,7 @@ def fill_rings(
         np.add.at(crossings, (row, np.clip(np.ceil(x - 0.5), 0, width).astype(int)), 1)
     return (crossings.cumsum(1)[:, :width] % 2).astype(bool)
 
-# %% ../nbs/engine/lung_masks.ipynb #0000000f
+# %% ../nbs/engine/lung_masks.ipynb #00000013
 def _unpack_counts(text: str) -> list[int]:
     "The run lengths of COCO's packed string."
     counts, value, shift = [], 0, 0
@@ -116,7 +116,7 @@ def _unpack_counts(text: str) -> list[int]:
         value, shift = 0, 0
     return counts
 
-# %% ../nbs/engine/lung_masks.ipynb #00000011
+# %% ../nbs/engine/lung_masks.ipynb #00000015
 def decode_rle(
     rle: dict,  # COCO's {'size': [h, w], 'counts': list or packed string}
 ) -> np.ndarray:  # (h, w) bool

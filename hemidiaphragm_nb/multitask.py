@@ -13,14 +13,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hemidiaphragm_nb.metrics import (
-    DIAGONAL,
-    R,
-    bootstrap_interval,
-    holm,
-    published,
-    signed_rank,
-)
+from .metrics import DIAGONAL, bootstrap_interval, holm, signed_rank
+from .pixels import R
+from .published import published
 from .saturation import plot_cdf
 from .study import Plan, Results, repeated
 from hemidiaphragm_nb.tables import (

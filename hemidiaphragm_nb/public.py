@@ -18,7 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .folders import IMAGE_READERS, MASK_READERS, _open_grey, _radiograph_size, _stem, inside, read_csv
+from hemidiaphragm_nb.folders import (
+    IMAGE_READERS,
+    MASK_READERS,
+    _open_grey,
+    _radiograph_size,
+    _stem,
+    inside,
+    read_csv,
+)
 from .problems import DatasetError, Problem
 from .cases import case_table
 from .lung_masks import decode_rle, fill_rings, label_sides
@@ -82,7 +90,7 @@ def _find(root: Path, *patterns: str, what: str) -> list[Path]:
     advice = "Give the folder that the published archive unpacks to"
     raise DatasetError(Problem(str(root), missing, advice))
 
-
+# %% ../nbs/engine/public.ipynb #0000000d
 def read_jsrt(
     root: str | Path,  # holds All247images and SCR's fold1 and fold2, at any depth
 ) -> pd.DataFrame:  # the table of cases; radiographs without a mask are left out
@@ -108,7 +116,7 @@ def read_jsrt(
         if i in masks
     )
 
-# %% ../nbs/engine/public.ipynb #0000000f
+# %% ../nbs/engine/public.ipynb #00000011
 def _read_binary(path: str, size: tuple[int, int]) -> np.ndarray:
     "The labels (h, w) of one binary file with both lungs; sides by position."
     mask = _open_grey(path)
@@ -117,7 +125,7 @@ def _read_binary(path: str, size: tuple[int, int]) -> np.ndarray:
 
 MASK_READERS["binary"] = _read_binary
 
-# %% ../nbs/engine/public.ipynb #00000011
+# %% ../nbs/engine/public.ipynb #00000013
 def _clinical(path: Path) -> dict:
     "Sex ('F', 'M') and age in years from a clinical reading of either set, where it says."
     text = path.read_text(errors="replace") if path.is_file() else ""
@@ -125,7 +133,7 @@ def _clinical(path: Path) -> dict:
     age = re.search(r"(\d+)\s*(?:Y|yr|year)", text, re.I)
     return dict(sex=sex[1][0].upper() if sex else "", age=float(age[1]) if age else np.nan)
 
-# %% ../nbs/engine/public.ipynb #00000013
+# %% ../nbs/engine/public.ipynb #00000015
 def _tuberculosis(images: list[Path], mask_of: Callable, reader: str, source: str) -> pd.DataFrame:
     "The table of one of the two sets; radiographs without a mask are left out."
     return case_table(
@@ -157,7 +165,7 @@ def read_montgomery(
     [masks, *_] = _find(folder, "ManualMask/rightMask", what="folder of right lung masks")
     return _tuberculosis(images, lambda p: masks / p.name, "pair", "Montgomery")
 
-# %% ../nbs/engine/public.ipynb #00000015
+# %% ../nbs/engine/public.ipynb #00000017
 def read_shenzhen(
     root: str | Path,  # ChinaSet_AllFiles, or the folder that holds it
 ) -> pd.DataFrame:  # the table of cases
@@ -170,7 +178,7 @@ def read_shenzhen(
     masks = _find(root, *patterns, what="Shenzhen mask")[0].parent
     return _tuberculosis(images, lambda p: masks / f"{p.stem}_mask.png", "binary", "Shenzhen")
 
-# %% ../nbs/engine/public.ipynb #00000018
+# %% ../nbs/engine/public.ipynb #0000001a
 def _darwin_rings(annotation: dict) -> list[np.ndarray]:
     """The rings of one Darwin annotation in any of its dialects, each (n, 2); none where it is
     no polygon.
@@ -182,7 +190,7 @@ def _darwin_rings(annotation: dict) -> list[np.ndarray]:
     rings = [*rings, *shape.get("additional_paths", [])]
     return [np.array([(p["x"], p["y"]) for p in ring], float).reshape(-1, 2) for ring in rings]
 
-# %% ../nbs/engine/public.ipynb #0000001a
+# %% ../nbs/engine/public.ipynb #0000001c
 def _read_json(path: str | Path):
     "A JSON file's content. Raises: DatasetError naming the file."
     try:
@@ -195,7 +203,7 @@ def _read_json(path: str | Path):
 def _wrong_form(path, form: str, error: Exception, advice: str) -> DatasetError:
     return DatasetError(Problem(str(path), f"is not in the {form} form ({error!r})", advice))
 
-
+# %% ../nbs/engine/public.ipynb #0000001e
 def read_darwin_mask(
     path: str,  # a Darwin JSON file of one image
     size: tuple[int, int],  # (height, width) of the image, used where the file states none
@@ -220,7 +228,7 @@ def read_darwin_mask(
 
 MASK_READERS["darwin"] = read_darwin_mask
 
-# %% ../nbs/engine/public.ipynb #0000001c
+# %% ../nbs/engine/public.ipynb #00000020
 def _darwin_name(path: Path) -> str:
     "The image that a Darwin file belongs to ('' where it shows no lung)."
     data = _read_json(path)
@@ -233,7 +241,7 @@ def _darwin_name(path: Path) -> str:
     except (TypeError, AttributeError) as e:
         raise _wrong_form(path, "Darwin", e, "Export it from Darwin as JSON") from e
 
-# %% ../nbs/engine/public.ipynb #0000001e
+# %% ../nbs/engine/public.ipynb #00000022
 def _covid_problems(rows: list[dict], files: list[Path]) -> Iterator[Problem]:
     "What is wrong with lines of metadata.csv and the images that they name."
     for f in files:
@@ -281,7 +289,7 @@ def read_covid_darwin(
         for f, r in zip(files, rows)
     )
 
-# %% ../nbs/engine/public.ipynb #00000022
+# %% ../nbs/engine/public.ipynb #00000026
 @lru_cache(4)
 def _coco(path: str, stamp: int) -> tuple[dict, dict, dict, dict]:
     """A COCO file by key: images, categories, lung annotations and landmark annotations of each
@@ -310,7 +318,7 @@ def _open_coco(path: str | Path) -> tuple[dict, dict, dict, dict]:
     "`_coco`, read afresh where the file has changed."
     return _coco(str(path), os.stat(path).st_mtime_ns)
 
-# %% ../nbs/engine/public.ipynb #00000024
+# %% ../nbs/engine/public.ipynb #00000028
 def _coco_lung(annotation: dict, height: int, width: int) -> np.ndarray:
     "One lung of a COCO file, (height, width) bool: the union of polygons, or run lengths."
     shape = annotation["segmentation"]
@@ -318,7 +326,7 @@ def _coco_lung(annotation: dict, height: int, width: int) -> np.ndarray:
         return decode_rle(shape)
     return np.any([fill_rings([ring], height, width) for ring in shape], 0)
 
-
+# %% ../nbs/engine/public.ipynb #0000002a
 def read_coco_mask(
     path: str,  # the COCO file and the image's id: 'lungs.json#17'
     size: tuple[int, int],  # (height, width) of the image
@@ -348,7 +356,7 @@ def read_coco_mask(
 
 MASK_READERS["coco"] = read_coco_mask
 
-# %% ../nbs/engine/public.ipynb #00000026
+# %% ../nbs/engine/public.ipynb #0000002c
 def _coco_points(annotations: list[dict], kinds: dict) -> dict[str, float]:
     """Landmark columns of one image from keypoints named right... and left...; unlabelled ones
     stay unknown.
@@ -362,7 +370,7 @@ def _coco_points(annotations: list[dict], kinds: dict) -> dict[str, float]:
                 found |= {f"{side[0]}_x": x, f"{side[0]}_y": y}
     return found
 
-# %% ../nbs/engine/public.ipynb #00000028
+# %% ../nbs/engine/public.ipynb #0000002e
 def _coco_files(path: Path, records: dict, images: str | Path | None) -> dict:
     "The image file of each id, in `images`, beside the JSON file or in images/; all must be there."
     here = path.parent
@@ -407,7 +415,7 @@ def read_coco(
         rows.append(row)
     return case_table(rows, str(path))
 
-# %% ../nbs/engine/public.ipynb #0000002c
+# %% ../nbs/engine/public.ipynb #00000032
 def join_cases(
     **tables: pd.DataFrame,  # name=table
 ) -> pd.DataFrame:  # all rows; `id` and `patient_id` with the name before them, also in `source`

@@ -13,7 +13,7 @@ import pandas as pd
 
 from .files import provenance
 from .frames import FrameSet
-from .metrics import published
+from .published import published
 from .evaluate import evaluate
 from .evaluate import readings_table
 from .runtime import Predictor

@@ -15,7 +15,7 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .files import write_atomic
-from .metrics import MORIS_SCORES
+from .published import MORIS_SCORES
 from .study import ExperimentError, Plan, Results, Store, clean
 
 # %% ../nbs/engine/results.ipynb #7b53a12f

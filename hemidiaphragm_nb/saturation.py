@@ -13,17 +13,10 @@ import pandas as pd
 
 from .frames import FrameSet
 from .heatmaps import encode
-from hemidiaphragm_nb.metrics import (
-    LUNGS,
-    THRESHOLDS,
-    arrow_table,
-    by_lung,
-    published,
-    published_arrows,
-    signed_rank,
-    threshold_name,
-    wilcoxon_pairs,
-)
+from .dicom import LUNGS
+from .pixels import THRESHOLDS, by_lung, threshold_name
+from .published import arrow_table, published, published_arrows
+from .metrics import signed_rank, wilcoxon_pairs
 from .study import Plan, Results, repeated
 from hemidiaphragm_nb.tables import (
     accuracy_frame,

@@ -12,15 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from hemidiaphragm_nb.metrics import (
-    MORIS_SCORES,
-    accuracy_rows,
-    as_printed,
-    beside,
-    published,
-    score_rows,
-    wilcoxon_pairs,
-)
+from .published import MORIS_SCORES, accuracy_rows, as_printed, beside, published, score_rows
+from .metrics import wilcoxon_pairs
 from .study import Results
 
 # %% ../nbs/engine/tables.ipynb #9b5f31fc

@@ -17,14 +17,8 @@ import numpy as np
 import pandas as pd
 
 from .files import provenance
-from hemidiaphragm_nb.metrics import (
-    VIDAL_SCORES,
-    beside,
-    bootstrap_interval,
-    holm,
-    published,
-    signed_rank,
-)
+from .published import VIDAL_SCORES, beside, published
+from .metrics import bootstrap_interval, holm, signed_rank
 from .radiograph import enlarge
 from .study import DataSpec, Plan, Results, Run, Store, data_spec, load_data
 from .train import Recipe, TorchPredictor, build_net, recipe, weights_hash

@@ -95,9 +95,9 @@ class NotebookSummary:
     def __init__(self, folder: str):
         self.folder, self.passed, self.report, self.percent = folder, {}, "", None
 
-    def pytest_runtest_logreport(self, evaluation_report):
-        if evaluation_report.when == "call" and evaluation_report.passed and evaluation_report.nodeid.endswith(".ipynb"):
-            self.passed[evaluation_report.nodeid] = dict(evaluation_report.user_properties)
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" and report.passed and report.nodeid.endswith(".ipynb"):
+            self.passed[report.nodeid] = dict(report.user_properties)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session):

@@ -33,8 +33,8 @@ def test_one_radiograph_without_a_study_costs_itself_alone(results):
 def test_objects_of_the_others_hold_their_rows(results):
     _, _, out = results
     for name in "bz":
-        evaluation_report, labels = read_sr(out / f"{name}_sr.dcm"), read_seg(out / f"{name}_seg.dcm")
-        assert np.isfinite(evaluation_report["points"]).all() and set(np.unique(labels)) == {0, 1, 2}
+        report, labels = read_sr(out / f"{name}_sr.dcm"), read_seg(out / f"{name}_seg.dcm")
+        assert np.isfinite(report["points"]).all() and set(np.unique(labels)) == {0, 1, 2}
     assert not list(out.glob("c_*"))
 
 

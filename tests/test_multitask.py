@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hemidiaphragm_nb.metrics import published
+from hemidiaphragm_nb.published import published
 from hemidiaphragm_nb.multitask import (
     _log_band,
     compare_tasks,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from hemidiaphragm_nb.metrics import VIDAL_SCORES, published
+from hemidiaphragm_nb.published import VIDAL_SCORES, published
 from hemidiaphragm_nb.study import Results, Store
 from hemidiaphragm_nb.train import recipe, weights_hash
 from hemidiaphragm_nb.transfer import (

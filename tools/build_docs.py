@@ -1,6 +1,7 @@
-"""Build the documentation site in `_docs/` from the notebooks, without a network: nbdev prepares them, Sphinx renders.
+"""Build the documentation site in `_docs/` from the notebooks, without a network.
 
-nbdev drops hidden cells and adds the documentation of each exported name; what it writes for Quarto is put here into
+`python -m tools.build_docs`: nbdev prepares the notebooks, Sphinx renders them. nbdev drops hidden
+cells and adds the documentation of each exported name; what it writes for Quarto is put here into
 the form that myst-nb reads. At the end every link within the site is checked.
 """
 
@@ -16,10 +17,11 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import nbformat
 import yaml
-from common import NOTEBOOKS, ROOT, tracked_files
 from nbdev.config import get_config
 from nbdev.processors import FilterDefaults, exec_show_docs
 from nbdev.serve_drv import exec_nb
+
+from tools.project import NOTEBOOKS, ROOT, tracked_files
 
 SITE = ROOT / "_docs"
 PREPARED = ROOT / "_proc" / "notebooks"
@@ -41,7 +43,7 @@ def mixes_imports(cell) -> bool:
 
 
 class RunForDocs(exec_show_docs):
-    "Runs what the documentation of exported names needs: exported cells and cells of imports, but no demonstrations."
+    "Runs what the documentation of exported names needs: exported cells and imports."
 
     def __call__(self, cell):
         if not mixes_imports(cell):
@@ -61,16 +63,14 @@ def page_name(notebook: str) -> str:
 
 
 def site_link(link: str, names: set[str]) -> str:
-    "A link of a notebook as it reads on the site (`names`: the project's files, and the pages' documented names)."
+    "A link as it reads on the site; `names` are the project's files and the documented names."
     path, mark, fragment = link.partition("#")
     if path.endswith(".html") and not urlparse(link).scheme:
-        page = path.lstrip(
-            "/"
-        )  # nbdev's links count from the site's root, and name private things too
+        page = path.rpartition("/")[2]  # nbdev's links name the shelf, and private things too
         return f"{page}{mark}{fragment}" if f"{page}#{fragment}" in names else page
     if urlparse(link).scheme or not path:
         return link
-    name = path.removeprefix("./").removeprefix("../").rstrip("/")
+    name = re.sub(r"^(\.{1,2}/)+", "", path).rstrip("/")
     if name.endswith(".ipynb"):
         return f"{page_name(name)}.html{mark}{fragment}"
     if name in EXTRA:
@@ -85,7 +85,7 @@ def relinked(text: str, names: set[str]) -> str:
 
 
 def api_text(cell) -> str:
-    "What nbdev wrote where `cell` shows the documentation of an exported name; nothing for other cells."
+    "What nbdev wrote where `cell` shows the documentation of an exported name; else nothing."
     if cell.cell_type != "code" or not cell.source.rstrip().rpartition("\n")[2].startswith(
         "show_doc("
     ):
@@ -200,7 +200,7 @@ class Anchors(HTMLParser):
 
 
 def broken_links(site: Path) -> list[str]:
-    "Links of the site's pages to files or anchors that are not in it; links elsewhere are not followed."
+    "Links of the site's pages to files or anchors within it that are not there."
     pages = {path.resolve(): Anchors(path) for path in site.rglob("*.html")}
     broken = []
     for path, page in pages.items():
