@@ -439,7 +439,7 @@ def execute(
     reading = "heatmap" if "heatmap" in run.recipe.tasks else ""
     cases = found.per_image(reading)
     if held_out:
-        groups = ["test"] * len(split["test"]) + ["held-out"] * len(held_out["held_out"])
+        groups = ["test"] * len(split["test"]) + ["held_out"] * len(held_out["held_out"])
         further = found.cases[["patient_id", "extra", "bridge"]]
         cases = cases.join(further).assign(group=groups)
     config = {

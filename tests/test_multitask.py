@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from hemidiaphragm_nb.published import published
 from hemidiaphragm_nb.multitask import (
     _log_band,
     compare_tasks,
@@ -27,6 +26,7 @@ from hemidiaphragm_nb.multitask import (
     threshold_curve,
     verdicts,
 )
+from hemidiaphragm_nb.published import published
 from hemidiaphragm_nb.study import Results
 
 EPOCHS = 16
