@@ -12,7 +12,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from .published import MORIS_SCORES, accuracy_rows, as_printed, beside, published, score_rows
+from hemidiaphragm_nb.published import (
+    MORIS_SCORES,
+    accuracy_rows,
+    as_printed,
+    beside,
+    published,
+    score_rows,
+)
 from .metrics import wilcoxon_pairs
 from .study import Results
 
