@@ -201,7 +201,7 @@ def walk(app: App, scratch: Path) -> int:
     expect(abs(px(app.gap()) - px(moved) - 100) < 0.11, "a typed number was not taken as it is")
 
     app.press("Save report")
-    said = app.wait("the report saved", lambda: re.search(r"Saved (\S+\.png)", app.text(".hemi-app .said")))
+    said = app.wait("the report saved", lambda: re.search(r"Saved (\S+\.png)", app.text(".hemi-app .message")))
     expect(Path(said[1]).stat().st_size > 20_000 and Path(said[1]).with_name("reports.csv").read_text().count("\n") == 2, "the report is not there")
     app.changed("the model's gap again", app.gap, lambda: app.press("Back to the model's points"))
     expect(app.gap() == first, f"back to the model's points gives {app.gap()!r}, not {first!r}")
@@ -212,7 +212,7 @@ def walk(app: App, scratch: Path) -> int:
     app.wait("a message about a file that is no radiograph", lambda: "letter <b>.txt: it is not a PNG" in app.text("[role=alert]"), errors=True)
     expect(app.gap() == first, "a file that is no radiograph took the radiograph off the table")
     app.press("Open a phantom")
-    app.wait("a phantom", lambda: "By its geometry" in app.text(".hemi-app .said"), errors=True)
+    app.wait("a phantom", lambda: "By its geometry" in app.text(".hemi-app .message"), errors=True)
     app.no_error()
     return 9
 
