@@ -106,9 +106,9 @@ def run_transfer(
     status = run_plan(plan, store, workers=workers, scheduler=scheduler, weights=drawn)
     results = store.results(image_runs(plan))
     results.save(out / "results")
-    evaluation_report = transfer_report(results, "phantom" if data == "phantom" else group)
-    evaluation_report |= {"figures9-10": plot_changes(store, plan, results)}
-    return write_report(evaluation_report, out), _failed(status)
+    report = transfer_report(results, "phantom" if data == "phantom" else group)
+    report |= {"figures9-10": plot_changes(store, plan, results)}
+    return write_report(report, out), _failed(status)
 
 # %% ../nbs/engine/replicate.ipynb #3782d418
 def start_afresh(out: Path):
