@@ -33,7 +33,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy import ndimage
 from sklearn.model_selection import StratifiedGroupKFold
 
-from .phantom import glioma_batch, phantom_batch
+from .phantom import phantom_batch
 from hemidiaphragm_nb.radiograph import (
     FRAME,
     MAX_PIXELS,
@@ -1118,7 +1118,7 @@ def phantom_frames(
         for i in range(0, n, 16):
             got.append(phantom_batch(seeds[i : i + 16], side=side, portable=portable))
             bar.advance(task, len(seeds[i : i + 16]))
-    images, masks, points = (torch.cat(t) for t in zip(*got))
+    images, masks, points = (torch.from_numpy(np.concatenate(t)) for t in zip(*got))
     names = [f"phantom-{s:06d}" for s in seeds]
     table = case_table(
         dict(
@@ -1148,7 +1148,8 @@ def glioma_frames(
 ) -> FrameSet:  # images (n, 3, side, side); masks 0 or 1
     "Simulate slices of brains with a glioma."
     seeds = [seed * 1_000_000 + i for i in range(n)]
-    images, masks = glioma_batch(seeds, side)
+    from hemidiaphragm_nb.brain_mri import glioma_batch
+    images, masks = (torch.from_numpy(x) for x in glioma_batch(seeds, side))
     names = [f"glioma-{s:06d}" for s in seeds]
     table = case_table(
         dict(id=k, patient_id=k, view="MRI", image="", source="glioma", phantom_seed=s)
