@@ -16,7 +16,8 @@ from fastcore.basics import patch
 
 from .problems import DatasetError, Problem
 from .cases import case_table
-from .phantom import glioma_batch, phantom_batch
+from .brain_mri import glioma_batch
+from .phantom import phantom_batch
 from .radiograph import FRAME, shrink, shrink_labels
 
 # %% ../nbs/engine/frames.ipynb #00000041
