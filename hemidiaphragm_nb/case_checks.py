@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .cases import LANDMARKS, DatasetError, Problem
+from .cases import LANDMARKS
+from .problems import DatasetError, Problem
 from hemidiaphragm_nb.folders import (
     _advice,
     _in_threads,

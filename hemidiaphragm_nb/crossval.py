@@ -19,7 +19,7 @@ from .features import SIDES
 from .files import provenance, write_atomic
 from .frames import FrameSet
 from .evaluate import Case
-from .cli import evaluate
+from .evaluate import evaluate
 from hemidiaphragm_nb.study import (
     SCALES,
     DataSpec,
@@ -36,6 +36,7 @@ from hemidiaphragm_nb.study import (
 )
 from .train import Recipe, TorchPredictor, ensemble, recipe
 from .validate import coverage, gap_errors, held_out_cases, landmark_errors
+from .radiograph import FRAME
 
 # %% ../nbs/engine/crossval.ipynb #0000ea01
 def shipped_recipe(scale: str) -> Recipe:
@@ -243,7 +244,7 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = 0.75) -> pd.DataFr
 
 # %% ../nbs/engine/crossval.ipynb #a8c3edbf
 def whole_frames(data, scale: str) -> FrameSet:
-    "A plan's cases in the 512-px frame, in which they are judged."
+    "A plan's cases in the 512-px frame, in which they are evaluated."
     return load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
 
 # %% ../nbs/engine/crossval.ipynb #813c6160

@@ -57,16 +57,6 @@ def parse_dicom(data: bytes) -> pydicom.Dataset:
     return pydicom.dcmread(BytesIO(data), specific_tags=_TAGS, force=data[128:132] != b"DICM")
 
 # %% ../nbs/engine/dicom_reader.ipynb #00000008
-def _compress(array: np.ndarray, syntax: uid.UID, bits: int) -> bytes | None:
-    "One frame as Pillow or imagecodecs compress it; None where pydicom will do it, or nothing."
-    if syntax == uid.JPEGBaseline8Bit:
-        return encode_picture(array, "jpeg", quality=95)
-    if syntax == uid.JPEGExtended12Bit:
-        return imagecodecs.jpeg8_encode(array, level=98, bitspersample=12)
-    if syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
-        return imagecodecs.jpeg8_encode(array, lossless=True, bitspersample=bits, predictor=1)
-
-
 def _describe(array: np.ndarray, bits: int, inverted: bool) -> pydicom.Dataset:
     "The elements that describe the samples of a grey (h, w) or RGB (h, w, 3) picture."
     ds, colour = pydicom.Dataset(), array.ndim == 3
@@ -80,6 +70,16 @@ def _describe(array: np.ndarray, bits: int, inverted: bool) -> pydicom.Dataset:
     return ds
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000000a
+def _compress(array: np.ndarray, syntax: uid.UID, bits: int) -> bytes | None:
+    "One frame as Pillow or imagecodecs compress it; None where pydicom will do it, or nothing."
+    if syntax == uid.JPEGBaseline8Bit:
+        return encode_picture(array, "jpeg", quality=95)
+    if syntax == uid.JPEGExtended12Bit:
+        return imagecodecs.jpeg8_encode(array, level=98, bitspersample=12)
+    if syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
+        return imagecodecs.jpeg8_encode(array, lossless=True, bitspersample=bits, predictor=1)
+
+# %% ../nbs/engine/dicom_reader.ipynb #0000000c
 def encode_dicom(
     array: np.ndarray,  # (h, w) grey or (h, w, 3) RGB
     syntax: uid.UID = uid.ExplicitVRLittleEndian,
@@ -106,7 +106,7 @@ def encode_dicom(
     ds.save_as(out, enforce_file_format=True)
     return out.getvalue() if preamble else out.getvalue()[132:]
 
-# %% ../nbs/engine/dicom_reader.ipynb #0000000d
+# %% ../nbs/engine/dicom_reader.ipynb #0000000f
 def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
     "The values of an element as numbers; empty where it is absent or garbled."
     try:
@@ -115,7 +115,7 @@ def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
         return []
     return values if np.isfinite(values).all() else []
 
-
+# %% ../nbs/engine/dicom_reader.ipynb #00000011
 def _spacing(dataset: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     "The (row, column) spacing in mm and the element it comes from; None where unknown."
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
@@ -124,7 +124,7 @@ def _spacing(dataset: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]
             return tuple(values), keyword
     return None, ""
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000010
+# %% ../nbs/engine/dicom_reader.ipynb #00000014
 _NOT_FRONTAL = set("LL RL LAT LATERAL LLAT RLAT LLO RLO LLD RLD LPO RPO LAO RAO".split())
 
 
@@ -138,14 +138,14 @@ def _view(dataset: pydicom.Dataset) -> str:
         )
     return view
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000013
+# %% ../nbs/engine/dicom_reader.ipynb #00000017
 def _check_rle(stream: bytes, pixels: int) -> None:
     "Refuse an RLE frame of which a segment unfolds to over twice a plane of the picture."
     n, *starts = struct.unpack_from("<16I", stream)
     for start, end in zip(starts[:n], [*starts[1:n], len(stream)]):
         imagecodecs.packbits_decode(stream[start:end], out=2 * pixels + 64)
 
-
+# %% ../nbs/engine/dicom_reader.ipynb #00000019
 def _checked_frame(ds: pydicom.Dataset, syntax: uid.UID) -> bytes:
     "The compressed stream of a single-frame data set, if it can be trusted to a decoder."
     stream = get_frame(ds.PixelData, 0, number_of_frames=1)
@@ -159,13 +159,13 @@ def _checked_frame(ds: pydicom.Dataset, syntax: uid.UID) -> bytes:
     check_scans(stream, ds.Rows, ds.Columns)
     return stream
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000016
+# %% ../nbs/engine/dicom_reader.ipynb #0000001c
 def _signed(array: np.ndarray, bits: int) -> np.ndarray:
     "Unsigned samples re-read as two's complement of `bits` bits."
     spare = array.dtype.itemsize * 8 - bits
     return (array << spare).view(f"i{array.dtype.itemsize}") >> spare
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000018
+# %% ../nbs/engine/dicom_reader.ipynb #0000001e
 _PLUGIN = {
     uid.RLELossless: "pydicom",
     uid.JPEGBaseline8Bit: "pillow",
@@ -190,7 +190,7 @@ def _stored_values(ds: pydicom.Dataset) -> np.ndarray:
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
     return ds.pixel_array
 
-# %% ../nbs/engine/dicom_reader.ipynb #0000001b
+# %% ../nbs/engine/dicom_reader.ipynb #00000021
 def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
     "Where the detector measured nothing (boolean), or None."
     value, limit = _numbers(ds, "PixelPaddingValue"), _numbers(ds, "PixelPaddingRangeLimit")
@@ -200,7 +200,7 @@ def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
     padded = (stored >= min(ends)) & (stored <= max(ends))
     return padded if padded.any() and not padded.all() else None
 
-
+# %% ../nbs/engine/dicom_reader.ipynb #00000023
 def _windowed(values: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     "The values through the first VOI LUT or window, unless it is unusable; and warnings."
     lut, widths = bool(ds.get("VOILUTSequence")), _numbers(ds, "WindowWidth")
@@ -212,7 +212,7 @@ def _windowed(values: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tupl
             return shown, ()
     return values, ("its window shows almost nothing and was ignored",)
 
-# %% ../nbs/engine/dicom_reader.ipynb #0000001d
+# %% ../nbs/engine/dicom_reader.ipynb #00000025
 def _densities(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     "Grey values in which brighter is denser, float32; and warnings."
     padded = _padding(stored, ds)
@@ -226,7 +226,7 @@ def _densities(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tup
         values[padded] = low
     return values, messages
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000021
+# %% ../nbs/engine/dicom_reader.ipynb #00000029
 _PARTS = set(
     "ABDOMEN ANKLE ARM BREAST CSPINE ELBOW EXTREMITY FEMUR FOOT HAND HEAD HIP HUMERUS KNEE LEG"
     " LSPINE NECK PELVIS RIBS SHOULDER SKULL SPINE TSPINE WRIST".split()
@@ -249,7 +249,7 @@ def _header_warnings(ds: pydicom.Dataset) -> tuple[str, ...]:
     }
     return tuple(doubt for doubt, holds in doubts.items() if holds)
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000023
+# %% ../nbs/engine/dicom_reader.ipynb #0000002b
 def _check_header(ds: pydicom.Dataset) -> None:
     "Refuse a data set without a picture, of several frames or of an impossible size."
     pictures = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -267,7 +267,7 @@ def _check_header(ds: pydicom.Dataset) -> None:
     if ds.get("BitsAllocated") == 1:
         raise Refusal("it is a binary mask, not a radiograph")
 
-# %% ../nbs/engine/dicom_reader.ipynb #00000025
+# %% ../nbs/engine/dicom_reader.ipynb #0000002d
 def _guess_syntax(ds: pydicom.Dataset) -> uid.UID:
     "The uncompressed transfer syntax in which a data set without a file header was found written."
     implicit, little = ds.original_encoding
@@ -275,7 +275,7 @@ def _guess_syntax(ds: pydicom.Dataset) -> uid.UID:
         return uid.ImplicitVRLittleEndian
     return uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
 
-
+# %% ../nbs/engine/dicom_reader.ipynb #0000002f
 def read_dicom(data: bytes) -> tuple[np.ndarray, dict]:
     "The pixels of a single-frame DICOM file, and its spacing, spacing_source, view and warnings."
     ds = parse_dicom(data)

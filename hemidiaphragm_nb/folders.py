@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .cases import LANDMARKS, DatasetError, Problem, case_table
+from .cases import LANDMARKS, case_table
+from .problems import DatasetError, Problem
 from .frames import FrameSet, progress_bar
 from .landmarks import landmarks_from_mask
 from hemidiaphragm_nb.radiograph import (
@@ -111,7 +112,7 @@ IMAGE_READERS: dict[str, Callable] = {
 
 def _in_threads(f: Callable, items: Sequence, workers: int):
     """Results of `f` in the items' order; leaving the loop (Ctrl-C, an error) drops what has not
-    begun.
+    started.
     """
     pool = ThreadPoolExecutor(workers)
     try:
@@ -495,7 +496,7 @@ def load_case(
 
 # %% ../nbs/engine/folders.ipynb #d2d6e445
 def _try_case(case: pd.Series, side: int):
-    "A loaded case, or the problems that kept it from loading."
+    "A loaded case, or the problems that prevented its loading."
     try:
         return load_case(case, side)
     except RadiographError as e:

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .cases import DatasetError, Problem, case_table
+from .problems import DatasetError, Problem
+from .cases import case_table
 from .phantom import glioma_batch, phantom_batch
 from .radiograph import FRAME, shrink, shrink_labels
 

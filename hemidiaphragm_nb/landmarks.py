@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .cases import DatasetError, Problem
+from .problems import DatasetError, Problem
 
 # %% ../nbs/02_landmarks.ipynb #00000d0f
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns that hold all of a mask (h, w): the only part of it to look at;
+    """The rows and columns that hold all of a mask (h, w): all that need be searched;
     slices of nothing where it is empty.
     """
     found = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
@@ -52,7 +52,7 @@ def _landmark(lung: np.ndarray) -> tuple[float, float]:
 # %% ../nbs/02_landmarks.ipynb #c5feffbe
 def landmarks_from_mask(
     labels: np.ndarray,  # (h, w) labels: 0 background, 1 right lung, 2 left lung
-    largest: bool = True,  # judge each lung by its largest piece alone
+    largest: bool = True,  # take each lung's largest component alone
 ) -> np.ndarray:  # (2, 2) float: (right, left) by (x, y), pixels of the mask, NaN where unknown
     """Midpoint of each hemidiaphragm: the lung's middle column, height from a cubic through the
     lower border of its middle 60 %.
@@ -130,7 +130,7 @@ def split_by_patient(
     seed: int = 0,  # another seed, another split
     stratify: str | None = "view",  # keep this column's shares alike in all parts
 ) -> dict[str, np.ndarray]:  # positions of the rows in 'train', 'valid', 'test', ascending
-    """Deal patients into parts.
+    """Assign patients to parts.
 
     Raises: DatasetError for cases without a patient or fewer patients than parts.
     """
@@ -218,9 +218,9 @@ def split_by_device(
     part: str = "portable",  # the stage's radiographs: 'common' (PA) or 'portable' (AP, AP Supine)
     share: float = 1.0,  # of the training radiographs, above 0; at least one is left
     seed: int = 0,  # another seed, another split
-) -> dict[
-    str, np.ndarray
-]:  # positions in 'train', 'valid', 'test', and 'kept': the portable half that neither stage sees
+) -> dict[str, np.ndarray]:
+    # positions in 'train', 'valid', 'test', and 'held_out': the portable half that neither stage
+    # sees
     """The radiographs of one stage of Vidal 2021.
 
     Raises: DatasetError for an unknown part, or too few patients of a kind.
@@ -236,12 +236,13 @@ def split_by_device(
     people, view = _people(table), table["view"].fillna("").astype(str)
     radiographs = np.flatnonzero(view.str.startswith("AP"))
     half = split_by_patient(table.iloc[radiographs], (0.5, 0.0, 0.5), seed)
-    kept, seen = radiographs[half["test"]], radiographs[half["train"]]
+    held_out, seen = radiographs[half["test"]], radiographs[half["train"]]
     if part == "common":
-        seen = np.flatnonzero((view == "PA").to_numpy() & ~np.isin(people, people[kept]))
+        seen = np.flatnonzero((view == "PA").to_numpy() & ~np.isin(people, people[held_out]))
     parts = {k: seen[v] for k, v in split_by_patient(table.iloc[seen], seed=seed).items()}
     order = sorted(
         parts["train"],
         key=lambda i: (hashlib.sha256(f"{seed}:{people[i]}".encode()).hexdigest(), i),
     )
-    return parts | {"train": np.sort(order[: max(1, round(share * len(order)))]), "kept": kept}
+    first = order[: max(1, round(share * len(order)))]
+    return parts | {"train": np.sort(first), "held_out": held_out}

@@ -48,7 +48,7 @@ def lung_labels(
 # %% ../nbs/15_predict.ipynb #bda941e6
 def mask_points(
     labels: np.ndarray,  # (s, s) uint8: a label image of the frame
-    # look for each lung's largest piece; False where each is one piece, as `lung_labels` leaves it
+    # take each lung's largest component; False where each is one, as `lung_labels` leaves it
     largest: bool = True,
 ) -> np.ndarray:  # (2, 2) px of the 512-px frame
     "Landmarks by the labels' own rule."
@@ -152,7 +152,7 @@ def landmark_findings(
 def image_labels(
     frame: Frame,
     mask: np.ndarray,  # (1 or 2, 512, 512) probabilities in the frame
-    labels: np.ndarray,  # (512, 512) uint8: the pieces kept by `lung_labels`
+    labels: np.ndarray,  # (512, 512) uint8: the components that `lung_labels` takes
 ) -> np.ndarray:  # (height, width) uint8 labels of the image's own size
     "Decide the lungs pixel by pixel at the image's size."
     (rows, columns), (top, left) = frame.size, frame.corner

@@ -10,7 +10,6 @@ import os
 
 import numpy as np
 
-from .dicom_reader import read_dicom
 from hemidiaphragm_nb.formats import (
     Refusal,
     check_size,
@@ -30,6 +29,9 @@ def _decode(data: bytes) -> tuple[np.ndarray, dict]:
     Raises: Refusal; for a broken file whatever its decoder raises."""
     kind = file_kind(data)
     if kind == "dicom":
+        # here, for loading pydicom takes longer than reading a picture
+        from hemidiaphragm_nb.dicom_reader import read_dicom
+
         return read_dicom(data)
     return read_tiff(data) if kind == "tiff" else read_picture(data, kind), {}
 

@@ -8,7 +8,6 @@ the module.
 """
 
 import ast
-import os
 import re
 import sys
 from pathlib import Path
@@ -50,10 +49,10 @@ class PlacedCompiler(CachingCompiler):
         return super().__call__(source, filename, symbol, **kwargs)
 
 
-def follow_cells(notebook: str, executed: list[str], before_cell) -> None:
+def follow_cells(notebook: str, executed: list[str], disturb=None) -> None:
     """Have the shell that nbdev uses compile exported cells in place, and note each cell that runs.
 
-    `before_cell` is called with the shell before each code cell.
+    `disturb`, if given, is called with the notebook's names before each code cell.
     """
     places, run_cell = exported_places(notebook), CaptureShell.cell
 
@@ -62,7 +61,8 @@ def follow_cells(notebook: str, executed: list[str], before_cell) -> None:
             executed.append(cell.id)
             module, line = places.get(cell.id, ("", 0))
             PlacedCompiler.place = (module, line - code_line(cell.source)) if module else None
-            before_cell(self)
+            if disturb:
+                disturb(self.user_ns)
         return run_cell(self, cell, *args, **kwargs)
 
     CaptureShell.cell = cell
@@ -71,12 +71,8 @@ def follow_cells(notebook: str, executed: list[str], before_cell) -> None:
 
 def main(path: str) -> None:
     executed: list[str] = []
-    before_cell = lambda shell: None  # noqa: E731
-    if any(name.startswith("HEMIDIAPHRAGM_TEST_") for name in os.environ):
-        from tests.other_processor import disturb
-
-        before_cell = disturb()
-    follow_cells(Path(path).name, executed, before_cell)
+    disturb = getattr(sys.modules.get("sitecustomize"), "disturb", None)  # see other_processor/
+    follow_cells(Path(path).name, executed, disturb)
     try:
         nbdev_test(path=path, n_workers=0, timing=True)
     finally:

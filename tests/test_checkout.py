@@ -1,5 +1,6 @@
 "The checkout is in step with itself: notebooks, modules, README, metadata, lock."
 
+import ast
 import hashlib
 import os
 import re
@@ -24,7 +25,7 @@ from tools.project import (
 )
 
 NOTEBOOK_BYTES = 1_000_000
-CELL_LINES = 50  # of an exported cell, when formatted; fastcore's longest has 51
+CELL_LINES = 50  # of an exported cell without its signature and docstring
 REGISTRIES = r"pypi|pythonhosted|npmjs|yarnpkg|anaconda|crates|deb\.debian|archive\.ubuntu"
 HOST = re.compile(rf"\b(?:{REGISTRIES})\.(?:org|com|io|net|dev)\b")
 
@@ -69,9 +70,17 @@ def test_notebook_fits(path):
 
 
 def written_lines(source: str) -> int:
-    "The lines of a cell, without empty ones and directives."
-    lines = [line for line in source.splitlines() if line.strip()]
-    return sum(not line.startswith("#|") for line in lines)
+    "The lines of an exported cell that say what it does: no directives, signatures, docstrings."
+    lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#|")]
+    defined = (ast.FunctionDef, ast.ClassDef)
+    definitions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, defined)]
+    return len(lines) - sum(map(heading_lines, definitions))
+
+
+def heading_lines(node: ast.FunctionDef | ast.ClassDef) -> int:
+    "The lines of a signature and a docstring, beyond the first."
+    first = node.body[0]
+    return (first.end_lineno if ast.get_docstring(node) else first.lineno - 1) - node.lineno
 
 
 def test_the_index_is_linked_among_the_notebooks():

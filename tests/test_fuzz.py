@@ -6,7 +6,7 @@ from tests.library import planted
 from tools.project import CommandFailed, python
 
 FUZZING = ("-m", "tests.fuzzing")
-KIND = "kind = _kind(data)"
+KIND = "kind = file_kind(data)"
 BUGS = {
     "another exception": (
         "    except Exception as error:\n        why = ",

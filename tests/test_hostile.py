@@ -10,7 +10,6 @@ import os
 
 import pytest
 
-from hemidiaphragm_nb.writers import find_inputs
 from tests import bombs
 from tests.bounded import outcome
 from tests.library import find, planted
@@ -19,7 +18,7 @@ from tools.project import module_files, python
 
 read_radiograph, RadiographError = find("read_radiograph", "RadiographError")
 read_mask, read_folder, scan_folder = find("read_mask", "read_folder", "scan_folder")
-DatasetError, write_atomic = find("DatasetError", "write_atomic")
+DatasetError, write_atomic, find_inputs = find("DatasetError", "write_atomic", "find_inputs")
 read_darwin_mask, read_covid_darwin = find("read_darwin_mask", "read_covid_darwin")
 read_coco_mask, read_coco = find("read_coco_mask", "read_coco")
 UNPACKERS = "zipfile tarfile unpack_archive extractall gzip bz2 lzma py7zr rarfile".split()

