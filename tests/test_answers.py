@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from tests.notebooks import assertions
-from tools.project import ANSWERS, notebooks
+from tools.project import ANSWERS, NOTEBOOKS, notebooks
 
 
 def cells_of(path: Path) -> list:
@@ -34,14 +34,14 @@ def answered(path: Path) -> dict[int, int]:
     return found
 
 
-LESSONS = {path.name: exercises(path) for path in notebooks() if exercises(path)}
+LESSONS = {path.relative_to(NOTEBOOKS): exercises(path) for path in notebooks() if exercises(path)}
 
 
-@pytest.mark.parametrize("name", LESSONS)
-def test_each_exercise_has_an_answer_that_can_fail(name):
-    path = ANSWERS / name
+@pytest.mark.parametrize("lesson", LESSONS, ids=str)
+def test_each_exercise_has_an_answer_that_can_fail(lesson):
+    path = ANSWERS / lesson
     answers = answered(path)
-    assert list(answers) == LESSONS[name]
+    assert list(answers) == LESSONS[lesson]
     assert all(answers.values()), f"answers without an assertion: {answers}"
     cells = [cell for cell in cells_of(path) if cell.cell_type == "code"]
     with_outputs = [cell.source for cell in cells if cell.outputs or cell.execution_count]
@@ -49,4 +49,5 @@ def test_each_exercise_has_an_answer_that_can_fail(name):
 
 
 def test_each_answer_belongs_to_a_lesson():
-    assert {path.name for path in ANSWERS.glob("*.ipynb")} == LESSONS.keys() != set()
+    there = {path.relative_to(ANSWERS) for path in ANSWERS.rglob("*.ipynb")}
+    assert not there - LESSONS.keys() and LESSONS

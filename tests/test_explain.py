@@ -70,22 +70,29 @@ def test_choice_is_by_error():
         choose_cases(np.array(errors), 2)
 
 
+def spots(model: TorchPredictor) -> np.ndarray:  # (n, 2, s, s) bool
+    "Pixels within R/5 of the predicted points, which may lie outside the frame."
+    u = (np.arange(SIDE) + 0.5) * FRAME / SIDE - 0.5
+    points = _points(model, model.predict(IMAGES).heatmaps)[..., None, None]
+    return np.hypot(u - points[:, :, 0], u[:, None] - points[:, :, 1]) <= 20
+
+
 @pytest.mark.parametrize("task, share", [("landmark", 1.0), ("mask", 0.0), (0.25, 0.25)])
 def test_score_weights_add_up_to_their_shares(model, task, share):
     w = score_weights(model, IMAGES, task)
-    lungs = model.predict(IMAGES).lungs > 0.5
-    assert w[:, :2].sum((1, 2, 3)) == pytest.approx(-share, abs=1e-5)
-    mask = (1 - share) * lungs.any((2, 3)).mean(1)  # nothing for a lung that was not found
-    assert w[:, 2:].sum((1, 2, 3)) == pytest.approx(mask, abs=1e-5)
+    # nothing for a landmark outside the frame or a lung that was not found
+    found = spots(model).any((2, 3)).mean(1)
+    assert w[:, :2].sum((1, 2, 3)) == pytest.approx(-share * found, abs=1e-5)
+    found = (model.predict(IMAGES).lungs > 0.5).any((2, 3)).mean(1)
+    assert w[:, 2:].sum((1, 2, 3)) == pytest.approx((1 - share) * found, abs=1e-5)
 
 
 def test_landmark_score_is_the_mean_around_the_predicted_points(model):
-    heat = model.predict(IMAGES[:1]).heatmaps
-    u = (np.arange(SIDE) + 0.5) * FRAME / SIDE - 0.5
-    near = [np.hypot(u - x, u[:, None] - y) <= 20 for x, y in _points(model, heat)[0]]
-    expected = -np.mean([heat[0, k][near[k]].mean() for k in (0, 1)])
-    w = score_weights(model, IMAGES[:1], "landmark")
-    assert (w[0, :2] * heat[0]).sum() == pytest.approx(expected, abs=1e-4)
+    heat, near = model.predict(IMAGES).heatmaps, spots(model)
+    w = score_weights(model, IMAGES, "landmark")[:, :2]
+    for weights, maps, regions in zip(w, heat, near):
+        means = [m[r].mean() if r.any() else 0 for m, r in zip(maps, regions)]
+        assert (weights * maps).sum() == pytest.approx(-np.mean(means), abs=1e-4)
 
 
 def test_tasks_that_cannot_be_asked(model):

@@ -11,8 +11,8 @@ import pytest
 
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import DECODERS, SATURATED, encode
-from hemidiaphragm_nb.published import published
 from hemidiaphragm_nb.metrics import threshold_accuracy
+from hemidiaphragm_nb.published import published
 from hemidiaphragm_nb.results import export_results, load_results
 from hemidiaphragm_nb.saturation import (
     BETAS,

@@ -43,7 +43,7 @@ from hemidiaphragm_nb.unet import brain_state_shapes
 PLAN = transfer_plan()
 
 
-def invented(group: str = "held-out", repeats: int = 2, flip: bool = False) -> Results:
+def invented(group: str = "held_out", repeats: int = 2, flip: bool = False) -> Results:
     """The runs of the small plan: common radiographs bring 0.1 of Dice, gliomas nothing, or where
     `flip`, 0.05 with a sign that changes from repeat to repeat.
     """
@@ -107,7 +107,7 @@ def test_adopted_weights_are_stage_0(tmp_path):
 
 
 def test_results_that_call_the_group_kept_are_read():
-    old, new = invented("kept"), invented("held-out")
+    old, new = invented("kept"), invented("held_out")
     assert len(stage_images(old, AFTER)) == len(stage_images(new, AFTER)) == 2 * 16
     assert len(stage_images(old, AFTER, "test")) == 2 * 4
     pd.testing.assert_frame_equal(gain_table(old), gain_table(new))
@@ -146,7 +146,7 @@ def test_most_changed_has_the_most_artifacts_first(results):
         {
             "id": list("abcd") * 2,
             "name": [BEFORE] * 4 + [AFTER] * 4,
-            "group": "held-out",
+            "group": "held_out",
             "repeat": 0,
             "extra": [0, 3, 0, 0] + [0] * 4,
             "bridge": [0, 0, 0, 1] + [0] * 4,
