@@ -9,7 +9,7 @@ from hemidiaphragm_nb.phantom import phantom
 from tests.browser import PAGE_SECONDS, STEP_SECONDS, no_error, wait_for
 
 APP, VIEWER = ".hemi-app", ".hemi-radiograph"
-MESSAGE, ALERT = f"{APP} .said", "[role=alert]"
+MESSAGE, ALERT = f"{APP} .message", "[role=alert]"
 SEED = 3  # of the phantom
 SIDE = 1536  # px: larger than the screen, and than one part of a message
 CHECKSUMS = """all => Promise.all(all.map(async i => {
