@@ -942,10 +942,10 @@ def measure_runtime(
         name: accuracy_beside(trained, small, frames) | {"images": len(frames)}
         for name, frames in judged_on.items()
     }
-    evaluation_report = dict(
+    report = dict(
         circumstances=facts, recipe=asdict(trained.recipe), accuracy_of_int8=accuracy, rows=rows
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "runtime.json").write_text(json.dumps(evaluation_report, indent=1) + "\n", encoding="utf-8")
+    (out / "runtime.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     pd.DataFrame(rows).to_csv(out / "runtime.csv", index=False)
     return rows

@@ -13,7 +13,7 @@ import pandas as pd
 
 from .files import write_atomic
 from .train import TorchPredictor
-from .validate import coverage, crossval_table
+from .validate import coverage, coverage_by_group, crossval_table
 
 # %% ../nbs/engine/cards.ipynb #0000ca02
 KINDS = {  # networks, by `Recipe.arch`
@@ -28,28 +28,35 @@ CARD = """# Model card: the weights that come with hemidiaphragm_nb
 
 **Intended use.** {use}. Frontal chest X-rays of adults, portable or fixed; input: {input}.
 
-**Networks.** The mean of {count} two-headed networks ({kind}; {parameters:,} parameters in all) at {side} px, heatmaps with β = {beta:g} px,
-λ_hem = {lam_hem:g}; {epochs} epochs each, augmentation "{augmentation}", on {train} images validated on {valid}.
+**Networks.** The mean of {count} two-headed networks ({kind}; {parameters:,} parameters in all)
+at {side} px, heatmaps with β = {beta:g} px, λ_hem = {lam_hem:g}; {epochs} epochs each, augmentation
+"{augmentation}", on {train} images, validated on {valid}.
 
-**Data.** {source}. Images by licence, as their collection states it: {licences}. Some of these licences forbid commercial use or derivatives;
-whether weights are a derivative is for your lawyer, not for this card.
+**Data.** {source}. Images by licence, as their collection states it: {licences}. Some of these
+licences forbid commercial use or derivatives; whether weights are a derivative is for your lawyer,
+not for this card.
 
-**How good, on patients never seen.** Cross-validation by patient of this recipe, {folds} folds of {judges} networks each; accuracy in % of landmarks within R = 100 px of the
-512-px frame and its fractions, with 95 % intervals by patient. Portable: AP radiographs; fixed: PA.
+**How good, on patients never seen.** Cross-validation by patient of this recipe, {folds} folds of
+{judges} networks each; accuracy in % of landmarks within R = 100 px of the 512-px frame and its
+fractions, with 95 % intervals by patient. Portable: AP radiographs; fixed: PA.
 
 {table}
 
-**Trust.** Each landmark's radius is {factor:.2f} times the error that its heatmap expects; in the folds it held {covered:.1f} % of the true points (90 % wanted).
+**Trust.** Each landmark's radius is {factor:.2f} times the error that its heatmap expects. In the
+folds it held {covered:.1f} % of the true points on average (90 % wanted): {right:.1f} % on the
+right, {left:.1f} % on the left, and both sides at once in {both:.1f} % of the radiographs.
 
 **Known failures.** {failures}.
 
-**Made by** `hemidiaphragm ensemble --scale full --data FOLDER`, evaluated by `hemidiaphragm crossval --scale full --data FOLDER`.
+**Made by** `hemidiaphragm ensemble --scale full --data FOLDER`, evaluated by
+`hemidiaphragm crossval --scale full --data FOLDER`.
 """
 
 # %% ../nbs/engine/cards.ipynb #0000ca03
 def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
     "The model card, from `card.json` and the cross-validation's radiographs."
     data, last = card["data"], coverage(radiographs).iloc[-1]
+    groups = coverage_by_group(radiographs)["covered (%)"]
     licences = ", ".join(
         f"{name} {count}" for name, count in sorted(data["licences"].items(), key=lambda kv: -kv[1])
     )
@@ -68,6 +75,9 @@ def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
         table=crossval_table(radiographs).to_markdown(),
         factor=card["radius_factor"],
         covered=last["covered (%)"],
+        right=groups["right"],
+        left=groups["left"],
+        both=groups["both sides at once"],
         failures=card["known_failures"],
     )
 

@@ -36,6 +36,7 @@ from hemidiaphragm_nb.study import (
 )
 from .train import Recipe, TorchPredictor, ensemble, recipe
 from .validate import coverage, gap_errors, held_out_cases, landmark_errors
+from .radiograph import FRAME
 
 # %% ../nbs/engine/crossval.ipynb #0000ea01
 def shipped_recipe(scale: str) -> Recipe:

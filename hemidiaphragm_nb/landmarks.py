@@ -218,9 +218,9 @@ def split_by_device(
     part: str = "portable",  # the stage's radiographs: 'common' (PA) or 'portable' (AP, AP Supine)
     share: float = 1.0,  # of the training radiographs, above 0; at least one is left
     seed: int = 0,  # another seed, another split
-) -> dict[
-    str, np.ndarray
-]:  # positions in 'train', 'valid', 'test', and 'held_out': the portable half that neither stage sees
+) -> dict[str, np.ndarray]:
+    # positions in 'train', 'valid', 'test', and 'held_out': the portable half that neither stage
+    # sees
     """The radiographs of one stage of Vidal 2021.
 
     Raises: DatasetError for an unknown part, or too few patients of a kind.
@@ -244,4 +244,5 @@ def split_by_device(
         parts["train"],
         key=lambda i: (hashlib.sha256(f"{seed}:{people[i]}".encode()).hexdigest(), i),
     )
-    return parts | {"train": np.sort(order[: max(1, round(share * len(order)))]), "held_out": held_out}
+    first = order[: max(1, round(share * len(order)))]
+    return parts | {"train": np.sort(first), "held_out": held_out}

@@ -151,10 +151,8 @@ class Evaluation:
 # %% ../nbs/07_metrics.ipynb #00000019
 def _id_columns(ids, n: int, start: int) -> dict:
     "Columns that name the images of a batch."
-    if ids is None:
-        return dict(id=range(start, start + n))
-    if not isinstance(ids, pd.DataFrame):
-        ids = pd.DataFrame(dict(id=list(ids)))
+    ids = range(start, start + n) if ids is None else ids
+    ids = ids if isinstance(ids, pd.DataFrame) else pd.DataFrame(dict(id=list(ids)))
     if len(ids) != n:
         raise ValueError(f"{len(ids)} ids for {n} images")
     return {c: ids[c].to_numpy() for c in ids}
@@ -162,14 +160,13 @@ def _id_columns(ids, n: int, start: int) -> dict:
 
 def _point_columns(pred, truth, mm_per_px) -> dict:
     "Columns of radial errors, in px and mm."
-    pred, truth = as_array(pred), as_array(truth)
     px = radial_error(pred, truth)
     mm = np.full_like(px, np.nan)
     if mm_per_px is not None:
         mm = radial_error(in_mm(pred, mm_per_px), in_mm(truth, mm_per_px))
     return dict(right_px=px[:, 0], left_px=px[:, 1], right_mm=mm[:, 0], left_mm=mm[:, 1])
 
-# %% ../nbs/07_metrics.ipynb #0000001a
+
 @patch
 def _mask_columns(self: Evaluation, prob, target, has_mask, logits) -> dict:
     "Columns of mask scores, NaN where an image has no true mask; adds to the pooled histogram."
@@ -180,7 +177,7 @@ def _mask_columns(self: Evaluation, prob, target, has_mask, logits) -> dict:
     scores = _mask_scores(prob, target, hist, self.threshold, logits)
     return {k: np.where(known, v, np.nan) for k, v in scores.items()}
 
-
+# %% ../nbs/07_metrics.ipynb #0000001a
 @patch
 def update(
     self: Evaluation,

@@ -48,7 +48,7 @@ def lung_labels(
 # %% ../nbs/15_predict.ipynb #bda941e6
 def mask_points(
     labels: np.ndarray,  # (s, s) uint8: a label image of the frame
-    # take each lung's largest component; False where each is one component, as `lung_labels` leaves it
+    # take each lung's largest component; False where each is one, as `lung_labels` leaves it
     largest: bool = True,
 ) -> np.ndarray:  # (2, 2) px of the 512-px frame
     "Landmarks by the labels' own rule."

@@ -10,27 +10,28 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .study import balance_plan
+from .balance import balance_plan
 from .balance import balance_report
 from .explain import explain_report
 from .landmarks import split_by_patient
-from .study import multitask_plan
+from .multitask import multitask_plan
 from .multitask import multitask_report
 from .reports import write_report
-from .saturation import export_results, load_results, saturation_report
-from .study import saturation_plan
+from .results import export_results, load_results
+from .saturation import saturation_report
+from .saturation import saturation_plan
 from .study import SCALES, Store, data_spec, load_data, run_plan, size_of
 from .train import recipe
 from hemidiaphragm_nb.transfer import (
     AFTER,
     SIZES,
     adopt_brain,
-    fetch_brain_weights,
     image_runs,
     plot_changes,
     transfer_plan,
     transfer_report,
 )
+from .brain_weights import fetch_brain_weights
 
 # %% ../nbs/engine/replicate.ipynb #b14f5923
 ANALYSES = {"I": "saturation", "II": "balance", "III": "multitask", "IV": "explain"}
@@ -105,9 +106,9 @@ def run_transfer(
     status = run_plan(plan, store, workers=workers, scheduler=scheduler, weights=drawn)
     results = store.results(image_runs(plan))
     results.save(out / "results")
-    evaluation_report = transfer_report(results, "phantom" if data == "phantom" else group)
-    evaluation_report |= {"figures9-10": plot_changes(store, plan, results)}
-    return write_report(evaluation_report, out), _failed(status)
+    report = transfer_report(results, "phantom" if data == "phantom" else group)
+    report |= {"figures9-10": plot_changes(store, plan, results)}
+    return write_report(report, out), _failed(status)
 
 # %% ../nbs/engine/replicate.ipynb #3782d418
 def start_afresh(out: Path):

@@ -20,13 +20,13 @@ from .runtime import Predictor
 
 # %% ../nbs/engine/reports.ipynb #ab2d0ba6
 def write_report(
-    evaluation_report: dict,  # name -> table, text or figure
+    report: dict,  # name -> table, text or figure
     folder: Path,
 ) -> list[str]:  # what to print: the tables and the texts
     "Write a report's parts into a folder."
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
-    for name, part in evaluation_report.items():
+    for name, part in report.items():
         if isinstance(part, pd.DataFrame):
             part.replace(r"</?b>", "", regex=True).to_csv(folder / f"{name}.csv")
             text = part.replace({r"<b>": "**", r"</b>": "**"}, regex=True).to_markdown()

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from .features import SIDES
 from .metrics import bootstrap_interval
 from .predict import APART, WIDE, fuse
-from .saturation import results_folder
+from .results import results_folder
 
 # %% ../nbs/16_validate.ipynb #00000009
 def landmark_errors(

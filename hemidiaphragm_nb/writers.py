@@ -326,7 +326,7 @@ def predict_folder(
     out: Path,  # folder for the results
     predictor: Predictor | None = None,  # None: the one that comes with the library
     writers: Sequence[Writer] = (OverlayWriter(),),  # of what stands beside JSON and table
-    evaluation_report: Callable = lambda file, error: None,  # called once a file, in order; error None: done
+    report: Callable = lambda file, error: None,  # called once a file, in order; error None: done
     resume: bool = True,  # use what an earlier run into `out` wrote of unchanged files
     workers: int = 3,  # threads
 ) -> list[RadiographError]:  # what could not be done
@@ -343,5 +343,5 @@ def predict_folder(
     with whole_table(out) as table:
         for file, row, error in pool(jobs):
             (errors.append if error else table.writerow)(error or row)
-            evaluation_report(file, error)
+            report(file, error)
     return errors
