@@ -46,7 +46,7 @@ def digest(notebook: Path) -> str:
 
 def first_failure(message: str) -> str:
     "The error, and the line of the cell that raised it."
-    errors = re.findall(r"^[\w.]*(?:Error|Exception|Failed)\b.*", message, re.M)
+    errors = re.findall(r"^(?:[\w.]*(?:Error|Exception|Failed)\b|took over).*", message, re.M)
     lines = re.findall(r"^\s*-+> *\d+ (.*)", message, re.M)
     found = [lines[0].strip() if lines else "", errors[-1] if errors else message[-200:]]
     return " | ".join(text for text in found if text)[:300]
