@@ -203,15 +203,15 @@ def balance_answer(
     rows = differences[lam < small]
     if not len(rows):
         return f"No setting with λ_hem below {small:g} has been run."
-    told = np.select(
+    verbs = np.select(
         [rows["high"] < 0, rows["low"] > 0], ["loses", "gains"], "shows no difference in"
     )
-    lost = int((told == "loses").sum())
+    lost = int((verbs == "loses").sum())
     head = "Yes" if lost == len(rows) else "Some do" if lost else "Not shown"
     words = [
         f"{d['setting']} {verb} R/10: {d['difference']:+.1f} points [{d['low']:+.1f},"
         f" {d['high']:+.1f}] against {reference.removeprefix('λ ')} on {d['pairs']} landmarks."
-        for verb, d in zip(told, rows.to_dict("records"))
+        for verb, d in zip(verbs, rows.to_dict("records"))
     ]
     question = (
         f"Do small λ_hem lose R/10? {head}: {lost} of {len(rows)} with λ_hem below {small:g}."

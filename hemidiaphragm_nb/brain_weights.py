@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from .pretrained import checked_state
-from .unet import BrainUNet, WeightsError, load_brain_weights
+from .brain_mri import BrainUNet, load_brain_weights
+from .pretrained import WeightsError
 
 # %% ../nbs/engine/brain_weights.ipynb #0000000d
 PUBLISHED_BRAIN = dict(  # torch.hub's `mateuszbuda/brain-segmentation-pytorch`, model `unet`

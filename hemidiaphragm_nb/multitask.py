@@ -186,17 +186,17 @@ def verdicts(
     return pd.Series(words, index=comparison["figure"])
 
 
-def _headline(told: pd.Series) -> str:
+def _headline(found: pd.Series) -> str:
     "One verdict where all figures agree, else each figure's."
-    if told.nunique() == 1:
-        return told.iloc[0].replace("not shown", "no difference shown")
-    each = [f"{figure.removesuffix('_px')} {verdict}" for figure, verdict in told.items()]
+    if found.nunique() == 1:
+        return found.iloc[0].replace("not shown", "no difference shown")
+    each = [f"{figure.removesuffix('_px')} {verdict}" for figure, verdict in found.items()]
     return f"undecided ({', '.join(each)})"
 
 
 def multitask_answer(comparison: pd.DataFrame) -> str:
     "Does multi-task help? A verdict for landmarks and masks, with the differences."
-    told, table, lines = verdicts(comparison), comparison.set_index("figure"), []
+    found, table, lines = verdicts(comparison), comparison.set_index("figure"), []
     tasks = {"landmarks": ["both_px", "right_px", "left_px"], "masks": ["dice", "auc"]}
     for name, figures in tasks.items():
         parts = []
@@ -204,7 +204,7 @@ def multitask_answer(comparison: pd.DataFrame) -> str:
             form = "{:+.2f} px" if r.unit else "{:+.4f}"
             low, mid, high = (form.format(v) for v in (r.low, r.difference, r.high))
             parts.append(f"{f.removesuffix('_px')} {mid} [{low}, {high}] (Holm p {r.p_holm:.2g})")
-        head = _headline(told[figures])
+        head = _headline(found[figures])
         lines.append(f"{name}: {head}; together minus alone: {', '.join(parts)}")
     return (
         f"Does multi-task help? Over {comparison['images'].min()} pairs of images of"

@@ -120,8 +120,8 @@ def plot_accuracy(
         for lung in lungs:
             t, (colour, marker) = frame[frame["lung"] == lung].sort_values(x), _STYLES[lung]
             mean, sd = t[f"{threshold}_mean"], t[f"{threshold}_std"]
-            look = dict(c=colour, marker=marker, ms=4, ls=style, lw=1.2, capsize=2)
-            ax.errorbar(t[x], mean, sd, label=f"{lung}, {source}", **look)
+            marks = dict(c=colour, marker=marker, ms=4, ls=style, lw=1.2, capsize=2)
+            ax.errorbar(t[x], mean, sd, label=f"{lung}, {source}", **marks)
     label = {"beta_px": "β (px in the 512-px frame)"}.get(x, x)
     ax.set(xlabel=label, ylabel=f"accuracy at {threshold} (%)", ylim=(-5, 105))
     ax.legend(fontsize=7)
@@ -203,11 +203,11 @@ def _rise(frame: pd.DataFrame, pairs: pd.DataFrame, names: dict) -> str:
     mean = frame[frame["lung"] == "both"].set_index("beta_px")["R/10_mean"]
     low, best = min(names), _best_beta(frame)
     t = pairs.query("lung == 'both' and a == @names[@low] and b == @names[@best]")
-    told = "No, the smallest is the best"
+    words = "No, the smallest is the best"
     if len(t):
-        told = _verdict(t["p_holm"].item(), t["effect"].item())
+        words = _verdict(t["p_holm"].item(), t["effect"].item())
     return (
-        f"{told}: accuracy rises with β. At R/10, both lungs, {mean[low]:.1f} % at β = {low:g} px"
+        f"{words}: accuracy rises with β. At R/10, both lungs, {mean[low]:.1f} % at β = {low:g} px"
         f" and {mean[best]:.1f} % at the best, β = {best:g} px."
     )
 
@@ -224,7 +224,8 @@ def _flat_and_fall(pairs: pd.DataFrame, names: dict) -> list[str]:
         f"{where}: it levels off between 50 and 125 px. No larger β is significantly better (Holm)"
         f" than β = {flat:g} px{end}",
         f"{'Yes' if worse else 'Not shown'}: it falls again."
-        f" Smaller β that are significantly better (Holm): {', '.join(worse) or 'none'}.",
+        " Smaller β that are significantly better (Holm, each landmark counted):"
+        f" {', '.join(worse) or 'none'}.",
     ]
 
 

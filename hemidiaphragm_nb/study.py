@@ -428,7 +428,7 @@ def execute(
     DataFrame or a dict.
     """
     split = run_split(run, frames.table)
-    held_out = {"kept": split.pop("kept")} if "kept" in split else {}
+    held_out = {"held_out": split.pop("held_out")} if "held_out" in split else {}
     test = frames.subset(np.concatenate([split["test"], *held_out.values()]))
     with fixed_threads(threads):
         model = train(
@@ -439,7 +439,7 @@ def execute(
     reading = "heatmap" if "heatmap" in run.recipe.tasks else ""
     cases = found.per_image(reading)
     if held_out:
-        groups = ["test"] * len(split["test"]) + ["kept"] * len(held_out["kept"])
+        groups = ["test"] * len(split["test"]) + ["held_out"] * len(held_out["held_out"])
         further = found.cases[["patient_id", "extra", "bridge"]]
         cases = cases.join(further).assign(group=groups)
     config = {

@@ -43,7 +43,9 @@ from .losses import JointLoss, UncertaintyLoss
 from .pretrained import LiteUNet, enlarged, load_imagenet
 from .radiograph import FRAME, shrink, to_float
 from .runtime import Outputs
-from .unet import BrainUNet, UNet, count_parameters, transfer_encoder
+from .brain_mri import BrainUNet
+from .unet import UNet, count_parameters
+from .pretrained import transfer_encoder
 
 # %% ../nbs/08_train.ipynb #00000007
 class RecipeError(ValueError):

@@ -22,7 +22,7 @@ from .metrics import bootstrap_interval, holm, signed_rank
 from .radiograph import enlarge
 from .study import DataSpec, Plan, Results, Run, Store, data_spec, load_data
 from .train import Recipe, TorchPredictor, build_net, recipe, weights_hash
-from .unet import load_brain_weights
+from .brain_mri import load_brain_weights
 
 # %% ../nbs/14_transfer.ipynb #00000008
 ROUTES = ("scratch", "MRI", "common", "MRI → common")
@@ -143,11 +143,11 @@ def adopt_brain(
     return run
 
 # %% ../nbs/14_transfer.ipynb #00000017
-_TABLES = {1: (BEFORE, "test"), 2: (AFTER, "test"), 3: (BEFORE, "held-out"), 4: (AFTER, "held-out")}
-_HELD_OUT = ("held-out", "kept")  # older results call the group "kept"
+_TABLES = {1: (BEFORE, "test"), 2: (AFTER, "test"), 3: (BEFORE, "held_out"), 4: (AFTER, "held_out")}
+_HELD_OUT = ("held_out", "kept")  # older results call the group "kept"
 
 
-def stage_images(results: Results, name: str, group: str = "held-out") -> pd.DataFrame:
+def stage_images(results: Results, name: str, group: str = "held_out") -> pd.DataFrame:
     "A row's radiographs of one group, over all repeats."
     groups = _HELD_OUT if group in _HELD_OUT else (group,)
     cases = results.cases

@@ -22,7 +22,8 @@ from hemidiaphragm_nb.measure import (
     measure_lung,
     plot_measurements,
 )
-from hemidiaphragm_nb.phantom import Dials, lung_mask, phantom
+from hemidiaphragm_nb.anatomy import Dials, lung_mask
+from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction
 
 for helper in (test_close, test_eq):

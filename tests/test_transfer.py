@@ -38,7 +38,7 @@ from hemidiaphragm_nb.transfer import (
     transfer_plan,
     transfer_report,
 )
-from hemidiaphragm_nb.unet import brain_state_shapes
+from hemidiaphragm_nb.brain_mri import brain_state_shapes
 
 PLAN = transfer_plan()
 
