@@ -21,7 +21,10 @@ import pandas as pd
 from tests.notebooks import execute
 from tools.project import ANSWERS, ROOT, CommandFailed, code_cells, module_files, notebooks
 
-TRAINS = re.compile(r"(?<!def )\b(train|fit|fine_tune|run_plan|fit_one_cycle|make_learner)\(")
+TRAINS = re.compile(
+    r"(?<!def )(?<![.\w])(train|run_plan|make_learner)\(|\btrain\.train\(|\blearn\w*\.fit\w*\("
+)
+SECONDS = 1800  # limit for one run, beside others and at the lowest priority
 SEEDS, THREADS, PRECISIONS = 5, (1, 2), ("fp32", "bf16")
 RUN = ["notebook", "seed", "threads", "precision", "digest"]
 COLUMNS = [*RUN, "outcome", "seconds", "failure"]
@@ -43,7 +46,7 @@ def digest(notebook: Path) -> str:
 
 def first_failure(message: str) -> str:
     "The error, and the line of the cell that raised it."
-    errors = re.findall(r"^[\w.]*(?:Error|Exception|Failed)\b.*", message, re.M)
+    errors = re.findall(r"^(?:[\w.]*(?:Error|Exception|Failed)\b|took over).*", message, re.M)
     lines = re.findall(r"^\s*-+> *\d+ (.*)", message, re.M)
     found = [lines[0].strip() if lines else "", errors[-1] if errors else message[-200:]]
     return " | ".join(text for text in found if text)[:300]
@@ -59,7 +62,7 @@ def run(row: dict) -> dict:
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(HOOK)]),
     }
     try:
-        execute(ROOT / row["notebook"], **variables)
+        execute(ROOT / row["notebook"], limit=SECONDS, **variables)
         ending = {"outcome": "passed", "failure": ""}
     except CommandFailed as failure:
         ending = {"outcome": "failed", "failure": first_failure(str(failure))}

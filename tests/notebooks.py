@@ -44,7 +44,7 @@ def planned_cells(path: Path) -> list:
     return [cell for cell in cells if cell.source.strip()]
 
 
-def execute(path: Path, coverage: str = "", **variables: str) -> tuple[int, int]:
+def execute(path: Path, coverage: str = "", limit: float = SECONDS, **variables: str):
     """Run the notebook at `path`, with coverage data written to the folder `coverage` if named.
 
     Returns: how many cells were executed, and how many assertions they make. Raises: CommandFailed
@@ -55,7 +55,7 @@ def execute(path: Path, coverage: str = "", **variables: str) -> tuple[int, int]
     if coverage:
         data = f"--data-file={coverage}/.coverage"
         measure = ["-m", "coverage", "run", "--parallel-mode", data, f"--source={LIBRARY}"]
-    output = python(*measure, "-m", "tests.run_notebook", path, limit=SECONDS, **variables)
+    output = python(*measure, "-m", "tests.run_notebook", path, limit=limit, **variables)
     executed = int(re.findall(r"^cells executed: (\d+)$", output, re.M)[-1])
     proofs = sum(assertions(cell.source) for cell in planned)
     if executed != len(planned) or not executed:
