@@ -90,7 +90,7 @@ class ImageViewer(anywidget.AnyWidget):
 def _as_traits(points: np.ndarray) -> list:
     return [None if np.isnan(point).any() else [float(v) for v in point] for point in points]
 
-
+# %% ../nbs/engine/app.ipynb #9a906380
 @patch
 def show_points(self: ImageViewer, session: Session):
     "Show the landmarks as they stand."
@@ -101,7 +101,7 @@ def show_points(self: ImageViewer, session: Session):
         self.model_points = _as_traits(session.prediction.points)
         self.edited = [side in session.edited for side in SIDES]
 
-
+# %% ../nbs/engine/app.ipynb #921d1ad8
 @patch
 def show_session(self: ImageViewer, session: Session):
     "Show another radiograph."
@@ -123,7 +123,7 @@ def _message_of(error: Exception) -> str:
     what = f"{type(error).__name__}: {error}"
     return f"The program made a mistake ({what}). Nothing of your work is lost. Please report it."
 
-
+# %% ../nbs/engine/app.ipynb #64ca7271
 def _shows_errors(method):
     "A callback of the app whose exceptions are shown in it."
 
@@ -177,7 +177,7 @@ def _number_box(description: str) -> BoundedFloatText:
         0, layout=Layout(width="118px"), style={"description_width": "18px"}, **box
     )
 
-
+# %% ../nbs/engine/app.ipynb #0744f037
 @patch
 def _make_controls(self: App, folder: Path):
     "What the user sets and clicks."
@@ -226,7 +226,7 @@ def _column(width: str, *items) -> VBox:
 def _captioned(text: str, picture: Image) -> VBox:
     return VBox([picture, HTML(f"<div class='quiet'>{text}</div>")])
 
-
+# %% ../nbs/engine/app.ipynb #8ea45edf
 @patch
 def _columns(self: App) -> list:
     "The parts in their places."
@@ -260,7 +260,7 @@ def show_message(self: App, text: str, wrong: bool = False):
     body = f"<div class='{kind}' role='{role}'>{html.escape(text)}</div>"
     self.message.value = body if text else ""
 
-
+# %% ../nbs/engine/app.ipynb #d202eb5e
 @patch
 def _fill_boxes(self: App):
     "The numbers of the landmarks as they stand."
@@ -287,7 +287,7 @@ def refresh(self: App, dragging: bool = False):
         self.tables.value = _html_table(session.gap_table()) + _html_table(session.side_table())
         self.remarks.value = _html_list(session.remarks())
 
-
+# %% ../nbs/engine/app.ipynb #694e16dd
 @patch
 def open_radiograph(self: App, radiograph: Radiograph):
     "Predict and show a radiograph, in place of the one before."
@@ -318,7 +318,7 @@ def _receive_piece(self: App, content: dict, piece: bytes):
     left_out = f" One radiograph at a time: {others} more left out." if others else ""
     self.show_message(f"Opened {plain_name(name)}.{left_out}")
 
-
+# %% ../nbs/engine/app.ipynb #823a57e8
 @patch
 @_shows_errors
 def on_message(self: App, _, content: dict, buffers: list):
@@ -343,7 +343,7 @@ def on_number(self: App, side: int, _):
         self.session.move(side, *(box.value for box in self.boxes[side]))
         self.refresh()
 
-
+# %% ../nbs/engine/app.ipynb #848ceb67
 @patch
 @_shows_errors
 def on_beta(self: App, _):
@@ -352,7 +352,7 @@ def on_beta(self: App, _):
         self.session.beta = float(self.beta.value)
         self.target_map.value = png_bytes(self.session.heatmap_picture(self.session.target()))
 
-
+# %% ../nbs/engine/app.ipynb #3ca37d8f
 @patch
 @_shows_errors
 def on_back(self: App, _=None):
@@ -360,7 +360,7 @@ def on_back(self: App, _=None):
     self.session.reset()
     self.refresh()
 
-
+# %% ../nbs/engine/app.ipynb #b132b991
 @patch
 @_shows_errors
 def on_save(self: App, _=None):
@@ -396,7 +396,7 @@ def _connect(self: App):
     for name in ("lung_opacity", "show_outlines", "show_landmarks"):
         traitlets.dlink((getattr(self, name), "value"), (self.viewer, name))
 
-
+# %% ../nbs/engine/app.ipynb #c56b4fc0
 def make_app(
     predictor: Predictor | None = None,  # None: the network that comes with the library
     folder: Path | None = None,  # where reports go at first; None: `reports` in the current folder

@@ -64,7 +64,7 @@ def _picture_elements(image: np.ndarray, inverse: bool) -> dict:
     data = (255 - image if inverse else image).tobytes()
     return size | bits | dict(PhotometricInterpretation=photometric, PixelData=data)
 
-
+# %% ../nbs/engine/dicom_source.ipynb #176e5976
 def write_example(
     path,
     image: np.ndarray,  # (h, w) uint8, brighter is denser
@@ -97,7 +97,7 @@ def is_dicom(path) -> bool:
     except (OSError, Refusal):
         return False
 
-
+# %% ../nbs/engine/dicom_source.ipynb #a04ba200
 @contextmanager
 def radiograph_errors(path):
     "Whatever goes wrong inside becomes a `RadiographError`, which quotes nothing from the header."

@@ -38,7 +38,7 @@ def plain_name(name: str) -> str:
     last = re.split(r"[\\/]", str(name))[-1]
     return "".join(c for c in last if c.isprintable())[-100:] or "radiograph"
 
-
+# %% ../nbs/engine/session.ipynb #a8733b75
 def read_bytes(
     name: str,  # as the browser gives it
     data: bytes,  # the file's content: PNG, JPEG, TIFF or DICOM
@@ -138,7 +138,7 @@ def move(self: Session, side: int, x: float, y: float):
     limits = self.radiograph.width - 1, self.radiograph.height - 1
     self.points[side] = [min(max(float(v), 0.0), top) for v, top in zip((x, y), limits)]
 
-
+# %% ../nbs/engine/session.ipynb #215db397
 @patch
 def reset(self: Session):
     "Back to the model's points."
@@ -255,7 +255,7 @@ def measured(self: Session) -> Measurements:
         self._measured = where, measure(self.current)
     return self._measured[1]
 
-
+# %% ../nbs/engine/session.ipynb #a62d49ca
 @patch
 def gap_table(self: Session) -> list[tuple[str, ...]]:
     "Rows about the gap: a name, and a value with its unit."
@@ -318,7 +318,7 @@ def remarks(self: Session) -> list[str]:
             lines.append(f"The {side} lung touches {border}: {unknown}.")
     return lines
 
-
+# %% ../nbs/engine/session.ipynb #ed17d55e
 @patch
 def model_name(self: Session) -> str:
     "Which model answered, from its card."

@@ -29,7 +29,8 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 
-from .frames import FrameSet, device_frames, glioma_frames, phantom_frames
+from .frames import FrameSet, device_frames, phantom_frames
+from .brain_mri import glioma_frames
 from .folders import load_frames, read_folder
 from .landmarks import split_by_device, split_by_fold, split_by_patient
 from .heatmaps import DECODERS, decode
