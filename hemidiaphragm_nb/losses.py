@@ -26,7 +26,7 @@ def heatmap_loss(
     target = torch.where(known, target, pred.detach())
     return F.mse_loss(pred, target, reduction="sum") / known.sum().clamp(min=1)
 
-# %% ../nbs/04_losses.ipynb #00000011
+# %% ../nbs/04_losses.ipynb #00000010
 def dice_loss(
     logits: Tensor,  # (b, c, s, s), before the sigmoid
     target: Tensor,  # masks (b, c, s, s) of 0 and 1; NaN anywhere in a channel = unknown
@@ -41,7 +41,7 @@ def dice_loss(
     loss = 1 - (2 * overlap + smooth) / (sizes + smooth)
     return (loss * known).sum() / known.sum().clamp(min=1)
 
-# %% ../nbs/04_losses.ipynb #00000017
+# %% ../nbs/04_losses.ipynb #00000016
 def _check_task(task: str, pred: Tensor, target: Tensor | None):
     "Raise ValueError where a task's prediction has no target, or one of another shape."
     if target is None:
@@ -69,7 +69,7 @@ def task_losses(
         parts[task] = heatmap_loss(pred, heat) if is_heat else dice_loss(pred, mask, smooth)
     return parts
 
-# %% ../nbs/04_losses.ipynb #00000019
+# %% ../nbs/04_losses.ipynb #00000018
 class _TaskLoss(nn.Module):
     "A loss of one or several tasks; their parts stay in `last_parts`."
 
@@ -85,7 +85,7 @@ class _TaskLoss(nn.Module):
         self.last_parts = {task: loss.detach() for task, loss in parts.items()}
         return parts
 
-# %% ../nbs/04_losses.ipynb #0000001a
+# %% ../nbs/04_losses.ipynb #00000019
 class JointLoss(_TaskLoss):
     "Weighted sum of the tasks' losses (equation 5); a single task is not weighted."
 
@@ -106,7 +106,7 @@ class JointLoss(_TaskLoss):
         parts = self.parts(preds, heat, mask)
         return sum(self.weights[task] * loss for task, loss in parts.items())
 
-# %% ../nbs/04_losses.ipynb #00000020
+# %% ../nbs/04_losses.ipynb #0000001f
 def gradient_norms(
     parts: dict[str, Tensor],  # loss of each task, from `task_losses`
     shared: Tensor,  # a tensor or parameter that all tasks depend on
@@ -115,13 +115,13 @@ def gradient_norms(
     grads = {k: torch.autograd.grad(v, shared, retain_graph=True)[0] for k, v in parts.items()}
     return {task: gradient.norm().item() for task, gradient in grads.items()}
 
-# %% ../nbs/04_losses.ipynb #00000022
+
 def heatmap_share(norms: dict[str, float], lam_hem: float, lam_segm: float) -> float:
     "Fraction of the heatmap task, 0 to 1, in the weighted gradient norms."
     heat, mask = lam_hem * norms["heatmap"], lam_segm * norms["mask"]
     return heat / (heat + mask)
 
-# %% ../nbs/04_losses.ipynb #0000002c
+# %% ../nbs/04_losses.ipynb #00000029
 class UncertaintyLoss(_TaskLoss):
     "Weighting learned from the tasks' uncertainty (Kendall et al., 2018); called like `JointLoss`."
 
