@@ -21,7 +21,10 @@ from .pixels import R
 from .metrics import bootstrap_interval, holm, signed_rank
 from .published import published
 from .saturation import plot_cdf
-from .study import Plan, Results, Store, load_data, repeated
+from .plan import Plan, load_data
+from .runs import Results
+from .store import Store
+from .study import repeated
 from hemidiaphragm_nb.tables import (
     accuracy_frame,
     bold_best,
@@ -30,7 +33,9 @@ from hemidiaphragm_nb.tables import (
     score_frame,
     side_by_side,
 )
-from .train import Recipe, build_net, make_batch
+from .recipes import Recipe
+from .networks import build_net
+from .batches import make_batch
 
 # %% ../nbs/11_balance.ipynb #00000005
 def _pair_name(lam_hem: float, lam_segm: float) -> str:

@@ -37,7 +37,11 @@ from PIL import Image, ImageEnhance
 
 from .frames import FrameSet, phantom_frames
 from .heatmaps import decode, encode
-from .train import FrameLoss, build_net, make_learner, mask_target, recipe, use_bf16
+from .train import FrameLoss, make_learner
+from .networks import build_net
+from .batches import mask_target
+from .recipes import recipe
+from .precision import use_bf16
 from .files import provenance
 from .radiograph import FRAME, to_float
 from .benchmark import peak_mb
@@ -708,7 +712,7 @@ def folder_job(
     "Predict a folder and say what the time went into. To be run in a fresh process."
     import torch
     from hemidiaphragm_nb import predict as room
-    from hemidiaphragm_nb.train import TorchPredictor
+    from hemidiaphragm_nb.networks import TorchPredictor
 
     torch.set_num_threads(threads)
     model = Path(model)
@@ -925,7 +929,7 @@ def measure_runtime(
     """
     import pandas as pd
     from hemidiaphragm_nb import landmarks, predict
-    from hemidiaphragm_nb.train import TorchPredictor
+    from hemidiaphragm_nb.networks import TorchPredictor
 
     facts, trained, out = (
         circumstances(),

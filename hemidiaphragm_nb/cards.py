@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from .files import write_atomic
-from .train import TorchPredictor
+from .networks import TorchPredictor
 from .validate import coverage, coverage_by_group, crossval_table
 
 # %% ../nbs/engine/cards.ipynb #0000ca02

@@ -20,21 +20,13 @@ from .files import provenance, write_atomic
 from .frames import FrameSet
 from .evaluate import Case
 from .evaluate import evaluate
-from hemidiaphragm_nb.study import (
-    SCALES,
-    DataSpec,
-    ExperimentError,
-    Plan,
-    Run,
-    Store,
-    at_scale,
-    data_spec,
-    load_data,
-    run_plan,
-    run_split,
-    size_of,
-)
-from .train import Recipe, TorchPredictor, ensemble, recipe
+from .study import SCALES, at_scale, size_of
+from .plan import DataSpec, ExperimentError, Plan, Run, data_spec, load_data
+from .store import Store
+from .workers import run_plan
+from .execute import run_split
+from .recipes import Recipe, recipe
+from .networks import TorchPredictor, ensemble
 from .validate import coverage, gap_errors, held_out_cases, landmark_errors
 from .radiograph import FRAME
 

@@ -15,7 +15,8 @@ import numpy as np
 from .frames import FrameSet, phantom_frames
 from .landmarks import split_by_patient
 from .reports import evaluation_report
-from .train import recipe, train
+from .recipes import recipe
+from .train import train
 from .writers import MaskWriter, OverlayWriter, predict_folder
 
 # %% ../nbs/engine/demo.ipynb #8129b819

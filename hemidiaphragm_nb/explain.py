@@ -30,7 +30,8 @@ from .pixels import R
 from .metrics import bootstrap_interval
 from .radiograph import FRAME, shrink, to_float
 from .runtime import shipped_folder
-from .train import TorchPredictor, as_tuple, build_net, members
+from .networks import TorchPredictor, build_net, members
+from .precision import as_tuple
 
 # %% ../nbs/13_explain.ipynb #00000008
 def choose_cases(

@@ -56,7 +56,7 @@ def rounded(values: np.ndarray, low: float, high: float) -> np.ndarray:
 def rounded_layers(net) -> dict:  # name -> module
     "The layers whose outputs are rounded: all but the last of each network."
     from torch import nn
-    from hemidiaphragm_nb.train import members
+    from hemidiaphragm_nb.networks import members
     from hemidiaphragm_nb.pretrained import InvertedResidual
 
     lasts = [[m for m in one.modules() if isinstance(m, nn.ReLU)][-1] for one in members(net)]
@@ -127,7 +127,7 @@ def byte_layers(net) -> list:
     each network, nor those behind its last ReLU.
     """
     from torch import nn
-    from hemidiaphragm_nb.train import members
+    from hemidiaphragm_nb.networks import members
     from hemidiaphragm_nb.pretrained import UpNear
     from hemidiaphragm_nb.unet import Up
 
@@ -314,7 +314,7 @@ def one_head(net) -> list[int]:  # channels of each task
     "Make the heads of each network, changed in place, one convolution."
     import torch
     from torch import nn
-    from hemidiaphragm_nb.train import members
+    from hemidiaphragm_nb.networks import members
 
     for one in members(net):
         heads = list(one.heads.values())

@@ -32,6 +32,6 @@ def open_predictor(
         return shipped_predictor()
     if not torch and (folder.suffix == ".onnx" or (folder / EXPORTED).exists()):
         return load_onnx(folder)
-    from hemidiaphragm_nb.train import TorchPredictor
+    from hemidiaphragm_nb.networks import TorchPredictor
 
     return TorchPredictor.load(folder)

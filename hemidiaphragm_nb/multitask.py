@@ -17,7 +17,9 @@ from .metrics import DIAGONAL, bootstrap_interval, holm, signed_rank
 from .pixels import R
 from .published import published
 from .saturation import plot_cdf
-from .study import Plan, Results, repeated
+from .plan import Plan
+from .runs import Results
+from .study import repeated
 from hemidiaphragm_nb.tables import (
     accuracy_frame,
     bold_best,

@@ -20,8 +20,11 @@ from .reports import write_report
 from .results import export_results, load_results
 from .saturation import saturation_report
 from .saturation import saturation_plan
-from .study import SCALES, Store, data_spec, load_data, run_plan, size_of
-from .train import recipe
+from .study import SCALES, size_of
+from .store import Store
+from .plan import data_spec, load_data
+from .workers import run_plan
+from .recipes import recipe
 from hemidiaphragm_nb.transfer import (
     AFTER,
     SIZES,

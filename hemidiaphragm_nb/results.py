@@ -16,7 +16,10 @@ from fastcore.basics import patch
 
 from .files import write_atomic
 from .published import MORIS_SCORES
-from .study import ExperimentError, Plan, Results, Store, clean
+from .plan import ExperimentError, Plan
+from .runs import Results
+from .store import Store
+from .execute import clean
 
 # %% ../nbs/engine/results.ipynb #7b53a12f
 def _cut(px):  # errors, any shape

@@ -17,7 +17,9 @@ from .dicom import LUNGS
 from .pixels import THRESHOLDS, by_lung, threshold_name
 from .published import arrow_table, published, published_arrows
 from .metrics import signed_rank, wilcoxon_pairs
-from .study import Plan, Results, repeated
+from .plan import Plan
+from .runs import Results
+from .study import repeated
 from hemidiaphragm_nb.tables import (
     accuracy_frame,
     accuracy_table,

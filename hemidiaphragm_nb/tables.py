@@ -21,7 +21,7 @@ from hemidiaphragm_nb.published import (
     score_rows,
 )
 from .metrics import wilcoxon_pairs
-from .study import Results
+from .runs import Results
 
 # %% ../nbs/engine/tables.ipynb #9b5f31fc
 _KEYS = {"beta": "beta_px", "lam_hem": "lambda_hem", "lam_segm": "lambda_segm"}

@@ -20,8 +20,11 @@ from .files import provenance
 from .published import VIDAL_SCORES, beside, published
 from .metrics import bootstrap_interval, holm, signed_rank
 from .radiograph import enlarge
-from .study import DataSpec, Plan, Results, Run, Store, data_spec, load_data
-from .train import Recipe, TorchPredictor, build_net, recipe, weights_hash
+from .plan import DataSpec, Plan, Run, data_spec, load_data
+from .runs import Results
+from .store import Store
+from .recipes import Recipe, recipe
+from .networks import TorchPredictor, build_net, weights_hash
 from .brain_mri import load_brain_weights
 
 # %% ../nbs/14_transfer.ipynb #00000008

@@ -26,7 +26,7 @@ from hemidiaphragm_nb.balance import (
     mask_table,
     published_pairs,
 )
-from hemidiaphragm_nb.study import Results
+from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.tables import side_by_side
 
 NAMES = [_pair_name(0.1, 0.9), _pair_name(0.5, 0.5), REFERENCE]

@@ -27,7 +27,7 @@ from hemidiaphragm_nb.multitask import (
     verdicts,
 )
 from hemidiaphragm_nb.published import published
-from hemidiaphragm_nb.study import Results
+from hemidiaphragm_nb.runs import Results
 
 EPOCHS = 16
 

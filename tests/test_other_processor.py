@@ -9,7 +9,8 @@ from tools.project import ROOT, python
 
 CODE = """
 import torch
-from hemidiaphragm_nb.train import epoch_generator, has_bf16, set_seed
+from hemidiaphragm_nb.batches import epoch_generator, set_seed
+from hemidiaphragm_nb.precision import has_bf16
 set_seed(1)
 print(torch.initial_seed(), epoch_generator(1, 2).initial_seed(), has_bf16("cpu"))
 """

@@ -22,7 +22,7 @@ from hemidiaphragm_nb.saturation import (
     plot_cdf,
     saturation_answers,
 )
-from hemidiaphragm_nb.study import Results
+from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.tables import accuracy_frame, errors_once
 
 

@@ -13,8 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from hemidiaphragm_nb.published import VIDAL_SCORES, published
-from hemidiaphragm_nb.study import Results, Store
-from hemidiaphragm_nb.train import recipe, weights_hash
+from hemidiaphragm_nb.runs import Results
+from hemidiaphragm_nb.store import Store
+from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.networks import weights_hash
 from hemidiaphragm_nb.transfer import (
     AFTER,
     BEFORE,
