@@ -40,10 +40,10 @@ from hemidiaphragm_nb.explain import (
 from hemidiaphragm_nb.folders import load_frames, read_folder, real_data_folder
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.lower_lung import lower_lung_table, lower_shares
-from hemidiaphragm_nb.radiograph import FRAME, shrink, to_float
-from hemidiaphragm_nb.results import results_folder
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, members
+from hemidiaphragm_nb.radiograph import FRAME, shrink, to_float
 from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.results import results_folder
 
 SIDE = 64
 FRAMES = phantom_frames(8, seed=14, side=SIDE)

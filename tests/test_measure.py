@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label, regionprops
 
+from hemidiaphragm_nb.anatomy import Dials, lung_mask
 from hemidiaphragm_nb.features import SIDES
 from hemidiaphragm_nb.measure import (
     Lung,
@@ -22,7 +23,6 @@ from hemidiaphragm_nb.measure import (
     measure_lung,
     plot_measurements,
 )
-from hemidiaphragm_nb.anatomy import Dials, lung_mask
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction
 

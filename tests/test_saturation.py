@@ -14,6 +14,7 @@ from hemidiaphragm_nb.heatmaps import DECODERS, SATURATED, encode
 from hemidiaphragm_nb.metrics import threshold_accuracy
 from hemidiaphragm_nb.published import published
 from hemidiaphragm_nb.results import export_results, load_results
+from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.saturation import (
     BETAS,
     decoder_frame,
@@ -22,7 +23,6 @@ from hemidiaphragm_nb.saturation import (
     plot_cdf,
     saturation_answers,
 )
-from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.tables import accuracy_frame, errors_once
 
 

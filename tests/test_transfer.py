@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from hemidiaphragm_nb.brain_mri import brain_state_shapes
+from hemidiaphragm_nb.networks import weights_hash
 from hemidiaphragm_nb.published import VIDAL_SCORES, published
+from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.store import Store
-from hemidiaphragm_nb.recipes import recipe
-from hemidiaphragm_nb.networks import weights_hash
 from hemidiaphragm_nb.transfer import (
     AFTER,
     BEFORE,
@@ -40,7 +41,6 @@ from hemidiaphragm_nb.transfer import (
     transfer_plan,
     transfer_report,
 )
-from hemidiaphragm_nb.brain_mri import brain_state_shapes
 
 PLAN = transfer_plan()
 
