@@ -113,8 +113,8 @@ def _plot_trade_off(points: pd.DataFrame, ax, colour: str, marker: str, label: s
         fill = "white" if p["dominated"] else colour
         ax.errorbar(*at, *sds, fmt=marker, color=colour, ms=5, lw=0.6, mfc=fill)
         name = p["setting"].removeprefix("λ ").split(",")[0]
-        place = dict(xytext=(4, 5 if i % 2 else -11), textcoords="offset points")
-        ax.annotate(name, at, fontsize=8, **place)
+        place = dict(xytext=(5, 4), ha="left") if i % 2 else dict(xytext=(-5, -11), ha="right")
+        ax.annotate(name, at, fontsize=8, textcoords="offset points", **place)
     ax.set(xlabel="within R/10 = 10 px, both lungs (%)", ylabel="Dice")
 
 
@@ -246,7 +246,7 @@ def _table_row(results: Results, setting: str) -> str:
     both = location_table(results).set_index(["setting", "lung"]).loc[(setting, "both")]
     dice = mask_table(results).set_index("setting").loc[setting]
     cells = [f"{t} {both[f'{t}_mean']:.1f} %" for t in ("R", "R/2", "R/5", "R/10")]
-    return "   ".join([f"{setting}:", *cells, f"Dice {dice.dice_mean:.3f}   n = {dice.n}"])
+    return "   ".join([f"{setting}:", *cells, f"Dice {dice.dice_mean:.3f}   n = {dice.n:.0f}"])
 
 
 def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):

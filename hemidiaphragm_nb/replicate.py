@@ -7,7 +7,6 @@ __all__ = ['ANALYSES', 'analysis_plan', 'run_analysis', 'run_transfer', 'start_a
 
 # %% ../nbs/engine/replicate.ipynb #7c42b541
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from .balance import balance_plan
@@ -20,7 +19,7 @@ from .reports import write_report
 from .results import export_results, load_results
 from .saturation import saturation_report
 from .saturation import saturation_plan
-from .study import SCALES, size_of
+from .study import size_of
 from .store import Store
 from .plan import data_spec, load_data
 from .workers import run_plan

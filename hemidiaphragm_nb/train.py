@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fastai.callback import schedule  # gives Learner its fit_one_cycle
+from fastai.callback import schedule  # noqa: F401, gives Learner its fit_one_cycle
 from fastai.callback.core import Callback
 from fastai.callback.tracker import EarlyStoppingCallback
 from fastai.callback.training import GradientClip

@@ -145,7 +145,7 @@ def test_slider_shows_pull_curve_and_row(lam):
     e = results.errors()[name]
     assert fig.get_suptitle().startswith(name)
     assert f"R/10 {100 * (e < 10).mean():.1f} %" in fig.get_suptitle()
-    assert "n = 2" in fig.get_suptitle()
+    assert fig.get_suptitle().endswith("n = 2")
     assert fig.axes[0].get_title().startswith("masks dominate")
     x, y = next(line for line in fig.axes[1].lines if line.get_label() == name).get_data()
     read = y[(x < 10).sum() - 1] if (x < 10).any() else 0  # R/10 off the drawn curve
