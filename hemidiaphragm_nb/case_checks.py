@@ -25,80 +25,64 @@ from hemidiaphragm_nb.folders import (
 from .radiograph import RadiographError
 
 # %% ../nbs/engine/case_checks.ipynb #00000029
+def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
+    "Landmarks outside the image, or on the wrong side."
+    name, problems = _short(case["image"]), []
+    for side in ("right", "left"):
+        x, y = case[f"{side}_x"], case[f"{side}_y"]
+        within = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+        if not (np.isnan(x) or np.isnan(y) or within):
+            reason = f"the {side} landmark ({x:g}, {y:g}) lies outside the image"
+            reason += f" of {width} x {height} px"
+            advice = "Give pixels of the stored image, x before y"
+            problems.append(Problem(name, reason, advice))
+    if case.right_x > case.left_x:
+        reason = "the right landmark lies on the image's right"
+        advice = "Right is the patient's right, on the image's left: swap the sides"
+        problems.append(Problem(name, reason, advice))
+    return problems
+
+
+def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
+    "A lung that is missing, or both on the wrong side."
+    name, problems = _short(case["mask"]), []
+    lungs = [labels == label for label in (1, 2)]
+    x = [np.nonzero(lung)[1].mean() if lung.any() else np.nan for lung in lungs]
+    for side, centre in zip(("right", "left"), x):
+        if np.isnan(centre):
+            advice = "Draw it, unless the patient has none"
+            problems.append(Problem(name, f"has no {side} lung", advice, "warning"))
+    if x[0] > x[1]:
+        advice = "1 is the patient's right lung, on the image's left: swap 1 and 2"
+        problems.append(Problem(name, "label 1 lies on the image's right", advice))
+    return problems
+
+
 def check_case(
     case: pd.Series,  # one row of the table of cases
 ) -> list[Problem]:
     "Open one case's picture and mask and list everything wrong with them."
+    name = _short(case["image"])
     try:
-        size = _read_image(case).pixels.shape
+        height, width = size = _read_image(case).pixels.shape
     except RadiographError as e:
-        return [
-            Problem(
-                _short(case["image"]),
-                f"is unreadable: {e.reason}",
-                _advice(e, "Replace the file or remove the case"),
-            )
-        ]
+        advice = _advice(e, "Replace the file or remove the case")
+        return [Problem(name, f"is unreadable: {e.reason}", advice)]
     except DatasetError as e:
         return e.problems
-    problems, (h, w) = [], size
+    problems = []
     if max(size) > 2 * min(size):
-        problems.append(
-            Problem(
-                _short(case["image"]),
-                f"its shape ({w} x {h} pixels) is beyond 2:1",
-                "It is read because it is annotated, but prediction refuses such strips: crop"
-                " radiographs to the chest",
-                "warning",
-            )
-        )
-    for side in ("right", "left"):
-        x, y = case[f"{side}_x"], case[f"{side}_y"]
-        if not (np.isnan(x) or np.isnan(y) or (-0.5 <= x <= w - 0.5 and -0.5 <= y <= h - 0.5)):
-            problems.append(
-                Problem(
-                    _short(case["image"]),
-                    f"the {side} landmark ({x:g}, {y:g}) lies outside the image of {w} x {h} px",
-                    "Give pixels of the stored image, x before y",
-                )
-            )
-    if case.right_x > case.left_x:
-        problems.append(
-            Problem(
-                _short(case["image"]),
-                "the right landmark lies on the image's right",
-                "Right is the patient's right, on the image's left: swap the sides",
-            )
-        )
+        reason = f"its shape ({width} x {height} pixels) is beyond 2:1"
+        advice = "It is read because it is annotated, but prediction refuses such strips: crop"
+        advice += " radiographs to the chest"
+        problems.append(Problem(name, reason, advice, "warning"))
+    problems += _check_landmarks(case, height, width)
     if not case["mask"]:
         return problems
     try:
-        labels = read_labels(case, size)
+        return problems + _check_labels(case, read_labels(case, size))
     except DatasetError as e:
         return problems + [p._replace(file=_short(case["mask"])) for p in e.problems]
-    x = [
-        np.nonzero(labels == side)[1].mean() if (labels == side).any() else np.nan
-        for side in (1, 2)
-    ]
-    for side, label in (("right", 0), ("left", 1)):
-        if np.isnan(x[label]):
-            problems.append(
-                Problem(
-                    _short(case["mask"]),
-                    f"has no {side} lung",
-                    "Draw it, unless the patient has none",
-                    "warning",
-                )
-            )
-    if x[0] > x[1]:
-        problems.append(
-            Problem(
-                _short(case["mask"]),
-                "label 1 lies on the image's right",
-                "1 is the patient's right lung, on the image's left: swap 1 and 2",
-            )
-        )
-    return problems
 
 # %% ../nbs/engine/case_checks.ipynb #0000002b
 def _annotators(root: Path) -> list[str]:

@@ -163,9 +163,10 @@ def ablation_plan(
     "One change of the recipe a run, all on the same split."
     spec, base = at_scale(data, base, scale)
     half = replace(base, side=max(64, base.side // 2))
-    one = lambda name, start=None, spec=spec, **changes: Run(
-        "ablation", name, 0, spec, replace(half, **changes), start=start
-    )
+
+    def one(name, start=None, spec=spec, **changes):
+        return Run("ablation", name, 0, spec, replace(half, **changes), start=start)
+
     ships = shipped_recipe(scale)
     coarse, phantoms = (
         one("half the side"),

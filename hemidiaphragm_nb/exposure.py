@@ -86,13 +86,13 @@ def _broad(a: np.ndarray, sigma: float, n: int = 64) -> np.ndarray:  # (n, n)
     return blur @ blocks(a, n) @ blur.T
 
 # %% ../nbs/engine/exposure.ipynb #0000000e
-def _breathing(I: np.ndarray, length: float) -> np.ndarray:
+def _breathing(intensity: np.ndarray, length: float) -> np.ndarray:
     "Blur along the body by `length` px."
     reach = int(math.ceil(length / 2))
     weights = np.clip(length / 2 + 0.5 - np.abs(np.arange(-reach, reach + 1)), 0, 1)
     weights /= weights.sum()
-    padded = np.pad(I, ((reach, reach), (0, 0)), "edge")
-    return sum(np.float32(w) * padded[i : i + len(I)] for i, w in enumerate(weights))
+    padded = np.pad(intensity, ((reach, reach), (0, 0)), "edge")
+    return sum(np.float32(w) * padded[i : i + len(intensity)] for i, w in enumerate(weights))
 
 # %% ../nbs/engine/exposure.ipynb #00000010
 def _grid(side: int, cutoff: float) -> np.ndarray:  # (side,) fraction of the primary let through
@@ -102,12 +102,12 @@ def _grid(side: int, cutoff: float) -> np.ndarray:  # (side,) fraction of the pr
     return (1 - 0.9 * abs(cutoff) * ramp**1.5).astype(np.float32)
 
 
-def _quanta(I: np.ndarray, percent: float, seed: int) -> np.ndarray:
+def _quanta(intensity: np.ndarray, percent: float, seed: int) -> np.ndarray:
     "Quantum noise: `percent` of the median exposure at one pixel of the 512-px frame."
-    median = float(np.median(blocks(I, 64)))
-    strength = np.float32(percent / 100 * len(I) / FRAME)
-    draws = stream(seed, Purpose.QUANTA).standard_normal(I.shape, dtype=np.float32)
-    return strength * np.sqrt(I * median) * draws
+    median = float(np.median(blocks(intensity, 64)))
+    strength = np.float32(percent / 100 * len(intensity) / FRAME)
+    draws = stream(seed, Purpose.QUANTA).standard_normal(intensity.shape, dtype=np.float32)
+    return strength * np.sqrt(intensity * median) * draws
 
 # %% ../nbs/engine/exposure.ipynb #00000011
 def expose(
@@ -117,21 +117,21 @@ def expose(
     pitch: float,  # mm for one px of the 512-px frame
 ) -> np.ndarray:  # (side, side) detected intensity over the source's
     "Beer-Lambert, breathing, grid cut-off, scatter, quantum noise."
-    side, I = len(T), np.exp(-T)
+    side, intensity = len(T), np.exp(-T)
     if d.motion:
-        I = _breathing(I, d.motion / pitch * side / FRAME)
+        intensity = _breathing(intensity, d.motion / pitch * side / FRAME)
     if d.grid_cutoff:
-        I *= _grid(side, d.grid_cutoff)
+        intensity *= _grid(side, d.grid_cutoff)
     if d.scatter:
-        I += np.float32(d.scatter) * resize(_broad(I, 8.0), side)
+        intensity += np.float32(d.scatter) * resize(_broad(intensity, 8.0), side)
     if d.noise:
-        I += _quanta(I, d.noise, seed)
-    return I
+        intensity += _quanta(intensity, d.noise, seed)
+    return intensity
 
 # %% ../nbs/engine/exposure.ipynb #00000015
-def _processed(I: np.ndarray, d: Dials) -> np.ndarray:
+def _processed(intensity: np.ndarray, d: Dials) -> np.ndarray:
     "Logarithm, large-scale equalisation and sharpening."
-    side, L = len(I), -np.log(np.maximum(I, 1e-5))
+    side, L = len(intensity), -np.log(np.maximum(intensity, 1e-5))
     if d.equalise:
         low = _broad(L, 6.0)
         L -= np.float32(0.9 * d.equalise) * (resize(low, side) - np.float32(low.mean()))
@@ -160,12 +160,12 @@ def _veiled(L: np.ndarray, strength: float) -> np.ndarray:
 
 # %% ../nbs/engine/exposure.ipynb #00000018
 def develop(
-    I: np.ndarray,  # (side, side) of `expose`
+    intensity: np.ndarray,  # (side, side) of `expose`
     d: Dials,
     rect: tuple,  # visible field: left, top, right, bottom, 512-px frame
 ) -> np.ndarray:  # (side, side) float32 in 0 to 1
     "Processing, window and tone curve."
-    L = _stretched(_processed(I, d), rect)
+    L = _stretched(_processed(intensity, d), rect)
     if d.tone or d.low_contrast:
         L **= np.float32(2 ** (-0.8 * d.tone - 0.5 * d.low_contrast))
     return _veiled(L, d.low_contrast) if d.low_contrast else L

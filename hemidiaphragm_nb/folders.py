@@ -275,120 +275,83 @@ def inside(
     return Path(path)
 
 # %% ../nbs/engine/folders.ipynb #00000021
-def _read_metadata(root: Path, images: dict[str, Path]) -> tuple[pd.DataFrame, list[Problem]]:
-    "The rows of metadata.csv that have an image, and what is wrong with the file."
-    path = root / "metadata.csv"
-    if not path.exists():
-        rows = pd.DataFrame(dict(id=list(images), patient_id=list(images), view=""), dtype=object)
-        return rows, [
-            Problem(
-                "metadata.csv",
-                "is absent: every image counts as a patient of its own",
-                "List id,patient_id,view if some patients have several images",
-                "warning",
-            )
-        ]
-    table, problems = read_csv(path, ["id", "patient_id", "view"])
-    seen = set()
+def _without_metadata(images: dict[str, Path]) -> tuple[pd.DataFrame, list[Problem]]:
+    "A row an image, each a patient of its own."
+    rows = pd.DataFrame(dict(id=list(images), patient_id=list(images), view=""), dtype=object)
+    reason = "is absent: every image counts as a patient of its own"
+    advice = "List id,patient_id,view if some patients have several images"
+    return rows, [Problem("metadata.csv", reason, advice, "warning")]
+
+
+def _check_metadata(table: pd.DataFrame, images: dict[str, Path]) -> list[Problem]:
+    "What is wrong with the lines of metadata.csv, and images that it does not list."
+    problems, seen = [], set()
     for r in table.itertuples():
         where = f"metadata.csv line {r.line}"
         if r.id in seen:
             problems.append(Problem(where, f"repeats the id {r.id!r}", "Keep one line an image"))
         elif r.id not in images:
-            problems.append(
-                Problem(
-                    where,
-                    f"images/ has no file for the id {r.id!r}",
-                    "Add the image or remove the line",
-                )
-            )
+            reason = f"images/ has no file for the id {r.id!r}"
+            problems.append(Problem(where, reason, "Add the image or remove the line"))
         if not r.patient_id:
-            problems.append(
-                Problem(
-                    where,
-                    f"{r.id!r} has no patient_id",
-                    "Name the patient, for splits go by patient",
-                )
-            )
+            advice = "Name the patient, for splits go by patient"
+            problems.append(Problem(where, f"{r.id!r} has no patient_id", advice))
         seen.add(r.id)
-    if not len(table):
-        problems = problems or [
-            Problem(
-                "metadata.csv", "lists no image", "Add a line for every image, or remove the file"
-            )
-        ]
-    else:
-        problems += [
-            Problem(
-                f"images/{p.name}",
-                "is not listed in metadata.csv",
-                "Add a line for it or remove the image",
-                "warning",
-            )
-            for i, p in images.items()
-            if i not in seen
-        ]
+    reason, advice = "is not listed in metadata.csv", "Add a line for it or remove the image"
+    unlisted = [p.name for i, p in images.items() if len(table) and i not in seen]
+    return problems + [Problem(f"images/{n}", reason, advice, "warning") for n in unlisted]
+
+
+def _read_metadata(root: Path, images: dict[str, Path]) -> tuple[pd.DataFrame, list[Problem]]:
+    "The rows of metadata.csv that have an image, and what is wrong with the file."
+    path = root / "metadata.csv"
+    if not path.exists():
+        return _without_metadata(images)
+    table, problems = read_csv(path, ["id", "patient_id", "view"])
+    problems += _check_metadata(table, images)
+    if not len(table) and not problems:
+        advice = "Add a line for every image, or remove the file"
+        problems = [Problem("metadata.csv", "lists no image", advice)]
     return table[table.id.isin(list(images))].drop_duplicates("id").drop(columns="line"), problems
 
 # %% ../nbs/engine/folders.ipynb #00000023
+def _check_point(row: dict, xy: np.ndarray, where: str) -> list[Problem]:
+    "Cells of one line that are no number, and landmarks with one coordinate."
+    words = [row[c] for c, v in zip(LANDMARKS, xy) if row[c] and not np.isfinite(v)]
+    if words:
+        advice = "Write pixels with a decimal point, or leave the cell empty"
+        return [Problem(where, f"{words[0]!r} is not a number", advice)]
+    half = [
+        side for side, point in (("right", xy[:2]), ("left", xy[2:])) if np.isnan(point).sum() == 1
+    ]
+    advice = "Give x and y, or neither"
+    return [Problem(where, f"the {side} landmark has one coordinate only", advice) for side in half]
+
+
 def _read_landmarks(
     root: Path, ids: Iterable[str], annotator: str
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """One annotator's rows of landmarks.csv as numbers, indexed by id, and what is wrong with
     the file.
     """
-    path, problems, seen, good = root / "landmarks.csv", [], set(), {}
-    ids = set(ids)
-    table, problems = (
-        read_csv(path, ["id", *LANDMARKS])
-        if path.exists()
-        else (pd.DataFrame(columns=["id", *LANDMARKS, "line"]), [])
-    )
+    path, ids, found = root / "landmarks.csv", set(ids), {}
+    if not path.exists():
+        return pd.DataFrame(columns=LANDMARKS, dtype=float), []
+    table, problems = read_csv(path, ["id", *LANDMARKS])
     if "annotator" not in table:
         table["annotator"] = "a"
     for r in table[table.annotator == annotator].to_dict("records"):
-        where, xy = (
-            f"landmarks.csv line {r['line']}",
-            pd.to_numeric(pd.Series([r[c] for c in LANDMARKS]), errors="coerce").to_numpy(float),
-        )
-        if r["id"] in seen:
-            problems.append(
-                Problem(
-                    where,
-                    f"repeats the id {r['id']!r} of annotator {annotator}",
-                    "Keep one line an image and annotator",
-                )
-            )
+        where = f"landmarks.csv line {r['line']}"
+        xy = pd.to_numeric(pd.Series([r[c] for c in LANDMARKS]), errors="coerce").to_numpy(float)
+        if r["id"] in found:
+            reason = f"repeats the id {r['id']!r} of annotator {annotator}"
+            problems.append(Problem(where, reason, "Keep one line an image and annotator"))
         elif r["id"] not in ids:
-            problems.append(
-                Problem(
-                    where,
-                    f"images/ has no file for the id {r['id']!r}",
-                    "Add the image or remove the line",
-                    "warning",
-                )
-            )
-        words = [r[c] for c, v in zip(LANDMARKS, xy) if r[c] and not np.isfinite(v)]
-        if words:
-            problems.append(
-                Problem(
-                    where,
-                    f"{words[0]!r} is not a number",
-                    "Write pixels with a decimal point, or leave the cell empty",
-                )
-            )
-        for side, v in (("right", xy[:2]), ("left", xy[2:])):
-            if np.isnan(v).sum() == 1 and not words:
-                problems.append(
-                    Problem(
-                        where,
-                        f"the {side} landmark has one coordinate only",
-                        "Give x and y, or neither",
-                    )
-                )
-        seen.add(r["id"])
-        good.setdefault(r["id"], xy)
-    return pd.DataFrame.from_dict(good, orient="index", columns=LANDMARKS, dtype=float), problems
+            reason, advice = "images/ has no file for the id", "Add the image or remove the line"
+            problems.append(Problem(where, f"{reason} {r['id']!r}", advice, "warning"))
+        problems += _check_point(r, xy, where)
+        found.setdefault(r["id"], xy)
+    return pd.DataFrame.from_dict(found, orient="index", columns=LANDMARKS, dtype=float), problems
 
 # %% ../nbs/engine/folders.ipynb #00000025
 def scan_folder(

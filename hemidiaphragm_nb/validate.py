@@ -56,6 +56,12 @@ def gap_errors(
     return dy["left"] - dy["right"]
 
 # %% ../nbs/16_validate.ipynb #0000000c
+def _interval_text(interval: tuple[float, float, float], digits: int) -> str:
+    "'mean [low, high]'."
+    mean, low, high = (f"{value:.{digits}f}" for value in interval)
+    return f"{mean} [{low}, {high}]"
+
+
 def crossval_table(
     radiographs: pd.DataFrame, weight: float = 0.75
 ) -> pd.DataFrame:  # rows all, portable, fixed, right, left; cells 'mean [low, high]'
@@ -88,15 +94,8 @@ def crossval_table(
         medians = {"median error (px)": f"{np.median(e):.2f}"} | (
             {"median gap error (px)": f"{np.median(gap[which]):.2f}"} if len(sides) == 2 else {}
         )
-        digits = lambda k: 3 if k == "Dice" else 1
-        rows[name] = (
-            {
-                k: f"{m:.{digits(k)}f} [{low:.{digits(k)}f}, {high:.{digits(k)}f}]"
-                for k, (m, low, high) in row.items()
-            }
-            | medians
-            | {"radiographs": len(e)}
-        )
+        cells = {k: _interval_text(v, 3 if k == "Dice" else 1) for k, v in row.items()}
+        rows[name] = cells | medians | {"radiographs": len(e)}
     return pd.DataFrame(rows).T.fillna("")
 
 # %% ../nbs/16_validate.ipynb #0000000f

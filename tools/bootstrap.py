@@ -64,6 +64,22 @@ def install(venv, *what):
         stop("pip could not install what is needed (its message is above)")
 
 
+def open_cv_without_desktop(venv):
+    """Replace OpenCV's library by the headless one where this machine lacks those of a desktop.
+
+    Both packages fill the folder `cv2`; opencv-python's needs libGL, which a bare machine lacks.
+    """
+    python = venv / "bin/python"
+    if works(python, "-c", "import cv2"):
+        return
+    code = "from importlib.metadata import version; print(version('opencv-python'))"
+    number = subprocess.check_output([str(python), "-c", code], universal_newlines=True).strip()
+    print("bootstrap: no desktop here: OpenCV " + number + " without windows", flush=True)
+    install(venv, "--force-reinstall", "--no-deps", "opencv-python-headless==" + number)
+    if not works(python, "-c", "import cv2"):
+        stop("OpenCV does not load: see " + str(python) + " -c 'import cv2'")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--venv", default=".venv", help="folder of the environment")
@@ -84,6 +100,7 @@ def main():
     print(f"bootstrap: installing {what}; the first time takes minutes and 3 GB", flush=True)
     locked = ["-r", "requirements.lock"] if asked.locked else []
     install(venv, *locked, "-e", what)
+    open_cv_without_desktop(venv)
 
 
 if __name__ == "__main__":
