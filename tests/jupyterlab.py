@@ -37,7 +37,10 @@ OPTIONS = (
 
 
 def copy_project(notebook: Path, target: Path) -> int:
-    "Copy the project; of `notebook` only the cells that are tested, without outputs: how many."
+    """Copy the project; of `notebook` only the cells that are tested, without outputs: how many.
+
+    Folded cells are unfolded there: JupyterLab shows no prompt beside a folded one.
+    """
     copy_tree(target)
     path = target / notebook.relative_to(ROOT)
     book = read_notebook(path)
@@ -46,6 +49,7 @@ def copy_project(notebook: Path, target: Path) -> int:
     code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
     for cell in code:
         cell.update(outputs=[], execution_count=None)
+        cell["metadata"].pop("jupyter", None)
     path.write_text(json.dumps(book), encoding="utf-8")
     return len(code)
 
