@@ -222,102 +222,124 @@ class Chest:
     arms: Bodies
 
 # %% ../nbs/engine/anatomy.ipynb #0000001a
-def _ridges(a: Anatomy, d: Dials, top: float) -> tuple:  # y of the right and left dome's top
+def _ridges(
+    anatomy: Anatomy, dials: Dials, top: float
+) -> tuple:  # y of the right and left dome's top
     "How high the domes stand: elevation and breathing act here."
-    base = top + a.height * a.size - 45 * a.size * d.poor_inspiration - 0.3 * a.gap * a.size
-    return base - d.elevated_right, base + a.gap * a.size - d.elevated_left
+    mm = anatomy.size
+    base = top + anatomy.height * mm - 45 * mm * dials.poor_inspiration - 0.3 * anatomy.gap * mm
+    return base - dials.elevated_right, base + anatomy.gap * mm - dials.elevated_left
 
 # %% ../nbs/engine/anatomy.ipynb #0000001c
-def _domes(a: Anatomy, d: Dials, ridge: tuple) -> tuple:  # bodies, y of the floors
+def _domes(anatomy: Anatomy, dials: Dials, ridge: tuple) -> tuple:  # bodies, y of the floors
     "Domes under their ridges; flattening and breathing act here."
-    size, breath = a.size, 1 - 0.12 * d.poor_inspiration
-    flat = d.flattened_right, d.flattened_left
-    heights = [curve * size * (1 - 0.7 * f) * breath for curve, f in zip(a.curve, flat)]
+    size, breath = anatomy.size, 1 - 0.12 * dials.poor_inspiration
+    flat = dials.flattened_right, dials.flattened_left
+    heights = [curve * size * (1 - 0.7 * f) * breath for curve, f in zip(anatomy.curve, flat)]
     rows = [
         (
-            side * 0.55 * a.width * size,
+            side * 0.55 * anatomy.width * size,
             y + height,
             6,
-            0.60 * a.width * size,
+            0.60 * anatomy.width * size,
             height,
-            1.06 * a.depth * size,
+            1.06 * anatomy.depth * size,
             side * lean,
         )
-        for side, y, height, lean in zip((-1, 1), ridge, heights, a.lean)
+        for side, y, height, lean in zip((-1, 1), ridge, heights, anatomy.lean)
     ]
     return ellipsoids(*rows), tuple(y + height for y, height in zip(ridge, heights))
 
 # %% ../nbs/engine/anatomy.ipynb #0000001f
-def _heart(a: Anatomy, d: Dials, top: float, ridge: tuple) -> Bodies:
+def _heart(anatomy: Anatomy, dials: Dials, top: float, ridge: tuple) -> Bodies:
     "Heart and great vessels."
-    s = a.size
-    big = a.heart * s * (1 + 0.33 * d.heart) * (1 + 0.1 * max(d.poor_inspiration, 0.0))
-    grown = big / s - 1
-    y = min(sum(ridge) / 2 - 21 * s, top + 200 * s)
-    axis, knob = a.axis - 14 * d.poor_inspiration, a.knob * s
-    left_ventricle = (28 * s + 40 * grown, y - 6 * s, 28 * s, 68 * big, 42 * big, 46 * big, axis)
-    right_atrium = (-5 * s, y - 12 * s, 22 * s, 36 * big, 54 * big, 42 * big, -6)
-    right_ventricle = (12 * s, y + 14 * s, 26 * s, 58 * big, 30 * big, 40 * big, 6)
-    pulmonary_trunk = (16 * s, y - 56 * s, 8 * s, 22 * big, 42 * s, 26 * s, -20)
-    aortic_knob = (18 * s, top + 64 * s, -8 * s, knob, 1.05 * a.knob * s, 24 * s)
-    vena_cava = (-14 * s, top + 78 * s, 2 * s, 16 * s, 70 * s, 14 * s)
-    mediastinum = (0, top + 40 * s, 0, 25 * s, 85 * s, 34 * s)
+    mm = anatomy.size
+    big = (
+        anatomy.heart * mm * (1 + 0.33 * dials.heart) * (1 + 0.1 * max(dials.poor_inspiration, 0.0))
+    )
+    grown = big / mm - 1
+    y = min(sum(ridge) / 2 - 21 * mm, top + 200 * mm)
+    axis, knob = anatomy.axis - 14 * dials.poor_inspiration, anatomy.knob * mm
+    left_ventricle = (28 * mm + 40 * grown, y - 6 * mm, 28 * mm, 68 * big, 42 * big, 46 * big, axis)
+    right_atrium = (-5 * mm, y - 12 * mm, 22 * mm, 36 * big, 54 * big, 42 * big, -6)
+    right_ventricle = (12 * mm, y + 14 * mm, 26 * mm, 58 * big, 30 * big, 40 * big, 6)
+    pulmonary_trunk = (16 * mm, y - 56 * mm, 8 * mm, 22 * big, 42 * mm, 26 * mm, -20)
+    aortic_knob = (18 * mm, top + 64 * mm, -8 * mm, knob, 1.05 * anatomy.knob * mm, 24 * mm)
+    vena_cava = (-14 * mm, top + 78 * mm, 2 * mm, 16 * mm, 70 * mm, 14 * mm)
+    mediastinum = (0, top + 40 * mm, 0, 25 * mm, 85 * mm, 34 * mm)
     cavities = left_ventricle, right_atrium, right_ventricle
     return ellipsoids(*cavities, pulmonary_trunk, aortic_knob, vena_cava, mediastinum)
 
 # %% ../nbs/engine/anatomy.ipynb #00000021
-def _outline(a: Anatomy, d: Dials, top: float) -> tuple:  # trunk, arms
+def _outline(anatomy: Anatomy, dials: Dials, top: float) -> tuple:  # trunk, arms
     "Skin: trunk, shoulders, neck and head as one group, arms apart."
-    s = a.size
-    wall = (a.wall + 20 * d.fat) * s
-    lower = (0 if d.fixed else 12) * s  # shoulders of a supine patient
-    arm_x = a.width * s + wall + (54 + a.arms) * s
-    trunk = (0, top + 330 * s, 0, a.width * s + wall + 6 * s, 470 * s, a.depth * s + wall)
-    shoulders = (0, top + 20 * s + lower, -5 * s, 205 * s + 0.6 * wall, 78 * s, 62 * s + 0.6 * wall)
-    neck = (0, top - 60 * s, -5 * s, 56 * s + 0.4 * wall, 130 * s, 56 * s + 0.4 * wall)
-    head = (0, top - 185 * s, 15 * s, 72 * s, 95 * s, 90 * s)
-    arm = (top + 170 * s, -10 * s, 44 * s + 0.4 * wall, 190 * s, 46 * s + 0.4 * wall)
+    mm = anatomy.size
+    wall = (anatomy.wall + 20 * dials.fat) * mm
+    lower = (0 if dials.fixed else 12) * mm  # shoulders of a supine patient
+    arm_x = anatomy.width * mm + wall + (54 + anatomy.arms) * mm
+    trunk = (
+        0,
+        top + 330 * mm,
+        0,
+        anatomy.width * mm + wall + 6 * mm,
+        470 * mm,
+        anatomy.depth * mm + wall,
+    )
+    shoulders = (
+        0,
+        top + 20 * mm + lower,
+        -5 * mm,
+        205 * mm + 0.6 * wall,
+        78 * mm,
+        62 * mm + 0.6 * wall,
+    )
+    neck = (0, top - 60 * mm, -5 * mm, 56 * mm + 0.4 * wall, 130 * mm, 56 * mm + 0.4 * wall)
+    head = (0, top - 185 * mm, 15 * mm, 72 * mm, 95 * mm, 90 * mm)
+    arm = (top + 170 * mm, -10 * mm, 44 * mm + 0.4 * wall, 190 * mm, 46 * mm + 0.4 * wall)
     arms = [(side * arm_x, *arm, -4 * side) for side in (-1, 1)]
     return ellipsoids(trunk, shoulders, neck, head), ellipsoids(*arms)
 
 # %% ../nbs/engine/anatomy.ipynb #00000023
-def _lungs(a: Anatomy, top: float, middle: float) -> dict:
+def _lungs(anatomy: Anatomy, top: float, middle: float) -> dict:
     "Wall, apex and inner cylinders of the lungs, and the shell that holds the ribs."
-    s = a.size
+    mm = anatomy.size
 
     def egg(grow):
-        return (0, middle, 0, a.width * s + grow, 231 * s + grow, a.depth * s + grow)
+        return (0, middle, 0, anatomy.width * mm + grow, 231 * mm + grow, anatomy.depth * mm + grow)
 
-    apex = [(g * a.apex * s, top + 180 * s, -8 * s, 88 * s, 180 * s, 85 * s) for g in (-1, 1)]
+    apex = [
+        (sign * anatomy.apex * mm, top + 180 * mm, -8 * mm, 88 * mm, 180 * mm, 85 * mm)
+        for sign in (-1, 1)
+    ]
     inner = [
-        (g * (medial + 80) * s, middle, -8 * s, 80 * s, np.inf, 92 * s, -g * slope)
-        for g, medial, slope in zip((-1, 1), a.medial, a.slope)
+        (sign * (medial + 80) * mm, middle, -8 * mm, 80 * mm, np.inf, 92 * mm, -sign * slope)
+        for sign, medial, slope in zip((-1, 1), anatomy.medial, anatomy.slope)
     ]
     return dict(
         wall=ellipsoids(egg(0)),
         apex=ellipsoids(*apex),
         inner=ellipsoids(*inner),
-        cage=ellipsoids(egg(5 * s), egg(-3 * s)),
+        cage=ellipsoids(egg(5 * mm), egg(-3 * mm)),
     )
 
 # %% ../nbs/engine/anatomy.ipynb #00000025
-def build_chest(a: Anatomy, d: Dials) -> Chest:
+def build_chest(anatomy: Anatomy, dials: Dials) -> Chest:
     "Place the organs of one person under the given dials."
-    s = a.size
-    top = -0.5 * a.height * s
-    ridge = _ridges(a, d, top)
-    dome, floor = _domes(a, d, ridge)
-    trunk, arms = _outline(a, d, top)
+    mm = anatomy.size
+    top = -0.5 * anatomy.height * mm
+    ridge = _ridges(anatomy, dials, top)
+    dome, floor = _domes(anatomy, dials, ridge)
+    trunk, arms = _outline(anatomy, dials, top)
     return Chest(
-        a,
-        d,
+        anatomy,
+        dials,
         top,
         ridge,
-        **_lungs(a, top, top + 178 * s),
+        **_lungs(anatomy, top, top + 178 * mm),
         dome=dome,
         floor=floor,
-        heart=_heart(a, d, top, ridge),
-        aorta=ellipsoids((15 * s, top + 150 * s, -48 * s, 13 * s, 120 * s, 13 * s, -3)),
+        heart=_heart(anatomy, dials, top, ridge),
+        aorta=ellipsoids((15 * mm, top + 150 * mm, -48 * mm, 13 * mm, 120 * mm, 13 * mm, -3)),
         trunk=trunk,
         arms=arms,
     )

@@ -90,7 +90,7 @@ _TISSUES = dict(  # grey levels: pre-contrast, FLAIR, post-contrast
 )
 _CODE = {name: code for code, name in enumerate(_TISSUES)}
 
-
+# %% ../nbs/engine/brain_mri.ipynb #434e7765
 def head_pose(
     seed: int,
 ) -> tuple:  # turn in radians, scale (above 1: smaller head), shift x, shift y
@@ -113,7 +113,7 @@ def _ventricles(x, y, warp, size) -> np.ndarray:  # below 1 inside
     off = np.abs(x) - 0.055 * size[0] - 0.10 * size[1] * (y + 0.02) ** 2
     return np.hypot((off - 0.03) / 0.035 / size[2], (y - 0.02) / 0.30 / size[3]) + 0.12 * warp
 
-
+# %% ../nbs/engine/brain_mri.ipynb #cf163d34
 def _healthy(seed: int, side: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:  # codes
     "Tissue of every pixel of a healthy slice, folds and all."
     rng = stream(seed, Purpose.HEAD)
@@ -139,12 +139,12 @@ def _levels(faint: float) -> np.ndarray:  # (9, 3) float32 grey levels by tissue
     table[5:8] = lesion * (1 - faint) + 0.75 * faint * grey + 0.25 * faint * lesion
     return table
 
-
+# %% ../nbs/engine/brain_mri.ipynb #6f48c7cb
 def _scanned(levels: np.ndarray, rng: np.random.Generator, sd: float) -> np.ndarray:
     "A slight blur and Rician noise."
     z = levels
-    bounding_box = z[:-2, 1:-1] + z[2:, 1:-1] + z[1:-1, :-2] + z[1:-1, 2:]
-    z[1:-1, 1:-1] = 0.5 * z[1:-1, 1:-1] + 0.125 * bounding_box
+    neighbours = z[:-2, 1:-1] + z[2:, 1:-1] + z[1:-1, :-2] + z[1:-1, 2:]
+    z[1:-1, 1:-1] = 0.5 * z[1:-1, 1:-1] + 0.125 * neighbours
     noise = rng.standard_normal((2, *z.shape), dtype=np.float32) * np.float32(sd)
     return np.hypot(z + noise[0], noise[1])
 
@@ -298,7 +298,7 @@ def _misfits(state: dict, own: dict) -> str:  # own: names and tensors of the ne
     }
     return "; ".join(f"{len(v)} {k}: {', '.join(v)}" for k, v in wrong.items() if v)
 
-
+# %% ../nbs/engine/brain_mri.ipynb #fb8f22a6
 def load_brain_weights(
     model: BrainUNet,  # changed in place
     weights: str | Path | dict[str, Tensor],  # a safetensors file, or a state dict

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT_SHARE', 'History', 'Plateau', 'BestWeights', 'save_checkpoint', 'checkpoint_rows', 'load_checkpoint',
-           'CheckpointCallback', 'run_identity', 'open_run', 'close_run']
+           'CheckpointCallback', 'ProgressBar', 'run_identity', 'open_run', 'close_run']
 
 # %% ../nbs/engine/checkpoint.ipynb #3c0c99d9
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -147,6 +148,25 @@ class CheckpointCallback(Callback):
             save_checkpoint(self.path, self.learn, self.best.weights, self.rows)
             end = time.perf_counter()
             self.due = end + (end - start) / CHECKPOINT_SHARE
+
+# %% ../nbs/engine/checkpoint.ipynb #333753a9
+class ProgressBar(Callback):
+    "Move a `progress_bar` with each batch, and write the last epoch's figures beside it."
+
+    order = 70
+
+    def __init__(self, update: Callable, rows: list):
+        self.update, self.rows = update, rows
+
+    def after_batch(self):
+        if self.training:
+            self.update(self.epoch * len(self.dls.train) + self.iter + 1)
+
+    def after_epoch(self):
+        row, shown = self.rows[-1], ("valid_loss", "Dice", "R/5", "R/10")
+        figures = "  ".join(f"{k} {row[k]:.3f}" for k in shown if k in row)
+        done = self.epoch + 1
+        self.update(done * len(self.dls.train), f"epoch {done}/{self.n_epoch}  {figures}")
 
 # %% ../nbs/engine/checkpoint.ipynb #e7097849
 def run_identity(

@@ -19,15 +19,15 @@ from .rays import WHOLE_FRAME, View, boxes, pixel_centres, turn
 # %% ../nbs/engine/exposure.ipynb #00000005
 def _beam(chest: Chest, side: int) -> tuple:  # arguments of `View.of`; width and height in px
     "Source and detector before centring, and the radiograph's size in the 512-px frame."
-    a, d = chest.anatomy, chest.dials
-    width, height = FRAME * min(1, 1 - d.aspect), FRAME * min(1, 1 + d.aspect)
+    anatomy, dials = chest.anatomy, chest.dials
+    width, height = FRAME * min(1, 1 - dials.aspect), FRAME * min(1, 1 + dials.aspect)
     arguments = dict(
         side=side,
-        pitch=0.68 * (1 + d.zoom) / min(width / FRAME, height / (0.86 * FRAME), 1),
-        distance=1800.0 if d.fixed else 1100.0,
-        gap=(a.depth + a.wall) * a.size + 20 * d.fat + 15,
-        pose=turn(d.rotation, d.tilt, d.roll),
-        pa=bool(d.fixed),
+        pitch=0.68 * (1 + dials.zoom) / min(width / FRAME, height / (0.86 * FRAME), 1),
+        distance=1800.0 if dials.fixed else 1100.0,
+        gap=(anatomy.depth + anatomy.wall) * anatomy.size + 20 * dials.fat + 15,
+        pose=turn(dials.rotation, dials.tilt, dials.roll),
+        pa=bool(dials.fixed),
     )
     return arguments, width, height
 
@@ -42,20 +42,20 @@ def _centred(view: View, chest: Chest, width: float, height: float) -> list:
     y = max(y, lowest + 34 - height / 2)  # landmarks stay on the radiograph
     return [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
 
-
+# %% ../nbs/engine/exposure.ipynb #c15d73cf
 def _collimated(view: View, chest: Chest, edges: list) -> list:
     "The edges moved inwards by the clipping dials."
-    d, (left, top, right, bottom) = chest.dials, edges
+    dials, (left, top, right, bottom) = chest.dials, edges
     lungs, domes = boxes(view, chest.wall)[0], boxes(view, chest.dome)[:, 1]
     wide, apex = lungs[2] - lungs[0], boxes(view, chest.apex)[:, 1].min()
-    if d.clip_side < 0:
-        left = max(left, lungs[0] - 0.125 * d.clip_side * wide)
-    if d.clip_side > 0:
-        right = min(right, lungs[2] - 0.125 * d.clip_side * wide)
-    if d.clip_top:
-        top = max(top, apex + 0.25 * d.clip_top * (domes.min() - apex))
-    if d.clip_bottom:
-        bottom -= d.clip_bottom * max(bottom - domes.max() - 30, 0)
+    if dials.clip_side < 0:
+        left = max(left, lungs[0] - 0.125 * dials.clip_side * wide)
+    if dials.clip_side > 0:
+        right = min(right, lungs[2] - 0.125 * dials.clip_side * wide)
+    if dials.clip_top:
+        top = max(top, apex + 0.25 * dials.clip_top * (domes.min() - apex))
+    if dials.clip_bottom:
+        bottom -= dials.clip_bottom * max(bottom - domes.max() - 30, 0)
     return [left, top, right, bottom]
 
 # %% ../nbs/engine/exposure.ipynb #00000008
@@ -79,20 +79,20 @@ def _gauss(n: int, sigma: float) -> np.ndarray:  # (n, n) float32
     weights = np.exp(-0.5 * ((x[:, None] - x) / sigma) ** 2)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
-
+# %% ../nbs/engine/exposure.ipynb #870885c2
 def _broad(a: np.ndarray, sigma: float, n: int = 64) -> np.ndarray:  # (n, n)
     "Blur by `sigma` cells of an n × n grid, returned on that grid."
     blur = _gauss(n, sigma)
     return blur @ blocks(a, n) @ blur.T
 
 # %% ../nbs/engine/exposure.ipynb #0000000e
-def _breathing(intensity: np.ndarray, length: float) -> np.ndarray:
+def _breathing(photons: np.ndarray, length: float) -> np.ndarray:
     "Blur along the body by `length` px."
     reach = int(math.ceil(length / 2))
     weights = np.clip(length / 2 + 0.5 - np.abs(np.arange(-reach, reach + 1)), 0, 1)
     weights /= weights.sum()
-    padded = np.pad(intensity, ((reach, reach), (0, 0)), "edge")
-    return sum(np.float32(w) * padded[i : i + len(intensity)] for i, w in enumerate(weights))
+    padded = np.pad(photons, ((reach, reach), (0, 0)), "edge")
+    return sum(np.float32(w) * padded[i : i + len(photons)] for i, w in enumerate(weights))
 
 # %% ../nbs/engine/exposure.ipynb #00000010
 def _grid(side: int, cutoff: float) -> np.ndarray:  # (side,) fraction of the primary let through
@@ -101,74 +101,74 @@ def _grid(side: int, cutoff: float) -> np.ndarray:  # (side,) fraction of the pr
     ramp = ramp if cutoff > 0 else 1 - ramp
     return (1 - 0.9 * abs(cutoff) * ramp**1.5).astype(np.float32)
 
-
-def _quanta(intensity: np.ndarray, percent: float, seed: int) -> np.ndarray:
+# %% ../nbs/engine/exposure.ipynb #d68a2c38
+def _quanta(photons: np.ndarray, percent: float, seed: int) -> np.ndarray:
     "Quantum noise: `percent` of the median exposure at one pixel of the 512-px frame."
-    median = float(np.median(blocks(intensity, 64)))
-    strength = np.float32(percent / 100 * len(intensity) / FRAME)
-    draws = stream(seed, Purpose.QUANTA).standard_normal(intensity.shape, dtype=np.float32)
-    return strength * np.sqrt(intensity * median) * draws
+    median = float(np.median(blocks(photons, 64)))
+    strength = np.float32(percent / 100 * len(photons) / FRAME)
+    draws = stream(seed, Purpose.QUANTA).standard_normal(photons.shape, dtype=np.float32)
+    return strength * np.sqrt(photons * median) * draws
 
 # %% ../nbs/engine/exposure.ipynb #00000011
 def expose(
     T: np.ndarray,  # (side, side) line integral
-    d: Dials,
+    dials: Dials,
     seed: int,
     pitch: float,  # mm for one px of the 512-px frame
 ) -> np.ndarray:  # (side, side) detected intensity over the source's
     "Beer-Lambert, breathing, grid cut-off, scatter, quantum noise."
-    side, intensity = len(T), np.exp(-T)
-    if d.motion:
-        intensity = _breathing(intensity, d.motion / pitch * side / FRAME)
-    if d.grid_cutoff:
-        intensity *= _grid(side, d.grid_cutoff)
-    if d.scatter:
-        intensity += np.float32(d.scatter) * resize(_broad(intensity, 8.0), side)
-    if d.noise:
-        intensity += _quanta(intensity, d.noise, seed)
-    return intensity
+    side, photons = len(T), np.exp(-T)
+    if dials.motion:
+        photons = _breathing(photons, dials.motion / pitch * side / FRAME)
+    if dials.grid_cutoff:
+        photons *= _grid(side, dials.grid_cutoff)
+    if dials.scatter:
+        photons += np.float32(dials.scatter) * resize(_broad(photons, 8.0), side)
+    if dials.noise:
+        photons += _quanta(photons, dials.noise, seed)
+    return photons
 
 # %% ../nbs/engine/exposure.ipynb #00000015
-def _processed(intensity: np.ndarray, d: Dials) -> np.ndarray:
+def _processed(photons: np.ndarray, dials: Dials) -> np.ndarray:
     "Logarithm, large-scale equalisation and sharpening."
-    side, L = len(intensity), -np.log(np.maximum(intensity, 1e-5))
-    if d.equalise:
-        low = _broad(L, 6.0)
-        L -= np.float32(0.9 * d.equalise) * (resize(low, side) - np.float32(low.mean()))
-    if d.sharpen:
-        L += np.float32(0.6 * d.sharpen) * (L - resize(blocks(L, 64), side))
-    return L
+    side, density = len(photons), -np.log(np.maximum(photons, 1e-5))
+    if dials.equalise:
+        low = _broad(density, 6.0)
+        density -= np.float32(0.9 * dials.equalise) * (resize(low, side) - np.float32(low.mean()))
+    if dials.sharpen:
+        density += np.float32(0.6 * dials.sharpen) * (density - resize(blocks(density, 64), side))
+    return density
 
 # %% ../nbs/engine/exposure.ipynb #00000017
-def _stretched(L: np.ndarray, rect: tuple) -> np.ndarray:  # in 0 to 1
+def _stretched(density: np.ndarray, rect: tuple) -> np.ndarray:  # in 0 to 1
     "Window from the histogram of the visible field; in place."
     left, top, right, bottom = np.clip(np.round((np.array(rect) + 0.5) / 8).astype(int), 0, 64)
-    low, high = np.percentile(blocks(L, 64)[top:bottom, left:right], (4, 96))
+    low, high = np.percentile(blocks(density, 64)[top:bottom, left:right], (4, 96))
     width = high - low
     low, high = low - 0.18 * width, high + 0.14 * width
-    L -= np.float32(low)
-    L *= np.float32(1 / (high - low))
-    return np.clip(L, 0, 1, out=L)
+    density -= np.float32(low)
+    density *= np.float32(1 / (high - low))
+    return np.clip(density, 0, 1, out=density)
 
-
-def _veiled(L: np.ndarray, strength: float) -> np.ndarray:
+# %% ../nbs/engine/exposure.ipynb #79556d4d
+def _veiled(density: np.ndarray, strength: float) -> np.ndarray:
     "A veil, brighter in the middle."
     n = 16
     y, x = np.mgrid[:n, :n] / (n - 1) - 0.5
-    veil = resize(np.float32(0.45 - 0.5 * (x**2 + y**2)), len(L))
-    return (1 - 0.78 * np.float32(strength)) * L + np.float32(0.78 * strength) * veil
+    veil = resize(np.float32(0.45 - 0.5 * (x**2 + y**2)), len(density))
+    return (1 - 0.78 * np.float32(strength)) * density + np.float32(0.78 * strength) * veil
 
 # %% ../nbs/engine/exposure.ipynb #00000018
 def develop(
-    intensity: np.ndarray,  # (side, side) of `expose`
-    d: Dials,
+    photons: np.ndarray,  # (side, side) of `expose`
+    dials: Dials,
     rect: tuple,  # visible field: left, top, right, bottom, 512-px frame
 ) -> np.ndarray:  # (side, side) float32 in 0 to 1
     "Processing, window and tone curve."
-    L = _stretched(_processed(intensity, d), rect)
-    if d.tone or d.low_contrast:
-        L **= np.float32(2 ** (-0.8 * d.tone - 0.5 * d.low_contrast))
-    return _veiled(L, d.low_contrast) if d.low_contrast else L
+    density = _stretched(_processed(photons, dials), rect)
+    if dials.tone or dials.low_contrast:
+        density **= np.float32(2 ** (-0.8 * dials.tone - 0.5 * dials.low_contrast))
+    return _veiled(density, dials.low_contrast) if dials.low_contrast else density
 
 # %% ../nbs/engine/exposure.ipynb #0000001c
 _GLYPHS = {" ": "00" * 7} | dict(  # seven rows of five bits, in hexadecimal
@@ -205,10 +205,10 @@ def _cells(at: np.ndarray, start: float, cell: float, n: int) -> tuple:
     at = (at - start) / cell
     return np.clip(np.floor(at).astype(int), 0, n - 1), (at >= 0) & (at < n)
 
-
-def _stamp(z: np.ndarray, word: str, x: float, y: float, cell: float):
+# %% ../nbs/engine/exposure.ipynb #603e5f11
+def _stamp(image: np.ndarray, word: str, x: float, y: float, cell: float):
     "Burn a word into `z` (in place): top left corner (x, y) and cell size in the 512-px frame."
-    bitmap, k = glyphs(word), FRAME // len(z)
+    bitmap, k = glyphs(word), FRAME // len(image)
     height, width = (int(math.ceil(n * cell / k)) + 1 for n in bitmap.shape)
     top, left = int(y) // k, int(x) // k
     at = np.arange(top * k, (top + height) * k), np.arange(left * k, (left + width) * k)
@@ -216,32 +216,32 @@ def _stamp(z: np.ndarray, word: str, x: float, y: float, cell: float):
     column, in_columns = _cells(at[1], x, cell, bitmap.shape[1])
     ink = bitmap[np.ix_(row, column)] * (in_rows[:, None] & in_columns)
     ink = ink.reshape(height, k, width, k).mean((1, 3))
-    part = z[top : top + height, left : left + width]
+    part = image[top : top + height, left : left + width]
     if part.size:
         np.maximum(part, ink[: part.shape[0], : part.shape[1]], out=part)
 
 # %% ../nbs/engine/exposure.ipynb #00000020
-def _place_words(d: Dials, rect: tuple, rng: np.random.Generator) -> list:
+def _place_words(dials: Dials, rect: tuple, rng: np.random.Generator) -> list:
     "Word, x, y and cell size of the marker and the words, near the upper corners."
     left, top, right, bottom = rect
     on_right, cell = rng.random() < 0.4, rng.uniform(1.6, 3.2)
-    q = rng.uniform(0, 1, (4, 2))
+    draws = rng.uniform(0, 1, (4, 2))
     words = rng.permutation(["AP SUPINE", "MOBILE", "PORTABLE", "BED", "ICU", "SUPINO A LETTO"])
     placed = []
-    if d.marker:
-        inwards = 25 * q[0, 0]
+    if dials.marker:
+        inwards = 25 * draws[0, 0]
         x = left + 8 + inwards if on_right else right - 8 - 6 * cell - inwards
-        placed.append(("R" if on_right else "L", x, top + 8 + 30 * q[0, 1], cell))
-    for i in range(d.text):
-        word = str(words[i]) if not d.fixed else "PA"
-        cell = 1.1 + 0.7 * q[i + 1, 0]
+        placed.append(("R" if on_right else "L", x, top + 8 + 30 * draws[0, 1], cell))
+    for i in range(dials.text):
+        word = str(words[i]) if not dials.fixed else "PA"
+        cell = 1.1 + 0.7 * draws[i + 1, 0]
         free = right - left - 12 - 6 * cell * len(word)
         x = left + 6 + free * (0 if (i + on_right) % 2 else 1)
         placed.append((word, x, top + 55 + 30 * i if i < 2 else bottom - 14 - 7 * cell, cell))
     return placed
 
-
-def annotate(z: np.ndarray, d: Dials, rect: tuple, seed: int):
+# %% ../nbs/engine/exposure.ipynb #f93deb68
+def annotate(image: np.ndarray, dials: Dials, rect: tuple, seed: int):
     "Burn side letter and words into `z`, in place."
-    for word, x, y, cell in _place_words(d, rect, stream(seed, Purpose.LABELS)):
-        _stamp(z, word, x, y, cell)
+    for word, x, y, cell in _place_words(dials, rect, stream(seed, Purpose.LABELS)):
+        _stamp(image, word, x, y, cell)

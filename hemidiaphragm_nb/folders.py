@@ -564,7 +564,7 @@ def real_data_folder() -> Path | None:
     """
     named = os.environ.get("HEMIDIAPHRAGM_DATA")
     if named is not None:
-        if (Path(named) / "images").is_dir():
+        if named and (Path(named) / "images").is_dir():
             return Path(named)
         if named:
             warnings.warn(

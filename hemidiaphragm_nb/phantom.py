@@ -144,11 +144,11 @@ def random_dials(seed: int, portable: bool = True) -> Dials:
     return Dials(**common, **(_portable_dials if portable else _fixed_dials)(draw))
 
 # %% ../nbs/01_phantom.ipynb #0000001b
-def _clear_outside(z: np.ndarray, rect: tuple):
+def _clear_outside(image: np.ndarray, rect: tuple):
     "Black outside the visible field, in place."
-    at = pixel_centres(len(z))
-    z[(at < rect[1]) | (at > rect[3])] = 0
-    z[:, (at < rect[0]) | (at > rect[2])] = 0
+    at = pixel_centres(len(image))
+    image[(at < rect[1]) | (at > rect[3])] = 0
+    image[:, (at < rect[0]) | (at > rect[2])] = 0
 
 
 def phantom(
@@ -162,21 +162,21 @@ def phantom(
         raise PhantomError(f"side must be 64, 128, 256 or 512, not {side!r}")
     if dials is not None and not isinstance(dials, Dials):
         raise PhantomError(f"dials must be a Dials or None, not {type(dials).__name__}")
-    d = random_dials(seed, portable) if dials is None else dials
+    dials = random_dials(seed, portable) if dials is None else dials
     anatomy = draw_anatomy(seed)
-    chest = build_chest(anatomy, d)
+    chest = build_chest(anatomy, dials)
     view, rect = place(chest, side)
     points, ends = landmarks_of(view, chest, rect)
     spans = lung_spans(view, chest)
-    photons = expose(line_integral(view, chest, seed, spans), d, seed, view.pitch)
-    z = develop(photons, d, rect)
-    annotate(z, d, rect, seed)
-    _clear_outside(z, rect)
-    z *= 255
-    np.rint(z, out=z)
+    photons = expose(line_integral(view, chest, seed, spans), dials, seed, view.pitch)
+    image = develop(photons, dials, rect)
+    annotate(image, dials, rect, seed)
+    _clear_outside(image, rect)
+    image *= 255
+    np.rint(image, out=image)
     mask = lung_mask(view, chest, rect, spans)
     labels = mask, points, int(seed)
-    return PhantomCase(z.astype(np.uint8), *labels, d, anatomy, rect, ends, view, chest)
+    return PhantomCase(image.astype(np.uint8), *labels, dials, anatomy, rect, ends, view, chest)
 
 # %% ../nbs/01_phantom.ipynb #00000025
 _PROCESSES = 200  # radiographs from which starting processes pays

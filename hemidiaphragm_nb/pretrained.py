@@ -54,11 +54,11 @@ def _conv_norm(
     "Convolution with TensorFlow's padding, batch normalisation and, where asked, ReLU6."
     less, more = (kernel - stride) // 2, (kernel - stride + 1) // 2
     pad = [nn.ZeroPad2d((less, more, less, more))] if less != more else []
-    bounding_box = 0 if pad else less
+    padding = 0 if pad else less
     if depthwise:
-        conv = Depthwise(ci, kernel, stride, bounding_box)
+        conv = Depthwise(ci, kernel, stride, padding)
     else:
-        conv = nn.Conv2d(ci, co, kernel, stride, bounding_box, bias=False)
+        conv = nn.Conv2d(ci, co, kernel, stride, padding, bias=False)
     return [*pad, conv, nn.BatchNorm2d(co, eps=1e-3), *([nn.ReLU6(inplace=True)] if act else [])]
 
 # %% ../nbs/engine/pretrained.ipynb #0000000d
@@ -170,7 +170,7 @@ def enlarged(maps: tuple[Tensor, ...], side: tuple[int, int]) -> tuple[Tensor, .
         m if m.shape[-2:] == side else F.interpolate(m, side, mode="bilinear") for m in maps
     )
 
-
+# %% ../nbs/engine/pretrained.ipynb #aada1ea4
 @patch
 def forward(
     self: LiteUNet,
@@ -186,7 +186,7 @@ def forward(
 class WeightsError(ValueError):
     "Weights could not be read, or do not fit the network."
 
-
+# %% ../nbs/engine/pretrained.ipynb #9c8454be
 def checked_state(
     path: str | Path,  # a state dict saved by torch
     sha256: str,  # its checksum, or the first digits
@@ -214,7 +214,7 @@ IMAGENET = dict(
     sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
 )
 
-
+# %% ../nbs/engine/pretrained.ipynb #c82e290d
 def imagenet_state() -> dict[str, Tensor]:  # names and tensors, in order of execution
     "The whole EfficientNet-Lite0's ImageNet weights, from their package. Raises: WeightsError."
     found = find_spec(IMAGENET["package"])
@@ -233,7 +233,7 @@ def encoder_state(
     "The part of a state dict that lies before the decoder."
     return {k: v for k, v in model.state_dict().items() if k.startswith(("encoder", "bottleneck"))}
 
-
+# %% ../nbs/engine/pretrained.ipynb #5d31dd7c
 def load_imagenet(
     net: LiteUNet,  # changed in place
     state: dict[str, Tensor] | None = None,  # None: `imagenet_state`

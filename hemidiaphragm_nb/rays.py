@@ -76,7 +76,7 @@ def _rotation(degrees: float, i: int, j: int) -> np.ndarray:
     matrix[i, j] = -matrix[j, i]
     return matrix
 
-
+# %% ../nbs/engine/rays.ipynb #47f609a8
 def turn(
     rotation: float = 0.0,  # degrees about the body's long axis
     tilt: float = 0.0,  # degrees about the left-right axis (head towards the source)
@@ -156,7 +156,7 @@ class _Shadows(NamedTuple):
     G: np.ndarray  # (k, 3, 3)
     h: np.ndarray  # (k, 3)
 
-
+# %% ../nbs/engine/rays.ipynb #4678495b
 def shadows(view: View, bodies: Bodies) -> _Shadows:
     "Silhouette conics of `bodies`, exact for any view (cached for the last one)."
     cached = bodies.__dict__.get("cached")

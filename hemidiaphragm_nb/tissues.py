@@ -35,13 +35,13 @@ SOFT, LUNG, BONE, SPONGY = 0.0205, 0.0055, 0.050, 0.034
 # %% ../nbs/engine/tissues.ipynb #00000007
 def _breasts(chest: Chest):  # Bodies, or None where there is hardly any
     "Breasts before the trunk."
-    a, s = chest.anatomy, chest.anatomy.size
-    full = min(a.breast + chest.dials.breast, 1.6)
+    anatomy, mm = chest.anatomy, chest.anatomy.size
+    full = min(anatomy.breast + chest.dials.breast, 1.6)
     if full <= 0.15:
         return None
-    y, z = chest.top + (150 + 22 * full) * s, (a.depth + 6) * s
-    axes = 68 * s * full**0.3, 62 * s * full**0.3, 24 * s * full
-    return ellipsoids(*((side * 76 * s, y, z, *axes, side * -16) for side in (-1, 1)))
+    y, z = chest.top + (150 + 22 * full) * mm, (anatomy.depth + 6) * mm
+    axes = 68 * mm * full**0.3, 62 * mm * full**0.3, 24 * mm * full
+    return ellipsoids(*((side * 76 * mm, y, z, *axes, side * -16) for side in (-1, 1)))
 
 # %% ../nbs/engine/tissues.ipynb #00000008
 def soft_tissue(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) line integral
@@ -150,9 +150,9 @@ def _lung_vessels(chest: Chest, rng: np.random.Generator, y: float) -> tuple:
         apex = [chest.apex.holds(k, points) for k in (0, 1)]
         return chest.wall.holds(0, points) & np.where(side == 0, *apex)
 
-    s = chest.anatomy.size
-    hila = np.array([[-36 * s, y, -4 * s], [36 * s, y - 6 * s, -4 * s]])
-    segments, radius, side = _vessel_tree(rng, hila, s, in_chest)
+    mm = chest.anatomy.size
+    hila = np.array([[-36 * mm, y, -4 * mm], [36 * mm, y - 6 * mm, -4 * mm]])
+    segments, radius, side = _vessel_tree(rng, hila, mm, in_chest)
     middle = 0.5 * (segments[:, 0] + segments[:, 1])
     inside = in_chest(middle, side)
     bow = rng.normal(0, 0.05, (len(segments), 3))
@@ -175,9 +175,9 @@ def _walk(segments: np.ndarray, bow: np.ndarray, length: np.ndarray, steps: np.n
 # %% ../nbs/engine/tissues.ipynb #00000017
 def _hila(chest: Chest, y: float):
     "The thick vessels at the roots of the lungs."
-    s = chest.anatomy.size
+    mm = chest.anatomy.size
     rows = [
-        (side * 41 * s, y + lower * s, -4 * s, 7.5 * s, long * s, 7 * s, -12 * side)
+        (side * 41 * mm, y + lower * mm, -4 * mm, 7.5 * mm, long * mm, 7 * mm, -12 * side)
         for side, lower, long in ((-1, 14, 25), (1, 2, 21))
     ]
     return ellipsoids(*rows)
@@ -185,8 +185,8 @@ def _hila(chest: Chest, y: float):
 
 def vessels(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) mm
     "Thickness of the pulmonary vessels; branches that leave the lung are dropped."
-    s = chest.anatomy.size
-    y = min(sum(chest.ridge) / 2 - 62 * s, chest.top + 105 * s)
+    mm = chest.anatomy.size
+    y = min(sum(chest.ridge) / 2 - 62 * mm, chest.top + 105 * mm)
     segments, radius, bow = _lung_vessels(chest, stream(seed, Purpose.VESSELS), y)
     along = segments[:, 1] - segments[:, 0]
     length = np.sqrt((along * along).sum(1))
@@ -205,22 +205,22 @@ def _smooth(x, low, high):
     return t * t * (3 - 2 * t)
 
 
-def _rib_pattern(y, z, a: Anatomy, top: float, egg: tuple) -> np.ndarray:
+def _rib_pattern(y, z, anatomy: Anatomy, top: float, egg: tuple) -> np.ndarray:
     "Bone in the shell at height y and depth z: two dense margins around a lighter middle."
-    s, (middle, half_height, half_depth) = a.size, egg
+    size, (middle, half_height, half_depth) = anatomy.size, egg
     round_y = np.maximum(1 - ((y - middle) * (1 / half_height)) ** 2, 0.02)
-    bounding_box = z / (half_depth * np.sqrt(round_y))
-    bounding_box = np.clip(bounding_box, -1, 1, out=bounding_box)  # -1 spine, 1 sternum
-    slant = np.clip(0.45 + (y - top) * (0.5 / (100 * s)), 0.3, 1.3) * (a.drop * s)
-    from_spine = bounding_box + 1
+    forward = z / (half_depth * np.sqrt(round_y))
+    forward = np.clip(forward, -1, 1, out=forward)  # -1 spine, 1 sternum
+    slant = np.clip(0.45 + (y - top) * (0.5 / (100 * size)), 0.3, 1.3) * (anatomy.drop * size)
+    from_spine = forward + 1
     height = y - top - from_spine * (35 + 8 * from_spine) * slant
-    level = height * (1 / (a.space * s)) + (0.55 + 0.5 * a.phase)
+    level = height * (1 / (anatomy.space * size)) + (0.55 + 0.5 * anatomy.phase)
     rib = np.floor(level)
-    off = (level - rib - 0.5) * (a.space / 6.6)
+    off = (level - rib - 0.5) * (anatomy.space / 6.6)
     off *= off  # squared distance from the rib's middle, in half heights
     bone = np.sqrt(np.maximum(1 - off, 0))
     bone -= 0.55 * np.sqrt(np.maximum(1 - off * (1 / 0.72**2), 0))
-    bone *= (1 - _smooth(bounding_box, 0.5, 0.85)) * ((rib >= 0) & (rib < 11))
+    bone *= (1 - _smooth(forward, 0.5, 0.85)) * ((rib >= 0) & (rib < 11))
     bone *= 1 - 0.06 * np.clip(rib, 0, 11)
     return bone
 
@@ -259,11 +259,16 @@ def ribs(view: View, chest: Chest) -> np.ndarray:  # (side, side) mm of rib
 # %% ../nbs/engine/tissues.ipynb #00000020
 def _clavicle_axis(chest: Chest, side: int) -> np.ndarray:  # (24, 3) mm
     "The S-shaped axis of one clavicle, from the sternum outwards."
-    a, s, along = chest.anatomy, chest.anatomy.size, np.linspace(0, 1, 24)
-    x = (-1, 1)[side] * (17 + 140 * along) * s
-    drop = 42 - 0.4 * a.clavicle - (34 + a.clavicle) * along - 5 * np.sin(2 * np.pi * along)
-    z = 0.72 * a.depth * (1 - along) + 5 * along + 16 * np.sin(2 * np.pi * along)
-    return np.stack([x, chest.top + drop * s, z * s], 1)
+    anatomy, mm, along = chest.anatomy, chest.anatomy.size, np.linspace(0, 1, 24)
+    x = (-1, 1)[side] * (17 + 140 * along) * mm
+    drop = (
+        42
+        - 0.4 * anatomy.clavicle
+        - (34 + anatomy.clavicle) * along
+        - 5 * np.sin(2 * np.pi * along)
+    )
+    z = 0.72 * anatomy.depth * (1 - along) + 5 * along + 16 * np.sin(2 * np.pi * along)
+    return np.stack([x, chest.top + drop * mm, z * mm], 1)
 
 
 def _clavicle(view: View, chest: Chest, side: int, out: np.ndarray):
@@ -307,18 +312,18 @@ def _blade(corners: np.ndarray, x, y, mm: float) -> np.ndarray:  # mm of bone
 
 def _scapula(view: View, chest: Chest, side: int, out: np.ndarray):
     "Add one shoulder blade to `out`."
-    a, s, top, g = chest.anatomy, chest.anatomy.size, chest.top, (-1, 1)[side]
-    swing = g * (a.scapula * s + (30 * s if chest.dials.fixed else 0))
-    outer = g * 152 * s + 0.5 * swing, top + 30 * s, -70 * s
-    inner = g * 92 * s + 0.6 * swing, top + 22 * s, -88 * s
-    lowest = g * 112 * s + swing, top + 150 * s, -88 * s
+    anatomy, mm, top, sign = chest.anatomy, chest.anatomy.size, chest.top, (-1, 1)[side]
+    swing = sign * (anatomy.scapula * mm + (30 * mm if chest.dials.fixed else 0))
+    outer = sign * 152 * mm + 0.5 * swing, top + 30 * mm, -70 * mm
+    inner = sign * 92 * mm + 0.6 * swing, top + 22 * mm, -88 * mm
+    lowest = sign * 112 * mm + swing, top + 150 * mm, -88 * mm
     corners, magnification = project(view, np.array([outer, inner, lowest]))
     at = pixel_centres(view.side)
     left, upper = np.searchsorted(at, corners.min(0) - 15)
     right, lower = np.searchsorted(at, corners.max(0) + 15)
     x, y = at[left:right].astype(np.float32), at[upper:lower].astype(np.float32)[:, None]
     thickness = _blade(corners, x, y, view.pitch / magnification.mean())
-    out[upper:lower, left:right] += np.float32((BONE - SOFT) * s) * thickness
+    out[upper:lower, left:right] += np.float32((BONE - SOFT) * mm) * thickness
 
 # %% ../nbs/engine/tissues.ipynb #00000023
 def _one_vertebra() -> np.ndarray:  # (8, 8): ellipsoids at the origin, in mm, and their weights
@@ -335,17 +340,17 @@ def _one_vertebra() -> np.ndarray:  # (8, 8): ellipsoids at the origin, in mm, a
 
 def _vertebrae(chest: Chest) -> np.ndarray:  # (160, 8): ellipsoids and their weights
     "The spine from the neck to the loins, gently curved."
-    a, s = chest.anatomy, chest.anatomy.size
+    anatomy, mm = chest.anatomy, chest.anatomy.size
     number = np.arange(-5, 15)[:, None]
-    y = chest.top + (number + a.phase) * 23.5 * s
+    y = chest.top + (number + anatomy.phase) * 23.5 * mm
     one = _one_vertebra()
-    one[:, :6] *= s
+    one[:, :6] *= mm
     one[:, 7] *= 0.75
     rows = np.tile(one, (20, 1, 1))
     rows[..., [0, 3]] *= 1 + 0.016 * number[..., None]  # lower vertebrae are broader
-    rows[..., 0] += a.bend * np.sin((y - chest.top) / 90)
+    rows[..., 0] += anatomy.bend * np.sin((y - chest.top) / 90)
     rows[..., 1] += y
-    rows[..., 2] -= 58 * s
+    rows[..., 2] -= 58 * mm
     return rows.reshape(-1, 8)
 
 # %% ../nbs/engine/tissues.ipynb #00000024
@@ -357,22 +362,31 @@ def _tube(row: tuple, rim: float, weight: float) -> list:
 
 def _shoulder(chest: Chest, side: int) -> list:  # of rows (8,)
     "Head and shaft of the humerus, spine of the scapula with acromion, glenoid."
-    a, s, top, dense, g = chest.anatomy, chest.anatomy.size, chest.top, BONE - SOFT, (-1, 1)[side]
-    swing = g * (0.5 * a.scapula * s + (18 * s if chest.dials.fixed else 0))
-    arm = swing + g * 0.5 * a.arms
-    head = (g * 178 * s + swing, top + 42 * s, -25 * s, 24 * s, 25 * s, 24 * s, 0)
-    shaft = (g * 187 * s + arm, top + 165 * s, -18 * s, 13 * s, 140 * s, 13 * s, -3 * g)
-    acromion = (g * 146 * s + swing, top + 16 * s, -50 * s, 34 * s, 6 * s, 8 * s, -18 * g)
-    glenoid = (g * 155 * s + swing, top + 42 * s, -40 * s, 7 * s, 20 * s, 12 * s, 8 * g)
-    rows = _tube(head, 2.5 * s, 0.45 * dense) + _tube(shaft, 4 * s, dense)
-    return rows + _tube(acromion, 2 * s, 0.8 * dense) + _tube(glenoid, 1.6 * s, 0.7 * dense)
+    anatomy, mm, top = chest.anatomy, chest.anatomy.size, chest.top
+    dense, sign = BONE - SOFT, (-1, 1)[side]
+    swing = sign * (0.5 * anatomy.scapula * mm + (18 * mm if chest.dials.fixed else 0))
+    arm = swing + sign * 0.5 * anatomy.arms
+    head = (sign * 178 * mm + swing, top + 42 * mm, -25 * mm, 24 * mm, 25 * mm, 24 * mm, 0)
+    shaft = (sign * 187 * mm + arm, top + 165 * mm, -18 * mm, 13 * mm, 140 * mm, 13 * mm, -3 * sign)
+    acromion = (
+        sign * 146 * mm + swing,
+        top + 16 * mm,
+        -50 * mm,
+        34 * mm,
+        6 * mm,
+        8 * mm,
+        -18 * sign,
+    )
+    glenoid = (sign * 155 * mm + swing, top + 42 * mm, -40 * mm, 7 * mm, 20 * mm, 12 * mm, 8 * sign)
+    rows = _tube(head, 2.5 * mm, 0.45 * dense) + _tube(shaft, 4 * mm, dense)
+    return rows + _tube(acromion, 2 * mm, 0.8 * dense) + _tube(glenoid, 1.6 * mm, 0.7 * dense)
 
 # %% ../nbs/engine/tissues.ipynb #00000025
 def bones(view: View, chest: Chest) -> np.ndarray:  # (side, side) line integral
     "Spine, sternum, shoulder joints and upper arms, clavicles and scapulae (all but the ribs)."
-    s, top, depth, dense = chest.anatomy.size, chest.top, chest.anatomy.depth, BONE - SOFT
-    manubrium = (0, top + 38 * s, 0.72 * depth * s, 28 * s, 26 * s, 6 * s, 0, 0.5 * dense)
-    sternum = (0, top + 125 * s, 0.95 * depth * s, 15 * s, 75 * s, 5 * s, 0, 0.45 * dense)
+    mm, top, depth, dense = chest.anatomy.size, chest.top, chest.anatomy.depth, BONE - SOFT
+    manubrium = (0, top + 38 * mm, 0.72 * depth * mm, 28 * mm, 26 * mm, 6 * mm, 0, 0.5 * dense)
+    sternum = (0, top + 125 * mm, 0.95 * depth * mm, 15 * mm, 75 * mm, 5 * mm, 0, 0.45 * dense)
     rows = [manubrium, sternum, *_shoulder(chest, 0), *_shoulder(chest, 1)]
     rows = np.concatenate([_vertebrae(chest), np.array(rows)])
     mid = view.at(min(256, view.side))
@@ -386,30 +400,30 @@ def bones(view: View, chest: Chest) -> np.ndarray:  # (side, side) line integral
 # %% ../nbs/engine/tissues.ipynb #00000029
 def _airways(chest: Chest) -> list:  # of rows (8,): ellipsoids and their weights
     "Windpipe and main bronchi."
-    s, top = chest.anatomy.size, chest.top
-    windpipe = (0, top - 10 * s, -8 * s, 8.5 * s, 95 * s, 8.5 * s, 0, 0.9)
-    right = (-20 * s, top + 100 * s, -12 * s, 26 * s, 6.5 * s, 6.5 * s, -42, 0.7)
-    left = (24 * s, top + 102 * s, -12 * s, 32 * s, 6 * s, 6 * s, 32, 0.7)
+    mm, top = chest.anatomy.size, chest.top
+    windpipe = (0, top - 10 * mm, -8 * mm, 8.5 * mm, 95 * mm, 8.5 * mm, 0, 0.9)
+    right = (-20 * mm, top + 100 * mm, -12 * mm, 26 * mm, 6.5 * mm, 6.5 * mm, -42, 0.7)
+    left = (24 * mm, top + 102 * mm, -12 * mm, 32 * mm, 6 * mm, 6 * mm, 32, 0.7)
     return [windpipe, right, left]
 
 
 def _bowel(chest: Chest, gas: float, seed: int) -> list:  # of rows (8,)
     "Gas in the bowel under the left dome."
-    s, low, rows = chest.anatomy.size, chest.ridge[1], []
+    mm, low, rows = chest.anatomy.size, chest.ridge[1], []
     draws = stream(seed, Purpose.BOWEL).uniform(-1, 1, (1 + int(3 * gas), 5))
     for right, down, wide, high, roll in draws:
-        centre = (30 * s + right * 80 * s, low + 65 * s + down * 25 * s, 30 * s)
-        axes = (14 * s + 6 * wide * s, 10 * s + 4 * high * s, 14 * s)
+        centre = (30 * mm + right * 80 * mm, low + 65 * mm + down * 25 * mm, 30 * mm)
+        axes = (14 * mm + 6 * wide * mm, 10 * mm + 4 * high * mm, 14 * mm)
         rows.append((*centre, *axes, 40 * roll, 0.8 * min(gas, 1)))
     return rows
 
 # %% ../nbs/engine/tissues.ipynb #0000002a
 def _bubble(view: View, chest: Chest, gas: float) -> np.ndarray:  # (side, side) mm
     "The stomach's bubble."
-    s, x = chest.anatomy.size, chest.anatomy.gas_x
-    radius = (14 + 15 * gas) * s
-    y = chest.ridge[1] + (12 + 0.6 * radius / s) * s
-    bubble = ellipsoids((70 * s + x, y, 20 * s, 1.3 * radius, 0.7 * radius, radius, 8))
+    mm, x = chest.anatomy.size, chest.anatomy.gas_x
+    radius = (14 + 15 * gas) * mm
+    y = chest.ridge[1] + (12 + 0.6 * radius / mm) * mm
+    bubble = ellipsoids((70 * mm + x, y, 20 * mm, 1.3 * radius, 0.7 * radius, radius, 8))
     t_in, t_out = interval(view, bubble, 0)
     if chest.dials.fixed:
         cut(view, (0, 1.0, 0), y + 0.1 * radius, ALL, t_in, t_out)
@@ -473,35 +487,42 @@ def _curve(knots: np.ndarray, n: int = 500) -> np.ndarray:  # (n, 3)
     return 0.5 * (2 * start + (end - before) * f + square * f**2 + cube * f**3)
 
 # %% ../nbs/engine/tissues.ipynb #00000033
-def _tubes(chest: Chest, g: int) -> list:  # of (knots in mm, radius in mm, attenuation in 1/mm)
+def _tubes(chest: Chest, sign: int) -> list:  # of (knots in mm, radius in mm, attenuation in 1/mm)
     "Endotracheal and gastric tube, central venous catheter (from side g), chest drain."
-    s, t, low, width = chest.anatomy.size, chest.top, chest.ridge[1], chest.anatomy.width
-    wide = width * s
-    trachea = [(0, t - 150 * s, 20 * s), (2 * s, t - 60 * s, 5 * s), (0, t + 60 * s, -5 * s)]
-    gullet = [(3 * s, t - 150 * s, 10 * s), (4 * s, t - 40 * s, -15 * s)]
-    gullet += [(7 * s, t + 120 * s, -25 * s), (16 * s, low - 5 * s, 0)]
-    gullet += [(60 * s, low + 45 * s, 20 * s)]
-    vein = [(g * 120 * s, t + 10 * s, 50 * s), (g * 70 * s, t + 12 * s, 45 * s)]
-    vein += [(-14 * s, t + 48 * s, 10 * s), (-20 * s, t + 125 * s, 8 * s)]
-    pleura = [(-g * (wide + 25 * s), t + 190 * s, 0), (-g * (wide - 20 * s), t + 150 * s, -20 * s)]
-    pleura += [(-g * 0.5 * wide, t + 60 * s, -20 * s)]
+    mm, top, low, width = chest.anatomy.size, chest.top, chest.ridge[1], chest.anatomy.width
+    wide = width * mm
+    trachea = [
+        (0, top - 150 * mm, 20 * mm),
+        (2 * mm, top - 60 * mm, 5 * mm),
+        (0, top + 60 * mm, -5 * mm),
+    ]
+    gullet = [(3 * mm, top - 150 * mm, 10 * mm), (4 * mm, top - 40 * mm, -15 * mm)]
+    gullet += [(7 * mm, top + 120 * mm, -25 * mm), (16 * mm, low - 5 * mm, 0)]
+    gullet += [(60 * mm, low + 45 * mm, 20 * mm)]
+    vein = [(sign * 120 * mm, top + 10 * mm, 50 * mm), (sign * 70 * mm, top + 12 * mm, 45 * mm)]
+    vein += [(-14 * mm, top + 48 * mm, 10 * mm), (-20 * mm, top + 125 * mm, 8 * mm)]
+    pleura = [
+        (-sign * (wide + 25 * mm), top + 190 * mm, 0),
+        (-sign * (wide - 20 * mm), top + 150 * mm, -20 * mm),
+    ]
+    pleura += [(-sign * 0.5 * wide, top + 60 * mm, -20 * mm)]
     return [
-        (trachea, 3.6 * s, 0.05),
-        (gullet, 2.2 * s, 0.10),
-        (vein, 1.1 * s, 0.22),
-        (pleura, 3.2 * s, 0.07),
+        (trachea, 3.6 * mm, 0.05),
+        (gullet, 2.2 * mm, 0.10),
+        (vein, 1.1 * mm, 0.22),
+        (pleura, 3.2 * mm, 0.07),
     ]
 
 
 def _cable(chest: Chest, rng: np.random.Generator) -> tuple:
     "A cable across the skin of the chest."
-    a, s = chest.anatomy, chest.anatomy.size
+    anatomy, mm = chest.anatomy, chest.anatomy.size
     x = np.linspace(-1, 1, 5) * rng.choice([-1, 1]) * rng.uniform(0.7, 1.3)
     slope = rng.uniform(20, 170) + rng.uniform(-90, 90) * x
-    y = chest.top + s * (slope + rng.uniform(-60, 60) * (1 - x * x))
-    front = np.full(5, (a.depth + a.wall) * s)
-    knots = np.stack([x * (a.width * s) + rng.uniform(-30, 30) * s, y, front], 1)
-    return knots, 0.8 * s, 0.5
+    y = chest.top + mm * (slope + rng.uniform(-60, 60) * (1 - x * x))
+    front = np.full(5, (anatomy.depth + anatomy.wall) * mm)
+    knots = np.stack([x * (anatomy.width * mm) + rng.uniform(-30, 30) * mm, y, front], 1)
+    return knots, 0.8 * mm, 0.5
 
 # %% ../nbs/engine/tissues.ipynb #00000034
 def _routes(chest: Chest, rng: np.random.Generator) -> list:  # as of `_tubes`
@@ -517,10 +538,10 @@ def _routes(chest: Chest, rng: np.random.Generator) -> list:  # as of `_tubes`
 
 def _electrodes(chest: Chest, spots: np.ndarray):
     "Disc and snap of each electrode on the skin."
-    a, s, n = chest.anatomy, chest.anatomy.size, len(spots)
-    x, y = spots[:, 0] * a.width * s, chest.top + spots[:, 1] * s
-    centre = np.stack([x, y, np.full(n, (a.depth + a.wall) * s)], 1)
-    sizes = (9 * s, 9 * s, 2.0), (3.4, 3.4, 3.0)
+    anatomy, mm, n = chest.anatomy, chest.anatomy.size, len(spots)
+    x, y = spots[:, 0] * anatomy.width * mm, chest.top + spots[:, 1] * mm
+    centre = np.stack([x, y, np.full(n, (anatomy.depth + anatomy.wall) * mm)], 1)
+    sizes = (9 * mm, 9 * mm, 2.0), (3.4, 3.4, 3.0)
     disc, snap = (np.concatenate([centre, np.tile(size, (n, 1))], 1) for size in sizes)
     return ellipsoids(*disc, *snap)
 

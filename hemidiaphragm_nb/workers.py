@@ -119,6 +119,14 @@ def _be_a_worker(parent):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
+def _end_in_order(try_one: Callable, *args) -> str:
+    "A task of `_processes`: where it is ended, so is its process, which would go on otherwise."
+    try:
+        return try_one(*args)
+    except SystemExit:
+        os._exit(1)
+
+
 @contextmanager
 def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     "A pool whose processes end with this one, or where the work inside is interrupted."
@@ -168,19 +176,20 @@ def _over(executor, workers: int, store: Store, data: dict, todo: list, try_one:
     "Run over an executor, over processes of our own, or in this process."
     pools = STARTS * workers  # so many may break; after that, and after a given one, we do it here
     while todo:
+        task = try_one
         if executor is not None:
             pool, executor = nullcontext(executor), None
         elif workers > 1 and pools:
-            pool, pools = _processes(workers), pools - 1
+            pool, pools, task = _processes(workers), pools - 1, partial(_end_in_order, try_one)
         else:
             pool = InProcess()
         with pool as pool:
-            submit = partial(_submit_with_data, pool, try_one, store, data)
+            submit = partial(_submit_with_data, pool, task, store, data)
             todo = _submit_all(todo, submit, store)
 
 
-def _submit_with_data(pool: Executor, try_one: Callable, store: Store, data: dict, run: Run):
-    return pool.submit(try_one, run, store, data[run.data])
+def _submit_with_data(pool: Executor, task: Callable, store: Store, data: dict, run: Run):
+    return pool.submit(task, run, store, data[run.data])
 
 # %% ../nbs/engine/workers.ipynb #11cac4c6
 def _todo(plan: Plan, store: Store, retry: bool) -> list:
