@@ -37,7 +37,7 @@ licences forbid commercial use or derivatives; whether weights are a derivative 
 not for this card.
 
 **How good, on patients never seen.** Cross-validation by patient of this recipe, {folds} folds of
-{judges} networks each; accuracy in % of landmarks within R = 100 px of the 512-px frame and its
+{networks} networks each; accuracy in % of landmarks within R = 100 px of the 512-px frame and its
 fractions, with 95 % intervals by patient. Portable: AP radiographs; fixed: PA.
 
 {table}
@@ -66,7 +66,7 @@ def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
         **{k: card[k] for k in ("use", "input", "parameters")},
         kind=kind,
         folds=radiographs["fold"].nunique(),
-        judges=card["judges"],
+        networks=card["networks"],
         count=len(card.get("members", [0])),
         source=data["source"],
         licences=licences,
@@ -85,7 +85,7 @@ def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
 def adopt(
     model: TorchPredictor,  # to be shipped
     radiographs: pd.DataFrame,  # of its recipe's cross-validation
-    # source, licences (name -> images), known_failures, judges (networks of each fold)
+    # source, licences (name -> images), known_failures, networks (networks of each fold)
     facts: dict,
     folder: Path,  # takes weights.safetensors, card.json, README.md
 ) -> dict:  # the card
@@ -96,7 +96,7 @@ def adopt(
         "data": data,
         "radius_factor": factor,
         "radius_from": f"cross-validation of this recipe, {len(radiographs)} radiographs",
-        **{k: facts[k] for k in ("known_failures", "judges")},
+        **{k: facts[k] for k in ("known_failures", "networks")},
     }
     replace(model, card=card).save(folder, half=True)
     card = TorchPredictor.load(folder).card

@@ -264,8 +264,8 @@ def run_crossval(
     repeats: int = 1,
     members: int = 3,
 ) -> pd.DataFrame:
-    """Fill OUT/store with the folds, judge their radiographs in the 512-px frame and keep them in
-    OUT/radiographs.csv.
+    """Fill OUT/store with the folds, evaluate their radiographs in the 512-px frame and write them
+    to OUT/radiographs.csv.
 
     Raises: ExperimentError, DatasetError.
     """

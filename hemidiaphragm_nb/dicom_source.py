@@ -172,7 +172,7 @@ def new_header(ds: Dataset, secret: bytes, keyed: bool) -> Dataset:
     who = str(ds.get("PatientID") or ds.StudyInstanceUID) if keyed else ""
     h.PatientID = h.PatientName = "anon-" + _keyed_hash(secret, "patient", who).hex()[:16]
     h.PatientIdentityRemoved = "YES"
-    h.DeidentificationMethod = "hemidiaphragm_nb: header written anew"
+    h.DeidentificationMethod = "hemidiaphragm_nb: new header"
     return h
 
 # %% ../nbs/engine/dicom_source.ipynb #6f97d32d

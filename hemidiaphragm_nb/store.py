@@ -88,7 +88,7 @@ def claim(self: Store, run: Run) -> FileLock:
 # %% ../nbs/engine/store.ipynb #5adc6543
 @patch
 def fail(self: Store, run: Run, error: BaseException):
-    "Record why a run failed, and drop what it had begun."
+    "Record why a run failed, and drop what it had written."
     record = {
         "key": run.key,
         "analysis": run.analysis,
