@@ -162,13 +162,14 @@ def train(
     ] = False,
 ):
     "Train a network on 60 % of the patients, validate it on 20 %, and test it on the last 20 %."
+    import hemidiaphragm_nb.recipes
     import hemidiaphragm_nb.train
     from hemidiaphragm_nb.reports import evaluation_report
 
     changes = {"side": side, "epochs": epochs, "width": width, "beta": beta, "seed": seed}
     changes |= {} if lam_hem is None else {"lam_hem": lam_hem, "lam_segm": 1 - lam_hem}
     known = {k: v for k, v in changes.items() if v is not None}
-    recipe = hemidiaphragm_nb.train.recipe(preset, **known)
+    recipe = hemidiaphragm_nb.recipes.recipe(preset, **known)
     frames, split = _load(data, cases, seed)
     counts = [f"{len(split[part])} to {part}" for part in ("train", "valid", "test")]
     _say(f"{recipe.name}: {', '.join(counts)}")
@@ -252,7 +253,7 @@ def predict(
             "--torch",
             help=(
                 "Run the network's weights in 32-bit floats with torch: the default's 8-bit"
-                " integers move a landmark by a tenth of a pixel."
+                " integers move a landmark by a fraction of a pixel of 512."
             ),
         ),
     ] = False,
