@@ -26,7 +26,11 @@ from tools.project import NOTEBOOKS, ROOT, tracked_files
 SITE = ROOT / "_docs"
 PREPARED = ROOT / "_proc" / "notebooks"
 PAGES = ROOT / "_proc" / "pages"
-EXTRA = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog"}
+EXTRA = {
+    "CONTRIBUTING.md": "contributing",
+    "CHANGELOG.md": "changelog",
+    "docs/names.md": "names",
+}
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 WIDGET = "application/vnd.jupyter.widget-view+json"
