@@ -14,7 +14,7 @@ from nbdev.test import nb_test_cells
 
 from tools.project import ANSWERS, LIBRARY, NOTEBOOKS, ROOT, CommandFailed, notebooks, python
 
-SECONDS = 300  # limit for one notebook
+SECONDS = 600  # limit for one notebook
 COVERED = 90  # percent of the exported lines that the notebooks must execute
 CHECKS = re.compile(r"(test|assert|check_raises)(_|$)|^(ExceptionExpected|raises)$")
 
