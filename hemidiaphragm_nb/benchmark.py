@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -372,7 +373,8 @@ def _child_handler() -> Iterator[None]:
     """Put back the handler of ended children: with the one that torch's data loaders leave, Python
     was seen to crash when, OpenVINO being loaded since, another child ended.
     """
-    kind = getattr(signal, "SIGCHLD", None)  # Windows has none
+    main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    kind = getattr(signal, "SIGCHLD", None) if main else None  # Windows has none
     before = kind and signal.getsignal(kind)
     try:
         yield

@@ -102,7 +102,7 @@ def trained(
 # %% ../nbs/engine/crossval.ipynb #0b43babf
 def fold_cases(
     plan: Plan, store: Store, frames: FrameSet, members: int | None = None
-) -> pd.DataFrame:  # as `predict.evaluate` has its cases, with repeat and fold
+) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with repeat and fold
     """Every finished fold's test radiographs, read by that fold's ensemble.
 
     Raises: ExperimentError for a network without weights.
@@ -203,7 +203,7 @@ TOGETHER = {
 
 def ablation_cases(
     plan: Plan, store: Store, frames: FrameSet
-) -> pd.DataFrame:  # as `predict.evaluate` has its cases, with variant
+) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with variant
     "Validation and test radiographs, read by every variant and by the ensembles of `TOGETHER`."
     split = run_split(plan.runs[0], frames.table)
     unseen = frames.subset(np.concatenate([split["valid"], split["test"]]))

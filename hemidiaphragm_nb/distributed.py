@@ -13,9 +13,9 @@ import torch
 
 from .checkpoint import History
 from .frames import FrameSet
-from .networks import TorchPredictor
+from .networks import TorchPredictor, model_card
 from .recipes import Recipe, RecipeError
-from .train import fit, make_learner, model_card
+from .train import fit, make_learner
 
 # %% ../nbs/engine/distributed.ipynb #6813d476
 def _shared_loader(dl):

@@ -15,8 +15,8 @@ import pandas as pd
 from .features import SIDES
 from .frames import FrameSet
 from .metrics import Evaluation
-from .predict import Prediction, fuse, interpret
-from .radiograph import Frame, enlarge
+from .predict import Prediction, interpret
+from .radiograph import FRAME, Frame, enlarge
 from .runtime import Outputs, Predictor
 
 # %% ../nbs/engine/evaluate.ipynb #3cd950f2
@@ -103,9 +103,7 @@ def evaluate(
     landmarks, lungs, rows = {}, None, []
     for case in each_case(cases, predictor, batch, checks):
         ids = [case.row["id"]]
-        fused = fuse(case.prediction.readings.get("heatmap"), case.prediction.readings.get("mask"))[
-            0
-        ]
+        fused = (case.prediction.points + 0.5) * FRAME / cases.side - 0.5  # px of the 512-px frame
         for name, points in (case.prediction.readings | {"fused": fused}).items():
             reading = landmarks.setdefault(name, Evaluation())
             reading.update(points[None], case.points[None], ids=ids)

@@ -36,7 +36,7 @@ _POINTS = ("right_x", "right_y", "left_x", "left_y")
 
 
 class DecoderTable:
-    "What every decoder reads off each case's heatmaps: a column function of `predict.evaluate`."
+    "What every decoder reads off each case's heatmaps: a column function of `evaluate.evaluate`."
 
     def __init__(self, recipe: Recipe):
         self.recipe, self.rows = recipe, []

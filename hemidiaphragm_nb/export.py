@@ -23,10 +23,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .evaluate import evaluate
+from .evaluate import each_case, evaluate
 from .files import write_atomic
 from .frames import phantom_frames
-from .heatmaps import decode
 from .networks import members
 from .radiograph import to_float
 from .runtime import CARD_KEY, ExportError, OnnxPredictor, load_onnx
@@ -269,19 +268,24 @@ def check_export(
 ) -> dict[str, float]:  # largest differences, moves of the landmarks in px, Dice of the masks
     "Compare an exported network with the torch network it comes from."
     exported = path if isinstance(path, OnnxPredictor) else load_onnx(path)
-    a, b, found = model.predict(frames.images), exported.predict(frames.images), {}
-    if a.heatmaps is not None:
-        r = model.recipe
-        one, other = (decode(o.heatmaps, r.decoder, r.beta, r.shared) for o in (a, b))
-        moves = np.linalg.norm(one - other, axis=-1)
-        found["heatmap"] = float(np.abs(a.heatmaps - b.heatmaps).max())
+    moves, heatmaps, lungs, sizes = [], [], [], np.zeros(2)
+    for a, b in zip(each_case(frames, model), each_case(frames, exported)):
+        if a.outputs.heatmaps is not None:
+            heatmaps.append(np.abs(a.outputs.heatmaps - b.outputs.heatmaps).max())
+            one, other = (case.prediction.readings["heatmap"] for case in (a, b))
+            moves.append(np.linalg.norm(one - other, axis=-1))
+        if a.outputs.lungs is not None:
+            lungs.append(np.abs(a.outputs.lungs - b.outputs.lungs).max())
+            one, other = (case.outputs.lungs > 0.5 for case in (a, b))
+            sizes += 2 * (one & other).sum(), one.sum() + other.sum()
+    found = {}
+    if moves:
+        found["heatmap"] = float(max(heatmaps))
         found["landmarks, median px"] = float(np.median(moves))
-        found["landmarks, largest px"] = float(moves.max())
-    if a.lungs is not None:
-        one, other = a.lungs > 0.5, b.lungs > 0.5
-        found["mask"] = float(np.abs(a.lungs - b.lungs).max())
-        both = max(int(one.sum()) + int(other.sum()), 1)
-        found["Dice of the two masks"] = 2 * int((one & other).sum()) / both
+        found["landmarks, largest px"] = float(np.max(moves))
+    if lungs:
+        found["mask"] = float(max(lungs))
+        found["Dice of the two masks"] = float(sizes[0] / max(sizes[1], 1))
     return found
 
 # %% ../nbs/engine/export.ipynb #00000034

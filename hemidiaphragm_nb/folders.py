@@ -22,7 +22,7 @@ from PIL import Image
 
 from .cases import LANDMARKS, case_table
 from .problems import DatasetError, Problem
-from .frames import FrameSet, progress_bar
+from .frames import FrameSet, loading_bar
 from .landmarks import landmarks_from_mask
 from hemidiaphragm_nb.radiograph import (
     FRAME,
@@ -501,7 +501,7 @@ def load_frames(
         np.full((n, 2, 2), np.nan, np.float32),
     )
     rows = [table.iloc[i] for i in range(n)]
-    with progress_bar(progress) as bar:
+    with loading_bar(progress) as bar:
         task = bar.add_task("reading radiographs", total=n)
         for i, got in enumerate(_in_threads(lambda r: _try_case(r, side), rows, workers)):
             done.append(got)

@@ -139,7 +139,7 @@ def split_by_patient(
         raise DatasetError(
             Problem(
                 "fractions",
-                f"{tuple(fractions)} are not three shares of 1",
+                f"{tuple(fractions)} are not three fractions that add up to 1",
                 "Give for instance (.6, .2, .2)",
             )
         )
@@ -229,8 +229,8 @@ def split_by_device(
         raise DatasetError(
             Problem(
                 "split_by_device",
-                f"part {part!r} with a share of {share}",
-                "Use 'common' or 'portable', and a share above 0 and at most 1",
+                f"part {part!r} with a fraction of {share}",
+                "Use 'common' or 'portable', and a fraction above 0 and at most 1",
             )
         )
     people, view = _people(table), table["view"].fillna("").astype(str)

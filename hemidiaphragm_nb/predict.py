@@ -23,7 +23,7 @@ from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/15_predict.ipynb #00000006
 def lung_labels(
-    mask: np.ndarray,  # (1 or 2, h, w) probabilities of `Outputs.mask`
+    mask: np.ndarray,  # (1 or 2, h, w) probabilities of `Outputs.lungs`
 ) -> np.ndarray:  # (h, w) uint8: 0 background, 1 right lung, 2 left lung
     "Decide every pixel and keep one piece a side."
     labels = np.zeros(mask.shape[1:], np.uint8)
@@ -173,7 +173,7 @@ def _heatmap_reading(
     outputs: Outputs,  # of one frame
     recipe: dict,  # `card["recipe"]`
 ) -> tuple[np.ndarray | None, np.ndarray]:  # points (2, 2) and expected error (2,), px of 512
-    "What the heatmaps say; None and NaN without that task."
+    "The landmarks off the heatmaps; None and NaN without that task."
     if outputs.heatmaps is None:
         return None, np.full(2, np.nan)
     points = decode(outputs.heatmaps, recipe["decoder"], recipe["beta"], recipe["shared"])[0]

@@ -116,7 +116,7 @@ def openvino_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Ca
 
 # %% ../nbs/engine/runtime.ipynb #776ca388
 def onnxruntime_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Callable:
-    "The same by ONNX Runtime, always in 32-bit floats where the file does not say bytes."
+    "The same by ONNX Runtime, in 32-bit floats where the file has no int8."
     import onnxruntime
 
     if arithmetic == "bf16":

@@ -91,9 +91,10 @@ def _table_metrics(recipe: Recipe) -> list:
     if "heatmap" in recipe.tasks:
         for heading, px in (("R/5", 20.0), ("R/10", 10.0)):
             metrics[heading] = partial(point_accuracy, recipe=recipe, threshold=px)
-    columns = [_Column(func) for func in metrics.values()]
-    for column, column.heading in zip(columns, metrics):
-        pass
+    columns = []
+    for heading, function in metrics.items():
+        columns.append(_Column(function))
+        columns[-1].heading = heading
     return columns
 
 # %% ../nbs/08_train.ipynb #034ce27d

@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -70,11 +71,16 @@ ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
 
 
 def is_image(path: Path) -> bool:
-    "By its ending or, for files without a known one, by DICOM's mark at byte 128."
+    """By its ending or, for files without a known one, by DICOM's mark at byte 128. A file that
+    cannot be opened counts as one, so that the reader reports it.
+    """
     if path.suffix.lower() in ENDINGS:
         return True
-    with open(path, "rb") as f:
-        return f.read(132)[128:] == b"DICM"
+    try:
+        with open(path, "rb") as f:
+            return f.read(132)[128:] == b"DICM"
+    except OSError:
+        return True
 
 # %% ../nbs/engine/writers.ipynb #05853ec5
 def find_inputs(
@@ -249,9 +255,17 @@ def _write_all(
     writers: Sequence[Writer],
     source: dict | None,
 ) -> dict:  # row of predictions.csv
-    "What the writers write, and last STEM.json."
+    "What the writers write, and last STEM.json; nothing is left of it where one of them fails."
     stem.parent.mkdir(parents=True, exist_ok=True)
-    files = {w.name: [f.name for f in w.write(radiograph, prediction, stem)] for w in writers}
+    written = {}
+    try:
+        for w in writers:
+            written[w.name] = w.write(radiograph, prediction, stem)
+    except Exception:
+        for file in (_json_path(stem), *chain.from_iterable(written.values())):
+            file.unlink(missing_ok=True)
+        raise
+    files = {name: [f.name for f in paths] for name, paths in written.items()}
     record = as_json(prediction, predictor) | {"source": source, "files": files}
     text = json.dumps(record, indent=1) + "\n"
     write_atomic(_json_path(stem), lambda file: file.write_text(text, encoding="utf-8"))
