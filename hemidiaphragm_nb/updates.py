@@ -504,7 +504,7 @@ def run_updates(
     failed = [c.key for c in curves if store.failure(c).exists()]
     return plan_table(curves, out).assign(failed=lambda t: t["key"].isin(failed))
 
-# %% ../nbs/engine/updates.ipynb #150d97ae
+# %% ../nbs/engine/updates.ipynb #57a5af54
 _PANELS = {  # the settings that differ from the base's in each question, beside the side
     "updates": set(),
     "side": set(),
@@ -547,7 +547,8 @@ _STYLES = {"both_R": ":", "both_R/5": "--", "both_R/10": "-"}
 
 def _label(first: pd.Series, what: set) -> str:
     "What a curve has that others of its panel may not have."
-    words = [f"{k} {first[k]}" for k in sorted(what - {"tasks"})] + [f"{first['side']} px"]
+    names = {"lam_hem"} if "tasks" in what else what
+    words = [f"{k} {first[k]}" for k in sorted(names)] + [f"{first['side']} px"]
     return ", ".join(words) + ("" if first["complete"] else " (incomplete)")
 
 
@@ -586,7 +587,7 @@ def plot_curves(
     for ax in axes[-1]:
         ax.set_xlabel("updates")
     for ax in axes[:, 0]:
-        ax.set_ylabel("validation images, %")
+        ax.set_ylabel("validation landmarks, %")
     seeds = curves["seed"].nunique()
     fig.suptitle(f"R dotted, R/5 dashed, R/10 solid; n = {seeds} seed a curve")
     fig.tight_layout()
@@ -626,8 +627,8 @@ def _compare_factors(curves: pd.DataFrame) -> pd.DataFrame:
             out.append(row | {"changes": changed})
     return pd.DataFrame(out)
 
-# %% ../nbs/engine/updates.ipynb #44a38d25
-def _level(curve: pd.DataFrame) -> int | None:  # None: it is still rising, or has not begun to
+# %% ../nbs/engine/updates.ipynb #018f3978
+def _level(curve: pd.DataFrame) -> int | None:  # None: it is still rising, or at 10 % at most
     "First mark from which twice the updates (or the next mark above) bring less than the noise."
     curve = curve.sort_values("update")
     for update, value in zip(curve["update"], curve[_FIGURE]):
