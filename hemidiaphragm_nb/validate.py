@@ -134,28 +134,12 @@ def coverage(
             }
         )
     table = pd.DataFrame(rows)
-    sums = {
-        "fold": "all",
-        "radiographs": table["radiographs"].sum(),
-        "factor": radius_factor(errors, expected, level),
-        "covered (%)": np.average(table["covered (%)"], weights=table["radiographs"]),
-    }
-    return pd.concat(
-        [
-            table,
-            pd.DataFrame(
-                [
-                    sums
-                    | {
-                        "median radius (px)": np.average(
-                            table["median radius (px)"], weights=table["radiographs"]
-                        )
-                    }
-                ]
-            ),
-        ],
-        ignore_index=True,
-    )
+    counts = table["radiographs"]
+    whole = {"fold": "all", "radiographs": counts.sum()}
+    whole["factor"] = radius_factor(errors, expected, level)
+    for column in ("covered (%)", "median radius (px)"):
+        whole[column] = np.average(table[column], weights=counts)
+    return pd.concat([table, pd.DataFrame([whole])], ignore_index=True)
 
 # %% ../nbs/16_validate.ipynb #00000012
 def plot_trust(
