@@ -240,7 +240,7 @@ def _columns(self: App) -> list:
     network = _captioned("what the network predicted", self.network_map)
     target = _captioned("target of these points", self.target_map)
     maps = HBox([network, target], layout=Layout(grid_gap="8px"))
-    remarks = (_heading("Warnings and notes"), self.remarks)
+    remarks = (_heading("Warnings and remarks"), self.remarks)
     heatmaps = (_heading("Heatmap"), self.beta, maps)
     results = _column("370px", self.gap, self.tables, *remarks, *heatmaps)
     middle = Layout(flex="1 1 300px", min_width="280px", padding="0 6px")

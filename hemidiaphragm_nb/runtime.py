@@ -27,7 +27,7 @@ from .radiograph import enlarge, to_float
 # %% ../nbs/engine/runtime.ipynb #e67eb865
 @dataclass
 class Outputs:
-    "What a network says of a batch of frames; None for a task that it does not have."
+    "A network's outputs for a batch of frames; None for a task that it does not have."
 
     heatmaps: np.ndarray | None  # (n, 1 or 2, s, s) float32: both landmarks, or right and left
     lungs: np.ndarray | None  # (n, 1 or 2, s, s) probabilities: both lungs, or right and left

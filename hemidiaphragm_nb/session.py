@@ -368,7 +368,7 @@ def figure(self: Session, name: str = "") -> Figure:
             "sans",
         ),
         ("", table, "monospace"),
-        ("Warnings and notes", self.remarks(), "sans"),
+        ("Warnings and remarks", self.remarks(), "sans"),
     ]
     texts = [_wrapped(lines, font == "monospace") for _, lines, font in blocks]
     heights = [0.55 + 0.19 * len(lines) for lines in texts] + [2.0]  # inches; last the heatmap's
