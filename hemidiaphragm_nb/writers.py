@@ -15,12 +15,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
 
 from . import __version__
 from .files import write_atomic
@@ -349,13 +349,13 @@ def predict_folder(
     """
     out, errors = Path(out), []
     shared = _OneAtATime(predictor or shipped_predictor())
-    jobs = (
-        delayed(_one_file)(file, out / name, shared, writers, resume)
-        for file, name in with_names(find_inputs(inputs, skip=out))
-    )
-    pool = Parallel(workers, backend="threading", return_as="generator", pre_dispatch="2*n_jobs")
-    with whole_table(out) as table:
-        for file, row, error in pool(jobs):
+    jobs = ((file, out / name) for file, name in with_names(find_inputs(inputs, skip=out)))
+
+    def one_job(job):
+        return _one_file(*job, shared, writers, resume)
+
+    with whole_table(out) as table, ThreadPool(workers) as pool:
+        for file, row, error in pool.imap(one_job, jobs):
             (errors.append if error else table.writerow)(error or row)
             report(file, error)
     return errors
