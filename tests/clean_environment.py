@@ -56,8 +56,11 @@ class CleanEnvironment:
         self.python = self.venv / "bin/python"
         self.work.mkdir()
         python("-m", "venv", "--without-pip", self.venv)
+        # From elsewhere: an editable installation leaves its metadata in the project's folder, and
+        # pip would take the wheel for installed there.
+        pip = [sys.executable, "-m", "pip", f"--python={self.python}", "install"]
         options = ["--no-index", "--no-deps", "--quiet"]
-        python("-m", "pip", f"--python={self.python}", "install", *options, wheel)
+        run(*pip, *options, wheel, cwd=self.work, PYTHONPATH="")
         (site,) = self.venv.glob("lib/*/site-packages")
         modules, distributions = requirements.foreign()
         guard = GUARD.format(modules=sorted({*modules, *REFUSED}), distributions=distributions)

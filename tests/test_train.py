@@ -22,6 +22,15 @@ from hemidiaphragm_nb.train import make_learner, train
 TINY = recipe(side=64, width=4, epochs=4, precision="fp32")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    "Sums are taken in another order with another number of threads."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def frames():
     return phantom_frames(32, seed=1, side=64)
@@ -35,15 +44,6 @@ def split(frames):
 @pytest.fixture(scope="module")
 def trained(frames, split):
     return train(frames, split, TINY, progress=False, device="cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    "Sums are taken in another order with another number of threads."
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def again(frames, split, settings, **options):
