@@ -102,6 +102,7 @@ def test_what_is_measured(data):
     assert updates._evaluate_part(TorchPredictor(build_net(both), both), data.valid)["dice"] >= 0
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("changes", CHANGES)
 def test_trains_as_the_library_does(data, tmp_path, changes):
     recipe = replace(TINY, epochs=2, **changes)
@@ -125,6 +126,7 @@ def test_goes_on_with_the_same_bits(data, tmp_path, monkeypatch, changes):
     assert weights_hash(resumed.net) == weights_hash(whole.net) and same_rows == rows
 
 
+@pytest.mark.extra
 def test_goes_on_from_a_checkpoint_of_the_first_runner(data, tmp_path, monkeypatch):
     curve = Curve("test", replace(TINY, batch=2), 23)
     whole, rows = trained(curve, data, tmp_path / "whole")
@@ -168,6 +170,7 @@ def test_killed_without_warning(data, tmp_path):
     assert exported(curve, tmp_path / "killed")["curve"] == rows
 
 
+@pytest.mark.extra
 def test_an_export_that_was_lost_is_written_from_the_checkpoint(data, tmp_path):
     curve = Curve("test", TINY, 12)
     _, rows = trained(curve, data, tmp_path)
@@ -175,6 +178,7 @@ def test_an_export_that_was_lost_is_written_from_the_checkpoint(data, tmp_path):
     assert trained(curve, data, tmp_path)[1] == rows
 
 
+@pytest.mark.extra
 def test_a_shorter_curve_replaces_no_longer_one(data, tmp_path):
     curve = Curve("test", TINY, 12)
     _, rows = trained(curve, data, tmp_path)
@@ -184,6 +188,7 @@ def test_a_shorter_curve_replaces_no_longer_one(data, tmp_path):
     assert exported(curve, tmp_path)["curve"] == rows + rows
 
 
+@pytest.mark.extra
 def test_done_failed_and_claimed(tmp_path, capsys):
     good, bad = Curve("good", TINY, 12), Curve("bad", replace(TINY, metric="taxicab"), 12)
     store, out = tmp_path / "store", tmp_path / "out"

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from hemidiaphragm_nb.plan import DataSpec, Plan, Run
 from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.store import Store
@@ -44,6 +46,7 @@ if {guard}:
     return eval(done.stdout)
 
 
+@pytest.mark.extra
 def test_a_run_that_kills_its_process_at_every_start_is_given_up(tmp_path):
     "Five workers die or are ended with it; the other runs are none the worse."
     others = (RUN, replace(RUN, repeat=1))
@@ -53,6 +56,7 @@ def test_a_run_that_kills_its_process_at_every_start_is_given_up(tmp_path):
     assert "3 processes died in epoch 1" in Store(tmp_path / "store").error(plan.runs[1])
 
 
+@pytest.mark.extra
 def test_a_pool_that_cannot_start_leaves_the_work_to_this_process(tmp_path):
     "A script without a guard starts itself in each worker, which Python refuses."
     plan = Plan("unguarded", (RUN, replace(RUN, repeat=1)))
