@@ -127,6 +127,8 @@ _SCREENED = [
     ("batch", 3200, _SMALL | dict(batch=4)),
     ("normalisation", 4800, _SMALL | dict(norm="instance")),
 ]
+
+# %% ../nbs/engine/updates.ipynb #c9d1c8e2
 _CONFIRMED = [
     ("batch", 800, dict(batch=8)),
     ("augmentation", 9850, dict(augmentation="strong")),
@@ -540,7 +542,7 @@ def _of_question(curves: pd.DataFrame, question: str) -> dict[str, pd.DataFrame]
         keys += [key for key in plain if first[key]["side"] in sides]
     return {key: groups[key] for key in sorted(keys)}
 
-
+# %% ../nbs/engine/updates.ipynb #8cefda8e
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = {"both_R": ":", "both_R/5": "--", "both_R/10": "-"}
 

@@ -71,11 +71,16 @@ def test_notebook_fits(path):
 
 
 def written_lines(source: str) -> int:
-    "The lines of an exported cell that say what it does: no directives, signatures, docstrings."
+    """The lines of an exported cell that say what it does: no directives, imports, signatures,
+    docstrings.
+    """
     lines = [line for line in source.splitlines() if line.strip() and not line.startswith("#|")]
     defined = (ast.FunctionDef, ast.ClassDef)
-    definitions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, defined)]
-    return len(lines) - sum(map(heading_lines, definitions))
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [n for n in nodes if isinstance(n, (ast.Import, ast.ImportFrom))]
+    definitions = [node for node in nodes if isinstance(node, defined)]
+    imported = sum(node.end_lineno - node.lineno + 1 for node in imports)
+    return len(lines) - imported - sum(map(heading_lines, definitions))
 
 
 def heading_lines(node: ast.FunctionDef | ast.ClassDef) -> int:
