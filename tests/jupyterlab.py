@@ -17,7 +17,7 @@ from tools.project import ROOT, copy_tree, read_notebook, tail
 SERVER_SECONDS = 60  # until JupyterLab answers
 STEADY = 16  # looks in a row at which the kernel must be idle: it seems so while it starts
 START_SECONDS = 10  # until a request to run all cells shows; it can be dropped, and is repeated
-CELLS_SECONDS = 300  # until all cells have run, on a machine that does other things too
+CELLS_SECONDS = 700  # until all cells have run, on a machine that does other things too
 SKIPPED_CELLS = re.compile(r"^#\|\s*(eval:\s*false|slow)\s*$", re.M)
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 SETTINGS = {  # all cells stand in the page, and nothing asks a question

@@ -46,7 +46,7 @@ def move(run: NotebookPage, box, key: str) -> None:
     wait_for(run.page, f"picture and numbers changed by {key}", changed)
 
 
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", WITH_WIDGETS, ids=lambda path: path.stem)
 def test_sliders_move_pictures(path, tmp_path):
     chromium()
