@@ -1,9 +1,12 @@
 # The commands of the project; `make` alone lists them. Needs a Python from 3.11 to 3.13, make, and the network once.
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Any Python can start tools/bootstrap.py, which finds one that suits; PYTHON=/path/to/python3.12 names it.
-STARTER := $(or $(PYTHON),$(firstword $(foreach name,python3 python3.13 python3.12 python3.11 python,$(shell command -v $(name)))))
-BOOTSTRAP = $(if $(STARTER),$(STARTER) tools/bootstrap.py --venv $(VENV) $(if $(PYTHON),--python $(PYTHON)) $(if $(LOCKED),--locked),$(error No Python found: install one from 3.11 to 3.13, or name it with PYTHON=))
+WORKERS ?= 2
+# tools/bootstrap.py finds a Python that suits; PYTHON=/path/to/python3.12 names it.
+NO_PYTHON = $(error No Python found. Debian, Ubuntu: apt-get install python3 python3-venv)
+STARTER = $(or $(shell command -v python3),$(PYTHON),$(NO_PYTHON))
+CHOICE = $(if $(PYTHON),--python $(PYTHON)) $(if $(LOCKED),--locked)
+BOOTSTRAP = $(STARTER) tools/bootstrap.py --venv $(VENV) $(CHOICE)
 PLAIN := $(VENV)/.plain$(if $(LOCKED),-locked)
 DEV := $(VENV)/.dev$(if $(LOCKED),-locked)
 DOCS := $(VENV)/.docs
@@ -13,7 +16,7 @@ export PYTHONUTF8 := 1
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test lab env docs readme screenshot lock hooks clean distclean
+.PHONY: help demo test format lab env docs readme screenshot lock hooks clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -21,8 +24,12 @@ help:  ## list these commands
 demo: $(PLAIN)  ## train on the phantom, evaluate and predict: results in demo/
 	$(BIN)/hemidiaphragm demo --out demo
 
-test: $(DEV)  ## run everything that proves the project
-	@$(BIN)/python tools/run_tests.py
+test: $(DEV)  ## run everything that proves the project, WORKERS=2 tests at a time
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations 15 $(ARGS)
+
+format: $(DEV)  ## format notebooks, tests and scripts, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 lab: $(DEV)  ## open JupyterLab at index.ipynb
 	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/index.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
@@ -30,16 +37,17 @@ lab: $(DEV)  ## open JupyterLab at index.ipynb
 env: $(PLAIN)  ## make the environment only (LOCKED=1: the versions of requirements.lock)
 
 docs: $(DEV) $(DOCS)  ## build the documentation site in _docs/
-	$(BIN)/python tools/build_docs.py
+	$(BIN)/python -m tools.build_docs
 
 readme: $(DEV)  ## write README.md from index.ipynb
-	$(BIN)/python tools/make_readme.py
+	$(BIN)/python -m tools.make_readme
 
 screenshot: $(DEV)  ## make images/app.png: the app with a phantom, in headless Chromium
-	$(BIN)/python tools/app_browser.py --picture images/app.png
+	$(BIN)/python -m pytest tests/test_app.py -k voila --screenshot images/app.png
 
-lock: $(DEV)  ## write requirements.lock from this environment
-	$(BIN)/python tools/requirements.py --lock
+lock: $(DEV)  ## write requirements.lock and LICENCES.md from this environment
+	$(BIN)/python -m tools.requirements --lock
+	$(BIN)/python -m tools.licences
 
 hooks: $(DEV)  ## set up the notebook hooks of git in this clone
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev-install-hooks
@@ -47,7 +55,7 @@ hooks: $(DEV)  ## set up the notebook hooks of git in this clone
 	git config --local diff.jupyternotebook.command "'$(abspath $(BIN))/nbdev-diff-driver'"
 
 clean:  ## remove what the commands above made, but not the environment
-	rm -rf demo build dist _docs _proc *.egg-info .coverage* .hypothesis nbs/.hypothesis nbs/.last_checked
+	rm -rf demo build dist _docs _proc *.egg-info .coverage* .hypothesis .pytest_cache .ruff_cache nbs/.hypothesis nbs/.last_checked
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too

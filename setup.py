@@ -1,4 +1,5 @@
 """Build the package from `settings.ini`, the one home of its metadata and requirements."""
+
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -30,12 +31,15 @@ setup(
     ],
     python_requires=f">={cfg['min_python']}",
     install_requires=lines("requirements"),
-    extras_require={extra: lines(f"{extra}_requirements") for extra in ("lab", "dev", "docs", "pretrained", "fast", "bench", "cluster")},
+    extras_require={
+        extra: lines(f"{extra}_requirements")
+        for extra in ("lab", "dev", "docs", "pretrained", "fast", "bench", "cluster")
+    },
     entry_points={
         "console_scripts": lines("console_scripts"),
         "nbdev": ["hemidiaphragm_nb=hemidiaphragm_nb._modidx:d"],
     },
     packages=find_namespace_packages(include=["hemidiaphragm_nb*"], exclude=["*.__pycache__"]),
-    package_data={"hemidiaphragm_nb": ["weights/*/*", "reference/*"]},
+    package_data={"hemidiaphragm_nb": ["weights/*/*", "reference/*", "static/*"]},
     zip_safe=False,
 )

@@ -1,4 +1,5 @@
-"""Sphinx's settings for the documentation site; `tools/build_docs.py` prepares the pages it reads."""
+"""Sphinx's settings for the documentation site; `tools/build_docs.py` prepares its pages."""
+
 from configparser import ConfigParser
 from html import escape
 from pathlib import Path
@@ -16,7 +17,9 @@ extensions = ["myst_nb"]
 nb_execution_mode = "off"  # the notebooks' stored results are shown
 nb_ipywidgets_js = {}  # nothing is fetched by a page
 myst_enable_extensions = ["amsmath", "dollarmath", "colon_fence"]
-myst_all_links_external = True  # tools/build_docs.py has made each link right for the site, and checks them
+myst_all_links_external = (
+    True  # tools/build_docs.py has made each link right for the site, and checks them
+)
 highlight_language = "none"  # of blocks that name no language
 html_theme = "furo"
 html_title = f"{project} {release}"

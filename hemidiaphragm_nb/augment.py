@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['COMPONENTS', 'NONE', 'PAPER', 'PAPER_AS_PRINTED', 'VIDAL', 'STRONG', 'AUGMENTATIONS', 'HOLES', 'MODES', 'COLUMNS',
-           'CENTRE', 'HALF', 'PHOTOMETRY', 'AugmentationError', 'check_field', 'Augmentation', 'draw', 'affine',
-           'waves', 'bend', 'warp_points', 'sampling_grid', 'warp_images', 'warp_masks', 'column', 'adjust_brightness',
-           'adjust_contrast', 'adjust_gamma', 'blur', 'add_noise', 'cut_out', 'reread_domes', 'carry', 'photometry',
-           'augment']
+           'CENTRE', 'HALF', 'AugmentationError', 'Augmentation', 'draw', 'affine', 'warp_points', 'sampling_grid',
+           'warp_images', 'warp_masks', 'reread_domes', 'augment']
 
-# %% ../nbs/05_augment.ipynb #00000003
+# %% ../nbs/05_augment.ipynb #00000002
 import math
 from dataclasses import dataclass, fields, replace
 
@@ -17,294 +15,296 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# %% ../nbs/05_augment.ipynb #00000007
-# name: (value that changes nothing, lowest and highest allowed value)
-COMPONENTS = dict(rotate=(0., -180., 180.), scale=(1., .25, 4.), shear=(0., -45., 45.), shift=(0., -256., 256.),
-                  elastic=(0., 0., 20.), brightness=(1., 0., 10.), contrast=(1., 0., 10.), gamma=(1., .1, 10.),
-                  blur=(0., 0., 20.), noise=(0., 0., 128.), cutout=(0., 0., 512.))
+from .photometry import NEUTRAL, photometry
 
-
+# %% ../nbs/05_augment.ipynb #00000005
 class AugmentationError(ValueError):
     "An augmentation was asked for that cannot be done."
 
 
-def check_field(name: str, # of a field of `Augmentation`
-                value: float | tuple[float, float], # a probability or a range
-) -> None:
-    "Raise `AugmentationError` for a probability outside [0, 1] or a range that is empty or out of bounds."
-    if name == 'reread': ok, where = isinstance(value, bool), 'True or False'
-    elif name.endswith('_p'): ok, where = 0 <= value <= 1, '[0, 1]'
-    else:
-        (lo, hi), (_, least, most) = value, COMPONENTS[name]
-        ok, where = least <= lo <= hi <= most, f'a range (low, high) within [{least:g}, {most:g}]'
-    if not ok: raise AugmentationError(f'{name}={value}: expected {where}')
+COMPONENTS = dict(  # name: (value that changes nothing, lowest and highest allowed value)
+    rotate=(0.0, -180.0, 180.0),
+    scale=(1.0, 0.25, 4.0),
+    shear=(0.0, -45.0, 45.0),
+    shift=(0.0, -256.0, 256.0),
+    elastic=(0.0, 0.0, 20.0),
+    brightness=(NEUTRAL["brightness"], 0.0, 10.0),
+    contrast=(NEUTRAL["contrast"], 0.0, 10.0),
+    gamma=(NEUTRAL["gamma"], 0.1, 10.0),
+    blur=(NEUTRAL["blur"], 0.0, 20.0),
+    noise=(NEUTRAL["noise"], 0.0, 128.0),
+    cutout=(NEUTRAL["cutout"], 0.0, 512.0),
+)
 
-# %% ../nbs/05_augment.ipynb #00000008
+
+def _check_field(name: str, value: float | tuple[float, float]) -> None:
+    "Raise for a probability outside [0, 1], or a range that is empty or out of bounds."
+    if name == "reread":
+        ok, where = isinstance(value, bool), "True or False"
+    elif name.endswith("_p"):
+        ok, where = 0 <= value <= 1, "[0, 1]"
+    else:
+        (low, high), (_, least, most) = value, COMPONENTS[name]
+        ok = least <= low <= high <= most
+        where = f"a range (low, high) within [{least:g}, {most:g}]"
+    if not ok:
+        raise AugmentationError(f"{name}={value}: expected {where}")
+
+# %% ../nbs/05_augment.ipynb #00000006
+_Range = tuple[float, float]
+
+
 @dataclass(frozen=True)
 class Augmentation:
-    """Probabilities and ranges of random changes; the value is drawn evenly from the range.
+    "Probabilities and ranges of random changes, drawn evenly. Raises: `AugmentationError`."
 
-    Raises: `AugmentationError`, see `check_field`."""
-    flip_p: float = 0. # mirror left-right; sides are swapped along with it
-    rotate_p: float = 0.
-    rotate: tuple[float, float] = (0., 0.) # degrees, counter-clockwise as displayed
-    scale_p: float = 0.
-    scale: tuple[float, float] = (1., 1.) # factor; above 1 the chest grows
-    shear_p: float = 0.
-    shear: tuple[float, float] = (0., 0.) # degrees by which vertical lines lean
-    shift_p: float = 0.
-    shift: tuple[float, float] = (0., 0.) # px in the 512-px frame, drawn for x and y apart
-    elastic_p: float = 0.
-    elastic: tuple[float, float] = (0., 0.) # px in the 512-px frame: no pixel is bent further than this
-    brightness_p: float = 0.
-    brightness: tuple[float, float] = (1., 1.) # factor on the grey levels
-    contrast_p: float = 0.
-    contrast: tuple[float, float] = (1., 1.) # factor on the distance from the image's mean
-    gamma_p: float = 0.
-    gamma: tuple[float, float] = (1., 1.) # exponent on grey levels as a share of 255
-    blur_p: float = 0.
-    blur: tuple[float, float] = (0., 0.) # standard deviation, px in the 512-px frame
-    noise_p: float = 0.
-    noise: tuple[float, float] = (0., 0.) # standard deviation, grey levels
-    cutout_p: float = 0.
-    cutout: tuple[float, float] = (0., 0.) # longest side of the four rectangles blanked, px in the 512-px frame
-    reread: bool = False # let landmarks follow the middle-column rule on the new mask, see `reread_domes`
+    flip_p: float = 0.0  # mirror left-right; sides are swapped along with it
+    rotate_p: float = 0.0
+    rotate: _Range = (0.0, 0.0)  # degrees, counter-clockwise as displayed
+    scale_p: float = 0.0
+    scale: _Range = (1.0, 1.0)  # factor; above 1 the chest grows
+    shear_p: float = 0.0
+    shear: _Range = (0.0, 0.0)  # degrees by which vertical lines lean
+    shift_p: float = 0.0
+    shift: _Range = (0.0, 0.0)  # px in the 512-px frame, drawn for x and y apart
+    elastic_p: float = 0.0
+    elastic: _Range = (0.0, 0.0)  # px in the 512-px frame: no pixel is bent further
+    brightness_p: float = 0.0
+    brightness: _Range = (1.0, 1.0)  # factor on the grey levels
+    contrast_p: float = 0.0
+    contrast: _Range = (1.0, 1.0)  # factor on the distance from the image's mean
+    gamma_p: float = 0.0
+    gamma: _Range = (1.0, 1.0)  # exponent on grey levels as a fraction of 255
+    blur_p: float = 0.0
+    blur: _Range = (0.0, 0.0)  # standard deviation, px in the 512-px frame
+    noise_p: float = 0.0
+    noise: _Range = (0.0, 0.0)  # standard deviation, grey levels
+    cutout_p: float = 0.0
+    cutout: _Range = (0.0, 0.0)  # longest side of the four rectangles, px in the 512-px frame
+    reread: bool = False  # landmarks follow the middle-column rule, see `reread_domes`
 
     def __post_init__(self):
-        for f in fields(self): check_field(f.name, getattr(self, f.name))
+        for f in fields(self):
+            _check_field(f.name, getattr(self, f.name))
+
+# %% ../nbs/05_augment.ipynb #00000007
+def _recipe(flip_p: float = 0.0, reread: bool = False, **components) -> Augmentation:
+    "A recipe from (probability, low, high) of each component."
+    values = {f"{name}_p": p for name, (p, _, _) in components.items()}
+    values |= {name: (low, high) for name, (_, low, high) in components.items()}
+    return Augmentation(flip_p=flip_p, reread=reread, **values)
+
+
+NONE = Augmentation()
+_LIGHT = dict(brightness=(0.5, 0.5, 1.5), contrast=(0.5, 0.5, 1.5))
+PAPER = _recipe(flip_p=0.25, rotate=(0.5, -30.0, 30.0), **_LIGHT)
+PAPER_AS_PRINTED = replace(PAPER, rotate=(-30.0, 3.0))
+VIDAL = _recipe(rotate=(0.75, -10.0, 10.0))
+STRONG = _recipe(
+    rotate=(0.7, -15.0, 15.0),
+    scale=(0.7, 0.8, 1.2),
+    shear=(0.3, -8.0, 8.0),
+    shift=(0.7, -40.0, 40.0),
+    elastic=(0.3, 4.0, 16.0),
+    brightness=(0.5, 0.7, 1.3),
+    contrast=(0.5, 0.6, 1.4),
+    gamma=(0.5, 0.7, 1.4),
+    blur=(0.2, 0.5, 3.0),
+    noise=(0.3, 2.0, 16.0),
+    cutout=(0.3, 30.0, 110.0),
+    reread=True,
+)
+AUGMENTATIONS = dict(none=NONE, paper=PAPER, paper_as_printed=PAPER_AS_PRINTED, vidal=VIDAL)
+AUGMENTATIONS |= dict(strong=STRONG, mirrored=replace(STRONG, flip_p=0.5))
 
 # %% ../nbs/05_augment.ipynb #0000000a
-NONE = Augmentation()
-PAPER = Augmentation(flip_p=.25, rotate_p=.5, rotate=(-30., 30.), brightness_p=.5, brightness=(.5, 1.5), contrast_p=.5, contrast=(.5, 1.5))
-PAPER_AS_PRINTED = Augmentation(flip_p=.25, rotate_p=.5, rotate=(-30., 3.), brightness_p=.5, brightness=(.5, 1.5), contrast_p=.5, contrast=(.5, 1.5))
-VIDAL = Augmentation(rotate_p=.75, rotate=(-10., 10.))
-STRONG = Augmentation(rotate_p=.7, rotate=(-15., 15.), scale_p=.7, scale=(.8, 1.2), shear_p=.3, shear=(-8., 8.), shift_p=.7, shift=(-40., 40.),
-                      elastic_p=.3, elastic=(4., 16.), brightness_p=.5, brightness=(.7, 1.3), contrast_p=.5, contrast=(.6, 1.4), gamma_p=.5, gamma=(.7, 1.4),
-                      blur_p=.2, blur=(.5, 3.), noise_p=.3, noise=(2., 16.), cutout_p=.3, cutout=(30., 110.), reread=True)
-AUGMENTATIONS = dict(none=NONE, paper=PAPER, paper_as_printed=PAPER_AS_PRINTED, vidal=VIDAL, strong=STRONG, mirrored=replace(STRONG, flip_p=.5))
-
-# %% ../nbs/05_augment.ipynb #0000000d
-HOLES, MODES = 4, 3                                       # rectangles blanked; cosine waves a direction
-COLUMNS = 1 + 2*len(COMPONENTS) + 1 + 2*MODES**2 + 5*HOLES + 1
+HOLES, MODES = 4, 3  # rectangles blanked; cosine waves a direction
+COLUMNS = 1 + 2 * len(COMPONENTS) + 1 + 2 * MODES**2 + 5 * HOLES + 1
 
 
-def draw(recipe: Augmentation, # what may happen
-         n: int, # number of images
-         generator: torch.Generator | None = None, # on the CPU; None: torch's global one
-) -> dict[str, Tensor]: # on the CPU: `flip` (n,) bool, a value (n,) for every component, `shift_y`, `waves`, `holes`, `seed`
-    "Draw what happens to each of `n` images; a component that does not happen gets its neutral value."
-    u = torch.rand(n, COLUMNS, generator=generator)
+def draw(
+    recipe: Augmentation,  # what may happen
+    n: int,  # number of images
+    generator: torch.Generator | None = None,  # on the CPU; None: torch's global one
+) -> dict[
+    str, Tensor
+]:  # on the CPU: flip, a value for every component, shift_y, waves, holes, seed
+    "Draw what happens to `n` images; a component that does not happen gets its neutral value."
+    u, last = torch.rand(n, COLUMNS, generator=generator), 1 + 2 * len(COMPONENTS)
     d = dict(flip=u[:, 0] < recipe.flip_p, seed=(u[:, -1] * 2**24).long())
     for i, (name, (neutral, *_)) in enumerate(COMPONENTS.items()):
-        (lo, hi), on = getattr(recipe, name), u[:, 1 + 2*i] < getattr(recipe, f'{name}_p')
-        d[name] = torch.where(on, lo + (hi - lo) * u[:, 2 + 2*i], neutral)
-        if name == 'shift': d['shift_y'] = torch.where(on, lo + (hi - lo) * u[:, 1 + 2*len(COMPONENTS)], neutral)
-    waves, holes = u[:, 2 + 2*len(COMPONENTS):-1].split([2*MODES**2, 5*HOLES], 1)
+        (low, high), on = getattr(recipe, name), u[:, 1 + 2 * i] < getattr(recipe, f"{name}_p")
+        d[name] = torch.where(on, low + (high - low) * u[:, 2 + 2 * i], neutral)
+        if name == "shift":
+            d["shift_y"] = torch.where(on, low + (high - low) * u[:, last], neutral)
+    waves, holes = u[:, last + 1 : -1].split([2 * MODES**2, 5 * HOLES], 1)
     waves = waves.reshape(n, 2, MODES, MODES) * 2 - 1
-    d['waves'] = waves / waves.abs().sum((2, 3), keepdim=True)      # so that no bend exceeds its amplitude
-    return d | dict(holes=holes.reshape(n, HOLES, 5))
+    waves = waves / waves.abs().sum((2, 3), keepdim=True)  # so no bend exceeds its amplitude
+    return d | dict(waves=waves, holes=holes.reshape(n, HOLES, 5))
+
+# %% ../nbs/05_augment.ipynb #0000000d
+CENTRE, HALF = 255.5, 256.0  # of the 512-px frame: u = (x - CENTRE) / HALF
+
+
+def affine(
+    d: dict[str, Tensor],  # from `draw`
+) -> Tensor:  # (n, 3, 3) float64, CPU: old to new place, in units of half the frame from its centre
+    "Matrix of shift · rotation · shear · scale · flip for each image."
+    angle, scale = d["rotate"].double().deg2rad(), d["scale"].double()
+    lean, flip = d["shear"].double().deg2rad().tan(), 1 - 2 * d["flip"].double()
+    cos, sin = angle.cos() * scale, angle.sin() * scale
+    zero, one = torch.zeros_like(scale), torch.ones_like(scale)
+    rows = [
+        [cos * flip, cos * lean + sin, d["shift"] / HALF],
+        [-sin * flip, cos - sin * lean, d["shift_y"] / HALF],
+        [zero, zero, one],
+    ]
+    return torch.stack([torch.stack([c.double() for c in row], -1) for row in rows], -2)
 
 # %% ../nbs/05_augment.ipynb #00000010
-CENTRE, HALF = 255.5, 256.                                # of the 512-px frame: u = (x - CENTRE) / HALF
-
-
-def affine(d: dict[str, Tensor], # from `draw`
-) -> Tensor: # (n, 3, 3) float64, on the CPU: old to new place, in units of half the frame from its centre
-    "Matrix of shift · rotation · shear · scale · flip for each image."
-    angle, lean, s = d['rotate'].double().deg2rad(), d['shear'].double().deg2rad().tan(), d['scale'].double()
-    cos, sin, f = angle.cos() * s, angle.sin() * s, 1 - 2*d['flip'].double()
-    zero, one, dx, dy = torch.zeros_like(s), torch.ones_like(s), d['shift'] / HALF, d['shift_y'] / HALF
-    rows = [[cos*f, cos*lean + sin, dx], [-sin*f, cos - sin*lean, dy], [zero, zero, one]]
-    return torch.stack([torch.stack([c.double() for c in r], -1) for r in rows], -2)
-
-# %% ../nbs/05_augment.ipynb #00000013
-def waves(t: Tensor, # coordinates in units of half the frame from its centre, any shape
-) -> Tensor: # (..., MODES)
+def _waves(
+    t: Tensor,  # coordinates in units of half the frame from its centre, any shape
+) -> Tensor:  # (..., MODES)
     "Cosines with one to `MODES` half-waves over the frame."
-    return torch.cos((t[..., None] + 1) * (math.pi / 2) * torch.arange(1, MODES + 1, device=t.device))
+    order = torch.arange(1, MODES + 1, device=t.device)
+    return torch.cos((t[..., None] + 1) * (math.pi / 2) * order)
 
 
-def bend(x: Tensor, # (n, p) places in the new picture, units of half the frame
-         y: Tensor, # (n, p)
-         coefficients: Tensor, # (n, 2, MODES, MODES)
-) -> Tensor: # (n, p, 2) displacement, same units
+def _bend(
+    x: Tensor,  # (n, p) places in the new picture, units of half the frame
+    y: Tensor,  # (n, p)
+    coefficients: Tensor,  # (n, 2, MODES, MODES)
+) -> Tensor:  # (n, p, 2) displacement, same units
     "Elastic displacement at given points, in closed form."
-    return torch.einsum('npk,npl,nckl->npc', waves(y), waves(x), coefficients)
+    return torch.einsum("npk,npl,nckl->npc", _waves(y), _waves(x), coefficients)
 
-# %% ../nbs/05_augment.ipynb #00000016
-def warp_points(points: Tensor, # (n, p, 2) in the 512-px frame; NaN stays NaN
-                matrix: Tensor, # (n, 3, 3) from `affine`
-                coefficients: Tensor | None = None, # (n, 2, MODES, MODES) of the bend
-) -> Tensor: # (n, p, 2); a point that leaves the frame keeps its place outside
-    "Carry points along with their images."
+# %% ../nbs/05_augment.ipynb #00000012
+def warp_points(
+    points: Tensor,  # (n, p, 2) in the 512-px frame; NaN stays NaN
+    matrix: Tensor,  # (n, 3, 3) from `affine`
+    coefficients: Tensor | None = None,  # (n, 2, MODES, MODES) of the bend
+) -> Tensor:  # (n, p, 2); a point that leaves the frame has its place outside
+    "Move points along with their images."
     m = matrix.to(points.device)
     u = (points.double() - CENTRE) / HALF
     v = target = u @ m[:, :2, :2].mT + m[:, None, :2, 2]
     if coefficients is not None:
         c = coefficients.to(points.device, torch.double)
-        for _ in range(20): v = target - bend(*v.unbind(-1), c)
+        for _ in range(20):
+            v = target - _bend(*v.unbind(-1), c)
     return (v * HALF + CENTRE).to(points.dtype)
 
-
-def sampling_grid(matrix: Tensor, # (n, 3, 3) from `affine`
-                  side: int, # of the images, px
-                  coefficients: Tensor | None = None, # (n, 2, MODES, MODES) of the bend
-                  device: str | torch.device = 'cpu', # where the images are
-) -> Tensor: # (n, side, side, 2) float32, as `grid_sample(..., align_corners=False)` takes it
+# %% ../nbs/05_augment.ipynb #00000013
+def sampling_grid(
+    matrix: Tensor,  # (n, 3, 3) from `affine`
+    side: int,  # of the images, px
+    coefficients: Tensor | None = None,  # (n, 2, MODES, MODES) of the bend
+    device: str | torch.device = "cpu",  # where the images are
+) -> Tensor:  # (n, side, side, 2) float32, as `grid_sample(..., align_corners=False)` takes it
     "For each new pixel, where in the old image it comes from."
-    m, c = torch.linalg.inv(matrix), torch.zeros(len(matrix), 2, 2 + MODES, 2 + MODES, dtype=matrix.dtype)
+    m = torch.linalg.inv(matrix)
+    c = torch.zeros(len(matrix), 2, 2 + MODES, 2 + MODES, dtype=matrix.dtype)
     c[:, :, 0, 0], c[:, :, 0, 1], c[:, :, 1, 0] = m[:, :2, 2], m[:, :2, 0], m[:, :2, 1]
-    if coefficients is not None: c[:, :, 2:, 2:] = torch.einsum('nij,njkl->nikl', m[:, :2, :2], coefficients.to(m))
-    t = (2*torch.arange(side, dtype=m.dtype) + 1) / side - 1
-    basis = torch.cat((torch.ones_like(t)[:, None], t[:, None], waves(t)), 1)
+    if coefficients is not None:
+        c[:, :, 2:, 2:] = torch.einsum("nij,njkl->nikl", m[:, :2, :2], coefficients.to(m))
+    t = (2 * torch.arange(side, dtype=m.dtype) + 1) / side - 1
+    basis = torch.cat((torch.ones_like(t)[:, None], t[:, None], _waves(t)), 1)
     left, right = (a.to(device, torch.float32) for a in (basis @ c, basis.T))
     return (left @ right).permute(0, 2, 3, 1)
 
-# %% ../nbs/05_augment.ipynb #0000001c
-def warp_images(images: Tensor, # uint8 or float (n, c, s, s)
-                grid: Tensor, # (n, s, s, 2) from `sampling_grid`
-) -> Tensor: # float32 (n, c, s, s); black where nothing was
+# %% ../nbs/05_augment.ipynb #00000017
+def warp_images(
+    images: Tensor,  # uint8 or float (n, c, s, s)
+    grid: Tensor,  # (n, s, s, 2) from `sampling_grid`
+) -> Tensor:  # float32 (n, c, s, s); black where nothing was
     "Sample images bilinearly."
     return F.grid_sample(images.float(), grid, align_corners=False)
 
 
-def warp_masks(masks: Tensor, # (n, s, s): 0 background, 1 right, 2 left
-               grid: Tensor, # (n, s, s, 2) from `sampling_grid`
-               swap: Tensor | None = None, # (n,) bool: images in which right becomes left
-) -> Tensor: # (n, s, s) of the same type
-    "Sample each label bilinearly and cut at one half; where the labels touch, a one-pixel seam becomes background."
+def warp_masks(
+    masks: Tensor,  # (n, s, s): 0 background, 1 right, 2 left
+    grid: Tensor,  # (n, s, s, 2) from `sampling_grid`
+    swap: Tensor | None = None,  # (n,) bool: images in which right becomes left
+) -> Tensor:  # (n, s, s) of the same type
+    "Sample each label bilinearly, cut at one half; where labels touch, a seam is background."
     signed = ((masks == 1).to(torch.int8) - (masks == 2).to(torch.int8))[:, None].float()
-    if swap is not None: signed = signed * (1 - 2*swap.to(signed).view(-1, 1, 1, 1))
+    if swap is not None:
+        signed = signed * (1 - 2 * swap.to(signed).view(-1, 1, 1, 1))
     v = F.grid_sample(signed, grid, align_corners=False)[:, 0]
-    return (v > .5).to(masks.dtype) + 2*(v < -.5).to(masks.dtype)
+    return (v > 0.5).to(masks.dtype) + 2 * (v < -0.5).to(masks.dtype)
 
-# %% ../nbs/05_augment.ipynb #00000024
-def column(value: Tensor, # (n,) on the CPU
-           x: Tensor, # (n, c, s, s)
-) -> Tensor: # (n, 1, 1, 1) beside `x`
-    "One value an image, shaped and placed to meet its images."
-    return value.to(x.device, x.dtype).view(-1, 1, 1, 1)
-
-
-def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
-    "Multiply the grey levels."
-    return (x * column(factor, x)).clamp_(0, 255)
-
-
-def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    "Stretch grey levels about each image's mean."
-    return torch.lerp(x.mean((1, 2, 3), keepdim=True), x, column(factor, x)).clamp_(0, 255)
-
-
-def adjust_gamma(x: Tensor, gamma: Tensor) -> Tensor:
-    "Raise grey levels, as a share of 255, to a power: above 1 darkens the middle greys."
-    return (x / 255).pow_(column(gamma, x)).mul_(255)
-
-# %% ../nbs/05_augment.ipynb #00000027
-def blur(x: Tensor, # (n, c, s, s)
-         sd: Tensor, # (n,) px in the 512-px frame, above 0
-) -> Tensor: # (n, c, s, s)
-    "Gaussian blur; the border is repeated outwards."
-    n, c, _, side = x.shape
-    sigma = (sd * side / 512).clamp(min=.1)
-    r = math.ceil(3 * sigma.max().item())
-    k = torch.exp(-torch.arange(-r, r + 1)**2 / (2 * sigma[:, None]**2))
-    k[k < 1e-6] = 0                                          # denormal tails would cost five times the time
-    k = (k / k.sum(1, keepdim=True)).to(x).repeat_interleave(c, 0)[:, None, None]               # (n c, 1, 1, 2r + 1)
-    y = F.pad(x.reshape(1, n*c, side, side), (r, r, r, r), mode='replicate')
-    return F.conv2d(F.conv2d(y, k, groups=n*c), k.mT, groups=n*c).view_as(x)
-
-
-def add_noise(x: Tensor, # (n, c, s, s)
-              sd: Tensor, # (n,) grey levels
-              seed: int, # for this batch
-) -> Tensor: # (n, c, s, s)
-    "Add Gaussian noise, clipped to 0..255."
-    g = torch.Generator(x.device).manual_seed(int(seed))
-    return torch.randn(x.shape, device=x.device, generator=g).mul_(column(sd, x)).add_(x).clamp_(0, 255)
-
-# %% ../nbs/05_augment.ipynb #0000002a
-def cut_out(x: Tensor, # (n, c, s, s)
-            longest: Tensor, # (n,) longest side of a rectangle, px in the 512-px frame
-            holes: Tensor, # (n, HOLES, 5) in [0, 1]: centre, width and height (30 to 100 % of the longest), grey
-) -> Tensor: # (n, c, s, s)
-    "Blank rectangles with a random grey; returns a changed copy."
-    x, side = x.clone(), x.shape[-1]
-    centre, size, grey = holes.split([2, 2, 1], -1)
-    half = (.3 + .7*size) * longest[:, None, None] / 1024
-    edges = (torch.cat((centre - half, centre + half), -1) * side).round().long().clamp(min=0)  # (n, HOLES, 4)
-    for image, rectangles, greys in zip(x, edges.tolist(), (grey * 255).squeeze(-1).tolist()):
-        for (x0, y0, x1, y1), g in zip(rectangles, greys): image[:, y0:y1, x0:x1] = g
-    return x
-
-# %% ../nbs/05_augment.ipynb #0000002d
-def reread_domes(masks: Tensor, # (n, s, s): 0 background, 1 right, 2 left
-) -> Tensor: # (n, 2, 2) float64 in the 512-px frame; NaN where a lung is missing or its base is cut off by the frame
-    "Landmarks by the middle-column rule (each lung one piece), batched: its cubic by weighted normal equations."
-    side = masks.shape[-1]
-    t = torch.arange(side, device=masks.device)
+# %% ../nbs/05_augment.ipynb #0000001e
+def _lower_border(masks: Tensor) -> Tensor:  # (n, 2, s): lowest row by side and column, -1 if none
+    "The lower border of both lungs."
+    t = torch.arange(masks.shape[-1], device=masks.device)
     lung = masks[:, None] == torch.tensor([1, 2], device=masks.device).view(2, 1, 1)
-    border = (lung * (t + 1).short()[:, None]).amax(2) - 1                                      # (n, 2, s): lowest row, -1 where none
-    column = border >= 0
-    first, last = torch.where(column, t, side).amin(-1, True), torch.where(column, t, -1).amax(-1, True)
-    middle, margin = (first + last) / 2, .2 * (last - first)
+    return (lung * (t + 1).short()[:, None]).amax(2) - 1
+
+
+def reread_domes(
+    masks: Tensor,  # (n, s, s): 0 background, 1 right, 2 left; each lung one piece
+) -> Tensor:  # (n, 2, 2) float64 in the 512-px frame; NaN for a missing lung or one cut off below
+    "Landmarks by the middle-column rule, batched: its cubic by weighted normal equations."
+    side, border = masks.shape[-1], _lower_border(masks)
+    t, column = torch.arange(side, device=masks.device), border >= 0
+    first = torch.where(column, t, side).amin(-1, True)
+    last = torch.where(column, t, -1).amax(-1, True)
+    middle, margin = (first + last) / 2, 0.2 * (last - first)
     use = column & (t >= first + margin) & (t <= last - margin)
-    powers = ((t - middle) / side).double()[..., None] ** torch.arange(4, device=masks.device)   # (n, 2, s, 4)
-    weighted = (powers * use[..., None]).mT
     known = (use.sum(-1) >= 8) & ~(use & (border == side - 1)).any(-1)
-    a = torch.where(known[..., None, None], weighted @ powers, torch.eye(4, dtype=torch.double, device=masks.device))
-    height = torch.linalg.solve(a, weighted @ border[..., None].double())[..., 0, 0]
+    height = _cubic_at_middle((t - middle) / side, border, use, known)
     place = torch.stack([middle[..., 0].double(), height], -1)
-    return torch.where(known[..., None], (place + .5) * 512 / side - .5, torch.nan)
+    return torch.where(known[..., None], (place + 0.5) * 512 / side - 0.5, torch.nan)
 
 
-def carry(points: Tensor, # (n, 2, 2), right and left
-          matrix: Tensor, # (n, 3, 3) from `affine`
-          coefficients: Tensor | None, # of the bend, or None
-          swap: Tensor, # (n,) bool, on the CPU: images in which right becomes left
-) -> Tensor: # (n, 2, 2)
-    "Warp both landmarks and swap sides where the image is mirrored."
-    at = warp_points(points, matrix, coefficients)
+def _cubic_at_middle(x: Tensor, border: Tensor, use: Tensor, known: Tensor) -> Tensor:  # (n, 2)
+    "Value at x = 0 of the cubic fitted to the border over the columns in `use`."
+    powers = x.double()[..., None] ** torch.arange(4, device=x.device)  # (n, 2, s, 4)
+    weighted = (powers * use[..., None]).mT
+    unit = torch.eye(4, dtype=torch.double, device=x.device)
+    normal = torch.where(known[..., None, None], weighted @ powers, unit)
+    return torch.linalg.solve(normal, weighted @ border[..., None].double())[..., 0, 0]
+
+# %% ../nbs/05_augment.ipynb #00000021
+def _warp_landmarks(points: Tensor, geometry: tuple, swap: Tensor) -> Tensor:  # (n, 2, 2)
+    "Warp both landmarks; swap sides in the images (n,) that are mirrored."
+    at = warp_points(points, *geometry)
     return torch.where(swap.to(at.device)[:, None, None], at.flip(1), at)
 
-# %% ../nbs/05_augment.ipynb #00000030
-PHOTOMETRY = dict(brightness=lambda x, d: adjust_brightness(x, d['brightness']), contrast=lambda x, d: adjust_contrast(x, d['contrast']),
-                  gamma=lambda x, d: adjust_gamma(x, d['gamma']), blur=lambda x, d: blur(x, d['blur']),
-                  noise=lambda x, d: add_noise(x, d['noise'], d['seed'][0]), cutout=lambda x, d: cut_out(x, d['cutout'], d['holes']))
 
+def _warp_rows(images, masks, points, rows, geometry, swap, reread) -> tuple:
+    "The cases `rows` warped, the others as they are; `images` is changed in place."
+    on = rows.to(images.device)
+    grid = sampling_grid(geometry[0], images.shape[-1], geometry[1], images.device)
+    images[on] = warp_images(images[on], grid)
+    new = None if masks is None else warp_masks(masks[on], grid, swap)
+    if points is not None:
+        at = _warp_landmarks(points[on], geometry, swap)
+        if reread and masks is not None:
+            moved = _warp_landmarks(reread_domes(masks[on]), geometry, swap)
+            at += (reread_domes(new) - moved).nan_to_num_(0).to(at.dtype)
+        points = points.index_copy(0, on, at)
+    return images, masks if masks is None else masks.index_copy(0, on, new), points
 
-def photometry(x: Tensor, # float (n, c, s, s), grey levels 0..255; changed in place
-               d: dict[str, Tensor], # from `draw`
-) -> Tensor: # the same
-    "Apply brightness, contrast, gamma, blur, noise and blanking, in this order."
-    for name, change in PHOTOMETRY.items():
-        rows = (d[name] != COMPONENTS[name][0]).nonzero().squeeze(1)
-        if len(rows): x[rows.to(x.device)] = change(x[rows.to(x.device)], {k: v[rows] for k, v in d.items()})
-    return x
+# %% ../nbs/05_augment.ipynb #00000022
+def augment(
+    images: Tensor,  # uint8 or float (b, c, s, s), grey levels 0..255
+    masks: Tensor | None,  # (b, s, s): 0 background, 1 right, 2 left, on the same device
+    points: Tensor | None,  # float (b, 2, 2), right and left, in the 512-px frame; NaN unknown
+    recipe: Augmentation = PAPER,  # what may happen
+    generator: torch.Generator | None = None,  # on the CPU; None: torch's global one
+    sides: bool = True,  # labels and points are right and left: swap them in a flipped image
+) -> tuple[Tensor, Tensor | None, Tensor | None]:  # float32 images 0..255; masks, points as given
+    """Change a batch at random, on the device it is on: one geometry for all three.
 
-# %% ../nbs/05_augment.ipynb #00000031
-def augment(images: Tensor, # uint8 or float (b, c, s, s), grey levels 0..255
-            masks: Tensor | None, # (b, s, s): 0 background, 1 right, 2 left, on the same device; or None
-            points: Tensor | None, # float (b, 2, 2), right and left, in the 512-px frame, on the same device; NaN unknown; or None
-            recipe: Augmentation = PAPER, # what may happen
-            generator: torch.Generator | None = None, # on the CPU; None: torch's global one
-            sides: bool = True, # labels 1, 2 and the two points are right and left: swap them where the image is flipped
-) -> tuple[Tensor, Tensor | None, Tensor | None]: # float32 images 0..255 for `to_float`; masks and points as given
-    """Change a batch at random, on the device it is on: one geometry for all three, photometry for the images.
-
-    Points that leave the frame keep their coordinates outside it. What enters the frame is black and background."""
+    Points that leave the frame have coordinates outside it. What enters it is black background.
+    """
     d = draw(recipe, len(images), generator)
-    matrix, bent = affine(d), d['waves'] * d['elastic'][:, None, None, None] / HALF
-    rows = ((matrix != torch.eye(3)).flatten(1).any(1) | (d['elastic'] > 0)).nonzero().squeeze(1)
-    images, swap = images.to(torch.float32, copy=True), d['flip'][rows] & sides
+    matrix, bend = affine(d), d["waves"] * d["elastic"][:, None, None, None] / HALF
+    rows = ((matrix != torch.eye(3)).flatten(1).any(1) | (d["elastic"] > 0)).nonzero().squeeze(1)
+    images = images.to(torch.float32, copy=True)
     if len(rows):
-        m, c, on = matrix[rows], bent[rows] if d['elastic'].any() else None, rows.to(images.device)
-        grid = sampling_grid(m, images.shape[-1], c, images.device)
-        images[on] = warp_images(images[on], grid)
-        new = None if masks is None else warp_masks(masks[on], grid, swap)
-        if points is not None:
-            at = carry(points[on], m, c, swap)
-            if recipe.reread and masks is not None: at += (reread_domes(new) - carry(reread_domes(masks[on]), m, c, swap)).nan_to_num_(0).to(at.dtype)
-        if masks is not None: masks = masks.index_copy(0, on, new)
-        if points is not None: points = points.index_copy(0, on, at)
+        geometry = matrix[rows], bend[rows] if d["elastic"].any() else None
+        swap, cases = d["flip"][rows] & sides, (images, masks, points)
+        images, masks, points = _warp_rows(*cases, rows, geometry, swap, recipe.reread)
     return photometry(images, d), masks, points

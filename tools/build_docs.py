@@ -1,8 +1,10 @@
-"""Build the documentation site in `_docs/` from the notebooks, without a network: nbdev prepares them, Sphinx renders.
+"""Build the documentation site in `_docs/` from the notebooks, without a network.
 
-nbdev drops hidden cells and adds the documentation of each exported name; what it writes for Quarto is put here into
+`python -m tools.build_docs`: nbdev prepares the notebooks, Sphinx renders them. nbdev drops hidden
+cells and adds the documentation of each exported name; what it writes for Quarto is put here into
 the form that myst-nb reads. At the end every link within the site is checked.
 """
+
 import ast
 import os
 import re
@@ -15,15 +17,20 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import nbformat
 import yaml
-from common import NOTEBOOKS, ROOT, tracked_files
 from nbdev.config import get_config
 from nbdev.processors import FilterDefaults, exec_show_docs
 from nbdev.serve_drv import exec_nb
 
+from tools.project import NOTEBOOKS, ROOT, tracked_files
+
 SITE = ROOT / "_docs"
 PREPARED = ROOT / "_proc" / "notebooks"
 PAGES = ROOT / "_proc" / "pages"
-EXTRA = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog"}
+EXTRA = {
+    "CONTRIBUTING.md": "contributing",
+    "CHANGELOG.md": "changelog",
+    "docs/names.md": "names",
+}
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -40,7 +47,7 @@ def mixes_imports(cell) -> bool:
 
 
 class RunForDocs(exec_show_docs):
-    "Runs what the documentation of exported names needs: exported cells and cells of imports, but no demonstrations."
+    "Runs what the documentation of exported names needs: exported cells and imports."
 
     def __call__(self, cell):
         if not mixes_imports(cell):
@@ -56,18 +63,18 @@ class Prepare(FilterDefaults):
 
 def page_name(notebook: str) -> str:
     "Name of a notebook's page: `03_heatmaps.ipynb` gives `heatmaps`, as nbdev's links have it."
-    return re.sub(r"^\d+[a-z]?_", "", Path(notebook).stem)
+    return re.sub(r"^\d+_", "", Path(notebook).stem)
 
 
 def site_link(link: str, names: set[str]) -> str:
-    "A link of a notebook as it reads on the site (`names`: the project's files, and the pages' documented names)."
+    "A link as it reads on the site; `names` are the project's files and the documented names."
     path, mark, fragment = link.partition("#")
     if path.endswith(".html") and not urlparse(link).scheme:
-        page = path.lstrip("/")  # nbdev's links count from the site's root, and name private things too
+        page = path.rpartition("/")[2]  # nbdev's links name the shelf, and private things too
         return f"{page}{mark}{fragment}" if f"{page}#{fragment}" in names else page
     if urlparse(link).scheme or not path:
         return link
-    name = path.removeprefix("./").removeprefix("../").rstrip("/")
+    name = re.sub(r"^(\.{1,2}/)+", "", path).rstrip("/")
     if name.endswith(".ipynb"):
         return f"{page_name(name)}.html{mark}{fragment}"
     if name in EXTRA:
@@ -82,8 +89,10 @@ def relinked(text: str, names: set[str]) -> str:
 
 
 def api_text(cell) -> str:
-    "What nbdev wrote where `cell` shows the documentation of an exported name; nothing for other cells."
-    if cell.cell_type != "code" or not cell.source.rstrip().rpartition("\n")[2].startswith("show_doc("):
+    "What nbdev wrote where `cell` shows the documentation of an exported name; else nothing."
+    if cell.cell_type != "code" or not cell.source.rstrip().rpartition("\n")[2].startswith(
+        "show_doc("
+    ):
         return ""
     shown = [output.get("data", {}) for output in cell.outputs]
     return "\n".join(data["text/markdown"] for data in shown if "text/markdown" in data)
@@ -97,14 +106,18 @@ def anchor(text: str) -> str:
 
 def api_cell(text: str):
     "The documentation of an exported name as a markdown cell with its anchor."
-    text = re.sub(r"^---\s*", "", text).replace('{target="_blank" style="float:right; font-size:smaller"}', "")
+    text = re.sub(r"^---\s*", "", text).replace(
+        '{target="_blank" style="float:right; font-size:smaller"}', ""
+    )
     return nbformat.v4.new_markdown_cell(f'<a id="{anchor(text)}"></a>\n\n{text}')
 
 
 def title_cell(text: str):
     "nbdev's front matter as a heading and a summary."
     front = yaml.safe_load(text.strip().strip("-"))
-    return nbformat.v4.new_markdown_cell(f"# {front['title']}\n\n> {front.get('description', '')}".rstrip("> \n"))
+    return nbformat.v4.new_markdown_cell(
+        f"# {front['title']}\n\n> {front.get('description', '')}".rstrip("> \n")
+    )
 
 
 def convert(cell, names: set[str]):
@@ -126,12 +139,24 @@ def convert(cell, names: set[str]):
 
 def contents(pages: list[str]):
     "The site's table of contents, for the end of the first page."
-    entries = "\n".join(pages)
-    project = "\n".join(EXTRA.values())
-    return nbformat.v4.new_markdown_cell(
-        f"```{{toctree}}\n:hidden:\n:caption: Notebooks\n\n{entries}\n```\n\n"
-        f"```{{toctree}}\n:hidden:\n:caption: The project\n\n{project}\n```"
+    course = [page for page in pages if page in {page_name(path.name) for path in lessons()}]
+    shelves = {"The course": course, "The engine room": [p for p in pages if p not in course]}
+    shelves["The project"] = list(EXTRA.values())
+    trees = (
+        f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(entries) + "\n```"
+        for caption, entries in shelves.items()
     )
+    return nbformat.v4.new_markdown_cell("\n\n".join(trees))
+
+
+def lessons() -> list[Path]:
+    "The lessons, in order."
+    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def notebooks() -> list[Path]:
+    "The first page, the lessons and the engine room's notebooks."
+    return [NOTEBOOKS / "index.ipynb", *lessons(), *sorted(NOTEBOOKS.glob("engine/*.ipynb"))]
 
 
 def prepare() -> dict[str, nbformat.NotebookNode]:
@@ -140,7 +165,7 @@ def prepare() -> dict[str, nbformat.NotebookNode]:
     PREPARED.mkdir(parents=True)
     os.environ["IN_TEST"] = "1"  # as nbdev sets it where it runs cells
     prepared = {}
-    for source in sorted(NOTEBOOKS.glob("[0-9i]*.ipynb")):
+    for source in notebooks():
         exec_nb(source, PREPARED / source.name, Prepare)
         prepared[page_name(source.name)] = nbformat.read(PREPARED / source.name, as_version=4)
     return prepared
@@ -159,7 +184,9 @@ def write_pages() -> None:
             notebook.cells.append(contents([other for other in notebooks if other != "index"]))
         nbformat.write(notebook, PAGES / f"{page}.ipynb")
     for file, page in EXTRA.items():
-        (PAGES / f"{page}.md").write_text(relinked((ROOT / file).read_text(encoding="utf-8"), names), encoding="utf-8")
+        (PAGES / f"{page}.md").write_text(
+            relinked((ROOT / file).read_text(encoding="utf-8"), names), encoding="utf-8"
+        )
 
 
 class Anchors(HTMLParser):
@@ -177,7 +204,7 @@ class Anchors(HTMLParser):
 
 
 def broken_links(site: Path) -> list[str]:
-    "Links of the site's pages to files or anchors that are not in it; links elsewhere are not followed."
+    "Links of the site's pages to files or anchors within it that are not there."
     pages = {path.resolve(): Anchors(path) for path in site.rglob("*.html")}
     broken = []
     for path, page in pages.items():
@@ -195,7 +222,18 @@ def broken_links(site: Path) -> list[str]:
 def main() -> int:
     write_pages()
     built = PAGES.parent / "site" / "html"  # myst-nb leaves a folder of its own beside it
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", ROOT / "docs", PAGES, built]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-c",
+        ROOT / "docs",
+        PAGES,
+        built,
+    ]
     failed = subprocess.run(command).returncode
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.move(built, SITE)

@@ -1,4 +1,5 @@
 """Write `README.md`, and the pictures it shows under `images/`, from `index.ipynb`."""
+
 import re
 from pathlib import Path
 
@@ -15,8 +16,12 @@ DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 
 
 def shown_cells(notebook):
-    "`notebook` as its reader sees it: hidden cells dropped, directives out of the others (`#| fig-alt: ...` kept)."
-    notebook.cells = [cell for cell in notebook.cells if not (cell.cell_type == "code" and HIDDEN.search(cell.source))]
+    "`notebook` as its reader sees it: without hidden cells and directives but `#| fig-alt: ...`."
+    notebook.cells = [
+        cell
+        for cell in notebook.cells
+        if not (cell.cell_type == "code" and HIDDEN.search(cell.source))
+    ]
     for cell in notebook.cells:
         if cell.cell_type == "code":
             hides_input = re.search(r"^#\|\s*(hide_input|echo:\s*false)", cell.source, re.M)
@@ -31,12 +36,16 @@ def rendered() -> dict[str, bytes]:
     notebook = shown_cells(nbformat.read(ROOT / "index.ipynb", as_version=4))
     notebook.metadata["language_info"] = {"name": "python"}
     config = Config()
-    config.ExtractOutputPreprocessor.output_filename_template = "images/index_{cell_index}_{index}{extension}"
+    config.ExtractOutputPreprocessor.output_filename_template = (
+        "images/index_{cell_index}_{index}{extension}"
+    )
     config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
     exporter = MarkdownExporter(config=config)
     exporter.register_preprocessor(TagRemovePreprocessor(parent=exporter), enabled=True)
     body, resources = exporter.from_notebook_node(notebook)
-    body = IMAGE.sub(lambda found: f"![{notebook.cells[int(found[2])].metadata['alt']}]({found[1]})", body)
+    body = IMAGE.sub(
+        lambda found: f"![{notebook.cells[int(found[2])].metadata['alt']}]({found[1]})", body
+    )
     text = re.sub(r"\n{3,}", "\n\n", body).strip() + "\n"
     return {"README.md": text.encode(), **resources["outputs"]}
 

@@ -1,7 +1,8 @@
-"""Which installed distributions the package needs: the closure of the requirements in `settings.ini`.
+"""What the package needs of this environment: the closure of the requirements in `settings.ini`.
 
-`python tools/requirements.py --lock` writes them, with their versions, to `requirements.lock`.
+`python -m tools.requirements --lock` writes it, with versions, to `requirements.lock`.
 """
+
 import argparse
 from configparser import ConfigParser
 from importlib.metadata import distribution, distributions, packages_distributions
@@ -31,7 +32,7 @@ def direct(key: str = "requirements") -> list[Requirement]:
 
 
 def closure(roots: list[Requirement]) -> dict[str, str]:
-    "`{name: version}` of `roots` and, in turn, of all that they require here (extras and markers observed)."
+    "Name and version of `roots` and of all that they require here, extras and markers observed."
     found, todo = {}, [(canonicalize_name(root.name), frozenset(root.extras)) for root in roots]
     seen = set(todo)
     while todo:
@@ -40,7 +41,9 @@ def closure(roots: list[Requirement]) -> dict[str, str]:
         found[name] = dist.version
         for requirement in map(Requirement, dist.requires or []):
             contexts = [{"extra": extra} for extra in ("", *extras)]
-            wanted = requirement.marker is None or any(requirement.marker.evaluate(c) for c in contexts)
+            wanted = requirement.marker is None or any(
+                requirement.marker.evaluate(c) for c in contexts
+            )
             item = (canonicalize_name(requirement.name), frozenset(requirement.extras))
             if wanted and item not in seen:
                 seen.add(item)
@@ -52,21 +55,31 @@ def foreign() -> tuple[list[str], list[str]]:
     "Modules and distributions of this environment that are not in the package's closure."
     keep = {*closure(direct()), canonicalize_name(settings()["lib_name"])}
     provided = packages_distributions()
-    modules = [name for name, dists in provided.items() if not keep & {canonicalize_name(d) for d in dists}]
+    modules = [
+        name for name, dists in provided.items() if not keep & {canonicalize_name(d) for d in dists}
+    ]
     names = {canonicalize_name(dist.metadata["Name"]) for dist in distributions()}
     return sorted(modules), sorted(names - keep)
 
 
 def lock_text() -> str:
     "The contents of `requirements.lock` for this environment."
-    return HEADER + "".join(f"{name}=={version}\n" for name, version in sorted(closure(direct()).items()))
+    return HEADER + "".join(
+        f"{name}=={version}\n" for name, version in sorted(closure(direct()).items())
+    )
 
 
 def unlocked() -> list[str]:
     "Direct requirements that `requirements.lock` does not meet."
-    lines = [line for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in LOCK.read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     versions = dict(line.split("==") for line in lines)
-    return [str(r) for r in direct() if not r.specifier.contains(versions.get(canonicalize_name(r.name), "0"), True)]
+    return [
+        str(r)
+        for r in direct()
+        if not r.specifier.contains(versions.get(canonicalize_name(r.name), "0"), True)
+    ]
 
 
 if __name__ == "__main__":

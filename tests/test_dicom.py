@@ -1,0 +1,48 @@
+"DICOM writers in the loop over files: what cannot be written costs that file, not the batch."
+
+import csv
+
+import numpy as np
+import pytest
+
+from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_seg, read_sr
+from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.writers import predict_folder
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    "Two radiographs and one without a study, predicted with both writers: errors, both folders."
+    folder, case = tmp_path_factory.mktemp("radiographs"), phantom(3, side=256)
+    for name, drop in (("b", ()), ("c", ["StudyInstanceUID"]), ("z", ())):
+        write_example(folder / f"{name}.dcm", case.image, drop=drop)
+    out = folder.with_name("results")
+    return predict_folder([str(folder)], out, writers=[SegWriter(), SrWriter()]), folder, out
+
+
+def test_one_radiograph_without_a_study_costs_itself_alone(results):
+    errors, _, out = results
+    assert [error.path.endswith("c.dcm") for error in errors] == [True]
+    assert "lacks StudyInstanceUID" in str(errors[0])
+    with open(out / "predictions.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"][-5:] for row in rows] == ["b.dcm", "z.dcm"]
+
+
+def test_objects_of_the_others_hold_their_rows(results):
+    _, _, out = results
+    for name in "bz":
+        report, labels = read_sr(out / f"{name}_sr.dcm"), read_seg(out / f"{name}_seg.dcm")
+        assert np.isfinite(report["points"]).all() and set(np.unique(labels)) == {0, 1, 2}
+    assert not list(out.glob("c_*"))
+
+
+def test_a_second_run_writes_nothing(results):
+    _, folder, out = results
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.dcm")}
+    assert len(predict_folder([str(folder)], out, writers=[SegWriter(), SrWriter()])) == 1
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*.dcm")} == before
+    predict_folder([str(folder)], out, writers=[SegWriter("keep"), SrWriter()])  # other settings
+    changed = [path.name for path in out.glob("*.dcm") if path.stat().st_mtime_ns != before[path]]
+    assert "b_seg.dcm" in changed

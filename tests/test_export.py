@@ -1,0 +1,121 @@
+"Exported networks of every shape answer as torch does; weights quantised to 7 bits."
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from hemidiaphragm_nb.export import (
+    check_export,
+    export_onnx,
+    fold_batch_norm,
+    quantise,
+    quantise_weights,
+    to_onnx,
+)
+from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble
+from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.runtime import ExportError, load_onnx, read_exported, shipped_folder
+
+SHAPES = {
+    "U-Net": (dict(side=64, width=4), "float"),
+    "ImageNet encoder": (dict(arch="lite0", side=64, width=4), "int8"),
+    "instance norm": (dict(side=64, width=4, depth=3, norm="instance"), "int8"),
+    "largest side": (dict(side=512, width=2, depth=1, norm="group"), "float"),
+    "shared heatmap": (
+        dict(side=64, width=4, tasks=("heatmap",), shared=True, norm=None),
+        "int8",
+    ),
+    "one mask": (dict(side=128, width=2, tasks=("mask",), mask_channels=1), "int8"),
+}
+
+
+def untrained(**settings) -> TorchPredictor:
+    "A network as it is before training."
+    made = recipe("fast", **settings)
+    return TorchPredictor(build_net(made).eval(), made, {})
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return phantom_frames(2, seed=40)
+
+
+def assert_exports(model, precision, frames, folder):
+    "The exported network's outputs are those of torch, up to additions or quantisation."
+    file = export_onnx(model, folder / "network.onnx", precision, frames=frames)
+    found = check_export(model, load_onnx(file, arithmetic="f32"), frames)
+    differences = [found[name] for name in ("heatmap", "mask") if name in found]
+    assert len(differences) == len(model.recipe.tasks)
+    assert max(differences) < (1e-3 if precision == "float" else 0.15), found
+    assert precision == "float" or max(differences) > 1e-6, "nothing was quantised"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_networks_of_other_shapes(shape, frames, tmp_path):
+    settings, precision = SHAPES[shape]
+    assert_exports(untrained(**settings), precision, frames, tmp_path)
+
+
+def test_an_ensemble_whose_maps_have_the_full_side(frames, tmp_path):
+    both = ensemble([untrained(side=64, width=4, seed=seed) for seed in range(2)])
+    assert_exports(both, "int8", frames, tmp_path)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_weights_use_the_whole_of_7_bits_in_each_channel(axis):
+    w = torch.randn(3, 4, 5, 5, generator=torch.Generator().manual_seed(0)).numpy()
+    q, scales = quantise_weights(w, axis)
+    others = tuple(i for i in range(4) if i != axis)
+    assert np.abs(q.astype(int)).max(others).tolist() == [64] * w.shape[axis]
+    shaped = np.expand_dims(scales, others)
+    assert np.abs(q * shaped - w).max() <= scales.max() / 2 * 1.001
+
+
+def test_weights_of_zero_stay_zero():
+    q, scales = quantise_weights(np.zeros((2, 1, 1, 1), np.float32), 0)
+    assert not q.any() and np.isfinite(scales).all()
+
+
+def test_quantising_leaves_the_network_as_it_was(frames):
+    "`onnxruntime.quantization` empties a proto that it is given."
+    model = untrained(side=64, width=4)
+    proto = to_onnx(fold_batch_norm(model.net), 64, model.recipe.tasks)
+    before = proto.SerializeToString()
+    images = frames.at(64).images
+    first, second = (quantise(proto, images).SerializeToString() for _ in range(2))
+    assert proto.SerializeToString() == before and first == second
+    onnx.checker.check_model(onnx.load_from_string(first))
+
+
+def test_exporting_leaves_the_network_as_it_was(frames, tmp_path):
+    model = untrained(side=64, width=4)
+    before = {name: value.clone() for name, value in model.net.state_dict().items()}
+    export_onnx(model, tmp_path / "network.onnx", "int8", frames=frames)
+    after = model.net.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path):
+    with pytest.raises(ExportError, match="float.*int8"):
+        export_onnx(untrained(side=64, width=4), tmp_path / "network.onnx", "int4")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(frames, tmp_path, monkeypatch):
+    file = tmp_path / "network.onnx"
+    model = untrained(side=64, width=4)
+    export_onnx(model, file)
+    before = file.read_bytes()
+    monkeypatch.setattr("hemidiaphragm_nb.files.os.replace", lambda *paths: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export_onnx(model, file)
+    assert file.read_bytes() == before
+
+
+def test_the_file_that_ships_is_whole():
+    data, card = read_exported(shipped_folder() / "fast.onnx")
+    assert card["export"]["precision"] == "int8" and len(card["members"]) == 3
+    assert card["network"]["bytes"] < len(data)

@@ -1,0 +1,164 @@
+"Training beyond what notebook 08 shows: single tasks, early stops, transfers, interruptions, bits."
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.core import Callback
+
+from hemidiaphragm_nb import checkpoint
+from hemidiaphragm_nb.checkpoint import checkpoint_rows
+from hemidiaphragm_nb.evaluate import evaluate
+from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.heatmaps import decode
+from hemidiaphragm_nb.landmarks import split_by_patient
+from hemidiaphragm_nb.networks import TorchPredictor, weights_hash
+from hemidiaphragm_nb.pretrained import imagenet_state
+from hemidiaphragm_nb.recipes import RecipeError, recipe
+from hemidiaphragm_nb.train import make_learner, train
+
+TINY = recipe(side=64, width=4, epochs=4, precision="fp32")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    "Sums are taken in another order with another number of threads."
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return phantom_frames(32, seed=1, side=64)
+
+
+@pytest.fixture(scope="module")
+def split(frames):
+    return split_by_patient(frames.table, seed=0)
+
+
+@pytest.fixture(scope="module")
+def trained(frames, split):
+    return train(frames, split, TINY, progress=False, device="cpu")
+
+
+def again(frames, split, settings, **options):
+    return train(frames, split, settings, progress=False, device="cpu", **options)
+
+
+def learner(frames, settings):
+    return make_learner(frames.to("cpu"), frames.to("cpu"), settings)
+
+
+def test_the_same_seed_gives_the_same_bits(frames, split, trained):
+    assert weights_hash(again(frames, split, TINY).net) == weights_hash(trained.net)
+    other = again(frames, split, replace(TINY, seed=1))
+    assert weights_hash(other.net) != weights_hash(trained.net)
+
+
+def test_a_learner_of_each_kind(frames):
+    "Columns follow the tasks; learned weights are trained too; `lite` starts from ImageNet."
+    assert len(learner(frames, replace(TINY, tasks=("mask",))).metrics) == 1
+    names = [metric.name for metric in learner(frames, TINY).metrics]
+    assert names == ["Dice", "R/5", "R/10"]
+    learned = learner(frames, replace(TINY, weighting="learned"))
+    learned.create_opt()
+    loss = {id(p) for p in learned.loss_func.parameters()}
+    assert loss and loss <= {id(p) for p in learned.opt.all_params().itemgot(0)}
+    weight = learner(frames, recipe("lite", side=64, width=4)).model.encoder[0][1].weight
+    published = imagenet_state()["_conv_stem.weight"].sum(1, keepdim=True) * (0.25 * 255 / 128)
+    assert weight.detach().allclose(published)
+
+
+def test_a_run_without_progress_stops(frames, split, tmp_path):
+    "A rate too small to change a weight: a patience of two ends the run after three epochs."
+    idle = replace(TINY, lr=1e-30, wd=0.0, norm=None, schedule="flat", epochs=12)
+    idle = replace(idle, patience=2, keep="best")
+    stopped = again(frames, split, idle, out=tmp_path / "idle")
+    assert len(pd.read_csv(tmp_path / "idle/history.csv")) == stopped.card["epochs"] == 3
+
+
+def test_a_training_that_starts_elsewhere(frames, split, trained, tmp_path):
+    short = replace(TINY, epochs=1)
+    onward = again(frames, split, short, start=trained, out=tmp_path / "onward")
+    afresh = again(frames, split, short)
+    assert onward.card["start"] == weights_hash(trained.net)
+    losses = [model.card["last_epoch"]["valid_loss"] for model in (onward, afresh)]
+    assert losses[0] < losses[1], "four epochs' lead made no difference"
+    with pytest.raises(RecipeError, match="holds another run"):
+        again(frames, split, short, out=tmp_path / "onward")
+
+
+class Interrupt(Callback):
+    order = 99
+
+    def __init__(self, after):
+        self.after = after
+
+    def after_epoch(self):
+        if self.epoch + 1 == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("after", [3, 14])
+def test_a_falling_rate_survives_an_interruption(frames, tmp_path, monkeypatch, after):
+    "`vidal` at a rate far too large is cut after idle epochs; a break must change nothing."
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_SHARE", 1e9)  # a checkpoint after every epoch
+    few = frames.subset(range(12))
+    halves = split_by_patient(few.table, seed=0)
+    vidal = recipe("vidal", side=64, width=2, epochs=16, lr=1.0, precision="fp32")
+    whole = again(few, halves, vidal, out=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        again(few, halves, vidal, out=tmp_path / "broken", cbs=[Interrupt(after)])
+    assert len(checkpoint_rows(tmp_path / "broken/checkpoint.safetensors")) == after
+    resumed = again(few, halves, vidal, out=tmp_path / "broken")
+    assert weights_hash(resumed.net) == weights_hash(whole.net)
+    losses = [pd.read_csv(tmp_path / f"{name}/history.csv") for name in ("whole", "broken")]
+    assert losses[0].drop(columns="seconds").equals(losses[1].drop(columns="seconds"))
+
+
+def test_the_best_weights_have_the_lowest_loss(frames, split, tmp_path):
+    bumpy = replace(TINY, lr=0.05, schedule="flat", epochs=5, keep="best")
+    best = again(frames, split, bumpy, out=tmp_path / "bumpy")
+    losses = pd.read_csv(tmp_path / "bumpy/history.csv")["valid_loss"]
+    parts = [frames.subset(split[name]).to("cpu") for name in ("train", "valid")]
+    learn = make_learner(*parts, bumpy)
+    learn.model.load_state_dict(best.net.state_dict())
+    with learn.no_bar(), learn.no_logging():
+        loss = learn.validate()[0]
+    assert loss == pytest.approx(losses.min(), rel=1e-4, abs=1e-5)
+
+
+def test_a_saved_model_gives_the_same_outputs(frames, trained, tmp_path):
+    trained.save(tmp_path)
+    read = TorchPredictor.load(tmp_path)
+    for name in ("heatmaps", "lungs"):
+        one, two = (getattr(m.predict(frames.images[:4]), name) for m in (trained, read))
+        np.testing.assert_array_equal(one, two)
+
+
+def test_the_evaluation_is_what_one_computes_by_hand(frames, split, trained):
+    test = frames.subset(split["test"])
+    found, outputs = evaluate(test, trained), trained.predict(test.images)
+    points = decode(outputs.heatmaps, "tanh", beta=TINY.beta)
+    errors = np.linalg.norm(points - test.points, axis=-1)
+    by_case = found.per_image("heatmap")[["right_px", "left_px"]]
+    np.testing.assert_allclose(by_case, errors, atol=1e-3)
+    p, t = outputs.lungs.max(1) > 0.5, test.masks > 0
+    dice = 2 * (p & t).sum((1, 2)) / (p.sum((1, 2)) + t.sum((1, 2)))
+    assert found.compute("heatmap")["dice"] == pytest.approx(dice.mean(), abs=1e-4)
+
+
+def test_one_task_alone_needs_no_other_code(frames, split):
+    alone = again(frames, split, replace(TINY, tasks=("heatmap",), epochs=1))
+    outputs = alone.predict(frames.images[:2])
+    assert outputs.lungs is None and outputs.heatmaps.shape == (2, 2, 64, 64)
+    assert "dice" not in evaluate(frames.subset(range(4)), alone).compute("heatmap")
+    shared = again(frames, split, replace(TINY, shared=True, mask_channels=1, epochs=1))
+    outputs = shared.predict(frames.images[:2])
+    assert outputs.heatmaps.shape[1] == outputs.lungs.shape[1] == 1
+    assert "error_px_median" in evaluate(frames.subset(range(4)), shared).compute("heatmap")

@@ -1,0 +1,65 @@
+"The built wheel works by itself, elsewhere than in the project."
+
+import zipfile
+
+import pytest
+
+from tests.clean_environment import REFUSED, CleanEnvironment
+from tools.project import LIBRARY, copy_tree, module_files, python
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    "The wheel, built from the source archive."
+    folder = tmp_path_factory.mktemp("wheel")
+    copy_tree(folder / "tree")
+    python("-m", "build", "--no-isolation", "--outdir", folder / "dist", folder / "tree")
+    (built,) = (folder / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def clean(wheel, tmp_path_factory):
+    return CleanEnvironment(tmp_path_factory.mktemp("clean"), wheel)
+
+
+def test_wheel_holds_every_file_of_the_package(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = [path for path in LIBRARY.rglob("*") if path.is_file()]
+    needed = {str(p.relative_to(LIBRARY.parent)) for p in files if "__pycache__" not in p.parts}
+    assert not needed - names
+    assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_clean_environment_is_closed(clean):
+    "Else the tests below prove nothing."
+    for name in REFUSED:
+        assert "ModuleNotFoundError" in clean.error(f"import {name}"), name
+    code = "import urllib.request as r; r.urlopen('https://example.org')"
+    assert "network is closed" in clean.error(code)
+
+
+def test_wheel_imports_alone(clean):
+    names = [f"hemidiaphragm_nb.{path.stem}" for path in module_files()]
+    output = clean.inside("-c", f"import {', '.join(names)}\nprint(hemidiaphragm_nb)")
+    assert str(clean.venv) in output, "the package came from elsewhere than the wheel"
+
+
+def test_wheel_has_the_command(clean):
+    output = clean.command("--help")
+    assert all(name in output for name in ("phantom", "predict", "train"))
+
+
+def test_wheel_demonstrates(clean):
+    "The demonstration at its smallest trains, evaluates and predicts."
+    clean.command("demo", "--quick", "--out", "demo", limit=600)
+    made = {path.suffix for path in (clean.work / "demo").rglob("*") if path.is_file()}
+    assert {".csv", ".png", ".json", ".safetensors"} <= made
+
+
+def test_wheel_predicts_with_its_weights(clean):
+    clean.command("phantom", "--n", "2", "--side", "128", "--out", "phantoms")
+    clean.command("predict", "phantoms/images", "--out", "predicted", "--masks")
+    rows = (clean.work / "predicted/predictions.csv").read_text("utf-8").splitlines()
+    assert len(rows) == 3
+    assert rows[0].startswith("file,right_x,right_y,left_x,left_y,gap_px,gap_mm,warnings")
