@@ -107,8 +107,12 @@ def _submit_all(todo: list, submit: Callable, store: Store) -> list:  # runs of 
     return lost
 
 # %% ../nbs/engine/workers.ipynb #ea35e52e
-def _be_a_worker(parent):
+_OWN = {}  # in a worker of `_processes`: the frames of each data specification
+
+
+def _be_a_worker(parent, data: dict):
     "What a worker of `_processes` does first."
+    _OWN.update(data)
 
     def listen():
         with suppress(EOFError, OSError):
@@ -119,20 +123,20 @@ def _be_a_worker(parent):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
-def _end_in_order(try_one: Callable, *args) -> str:
+def _try_in_worker(try_one: Callable, run: Run, store: Store) -> str:
     "A task of `_processes`: where it is ended, so is its process, which would go on otherwise."
     try:
-        return try_one(*args)
+        return try_one(run, store, _OWN[run.data])
     except SystemExit:
         os._exit(1)
 
 
 @contextmanager
-def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _processes(workers: int, data: dict) -> Iterator[ProcessPoolExecutor]:
     "A pool whose processes end with this one, or where the work inside is interrupted."
     context = multiprocessing.get_context("spawn")
     listener, end = context.Pipe(duplex=False)
-    options = dict(mp_context=context, initializer=_be_a_worker, initargs=(listener,))
+    options = dict(mp_context=context, initializer=_be_a_worker, initargs=(listener, data))
     pool = ProcessPoolExecutor(workers, **options)
     try:
         yield pool
@@ -176,20 +180,24 @@ def _over(executor, workers: int, store: Store, data: dict, todo: list, try_one:
     "Run over an executor, over processes of our own, or in this process."
     pools = STARTS * workers  # so many may break; after that, and after a given one, we do it here
     while todo:
-        task = try_one
+        submit_to = partial(_submit_with_data, try_one, store, data)
         if executor is not None:
             pool, executor = nullcontext(executor), None
         elif workers > 1 and pools:
-            pool, pools, task = _processes(workers), pools - 1, partial(_end_in_order, try_one)
+            pool, pools = _processes(workers, data), pools - 1
+            submit_to = partial(_submit_alone, try_one, store)
         else:
             pool = InProcess()
         with pool as pool:
-            submit = partial(_submit_with_data, pool, task, store, data)
-            todo = _submit_all(todo, submit, store)
+            todo = _submit_all(todo, partial(submit_to, pool), store)
 
 
-def _submit_with_data(pool: Executor, task: Callable, store: Store, data: dict, run: Run):
-    return pool.submit(task, run, store, data[run.data])
+def _submit_with_data(try_one: Callable, store: Store, data: dict, pool: Executor, run: Run):
+    return pool.submit(try_one, run, store, data[run.data])
+
+
+def _submit_alone(try_one: Callable, store: Store, pool: Executor, run: Run):
+    return pool.submit(_try_in_worker, try_one, run, store)
 
 # %% ../nbs/engine/workers.ipynb #11cac4c6
 def _todo(plan: Plan, store: Store, retry: bool) -> list:
