@@ -110,6 +110,14 @@ def _submit_all(todo: list, submit: Callable, store: Store) -> list:  # runs of 
 _OWN = {}  # in a worker of `_processes`: the frames of each data specification
 
 
+def _end(*_):
+    "End in good order, or in five seconds all the same: `SystemExit` can be swallowed."
+    timer = threading.Timer(5.0, os._exit, [1])
+    timer.daemon = True
+    timer.start()
+    sys.exit(1)
+
+
 def _be_a_worker(parent, data: dict):
     "What a worker of `_processes` does first."
     _OWN.update(data)
@@ -120,7 +128,7 @@ def _be_a_worker(parent, data: dict):
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _end)
 
 
 def _try_in_worker(try_one: Callable, run: Run, store: Store) -> str:
