@@ -375,11 +375,12 @@ class _DicomWriter:
     def name(self) -> str:  # never the key itself
         return f"{self.kind} identity={self.identity}{' keyed' * bool(self.key)}"
 
-    def _options(self) -> dict:
-        return dict(identity=self.identity, key=self.key, card=self.card)
-
-    def _file(self, stem: Path) -> Path:
-        return Path(stem).with_name(f"{Path(stem).name}_{self.kind}.dcm")
+    def write(self, radiograph: Radiograph, p: Prediction, stem: Path) -> list[Path]:
+        "The file written, if any. Raises: RadiographError."
+        if not is_dicom(p.file):
+            return []
+        file = Path(stem).with_name(f"{Path(stem).name}_{self.kind}.dcm")
+        return [self._write(p, file, identity=self.identity, key=self.key, card=self.card)]
 
 # %% ../nbs/engine/dicom.ipynb #f9ab9b41
 class SegWriter(_DicomWriter):
@@ -387,11 +388,8 @@ class SegWriter(_DicomWriter):
 
     kind = "seg"
 
-    def write(self, radiograph: Radiograph, p: Prediction, stem: Path) -> list[Path]:
-        "The file written, if any. Raises: RadiographError."
-        if not is_dicom(p.file):
-            return []
-        return [write_seg(p.file, p, self._file(stem), **self._options())]
+    def _write(self, p: Prediction, file: Path, **options) -> Path:
+        return write_seg(p.file, p, file, **options)
 
 
 class SrWriter(_DicomWriter):
@@ -399,9 +397,5 @@ class SrWriter(_DicomWriter):
 
     kind = "sr"
 
-    def write(self, radiograph: Radiograph, p: Prediction, stem: Path) -> list[Path]:
-        "The file written, if any. Raises: RadiographError."
-        if not is_dicom(p.file):
-            return []
-        sizes = as_columns(measure(p))
-        return [write_sr(p.file, p, self._file(stem), sizes=sizes, **self._options())]
+    def _write(self, p: Prediction, file: Path, **options) -> Path:
+        return write_sr(p.file, p, file, sizes=as_columns(measure(p)), **options)

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from filelock import Timeout
 
+from .cases import LANDMARKS
 from .files import provenance
 from .heatmaps import DECODERS, decode
 from .frames import FrameSet
@@ -32,9 +33,6 @@ from .store import Store
 from .train import train
 
 # %% ../nbs/engine/execute.ipynb #5461a81c
-_POINTS = ("right_x", "right_y", "left_x", "left_y")
-
-
 class DecoderTable:
     "What every decoder reads off each case's heatmaps: a column function of `evaluate.evaluate`."
 
@@ -47,7 +45,7 @@ class DecoderTable:
         for name in DECODERS if maps is not None else ():
             points = decode(maps, name, **how)[0]
             right, left = radial_error(points[None], case.points[None])[0]
-            row = {"decoder": name, "id": case.row["id"], **dict(zip(_POINTS, points.flatten()))}
+            row = {"decoder": name, "id": case.row["id"], **dict(zip(LANDMARKS, points.flatten()))}
             self.rows.append(row | {"right_px": right, "left_px": left})
         return {}
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
+from .cases import LANDMARKS
 from .files import write_atomic
 from .plan import ExperimentError, Plan, Run, run_columns
 from .store import Store
@@ -135,7 +136,6 @@ def errors(
     return {n: wide[[(side, n) for side in sides]].to_numpy() for n in known}
 
 # %% ../nbs/engine/runs.ipynb #4bd04ea9
-_POINTS = ["right_x", "right_y", "left_x", "left_y"]
 _DIGITS = {"runs": None, "cases": "%.7g", "history": "%.7g", "decoders": "%.5g"}
 
 
@@ -146,7 +146,7 @@ def save(self: Results, folder: Path):
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, digits in _DIGITS.items():
-        table = getattr(self, name).drop(columns=_POINTS, errors="ignore")
+        table = getattr(self, name).drop(columns=LANDMARKS, errors="ignore")
         text = table.to_csv(index=False, float_format=digits)
         write_atomic(Path(folder) / f"{name}.csv", lambda p: p.write_text(text, encoding="utf-8"))
 
