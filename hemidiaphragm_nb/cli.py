@@ -348,7 +348,12 @@ def demo(
 # %% ../nbs/engine/cli.ipynb #949b1fb0
 Scale = Annotated[
     str,
-    typer.Option(help="'quick' for minutes on two cores, 'laptop' for hours, 'full' for a GPU."),
+    typer.Option(
+        help=(
+            "Size of our own recipe: 'quick' (64 px) for minutes on two cores, 'laptop' (128 px)"
+            " for hours, 'full' (256 px) for a GPU."
+        )
+    ),
 ]
 Repeats = Annotated[int | None, typer.Option(min=1, help="Splits; the scale's if left out.")]
 Workers = Annotated[int, typer.Option(min=1, help="Processes on this machine.")]
@@ -372,6 +377,14 @@ def _prepare(out: Path, resume: bool):
         start_afresh(out)
 
 # %% ../nbs/engine/cli.ipynb #a3dc8d7e
+def _check_gpu(together: int):
+    "Raises: ValueError where trainings are to run together and there is no GPU."
+    import torch
+
+    if together and not torch.cuda.is_available():
+        raise ValueError("--together needs a GPU that torch can use; leave it out, or use --workers")
+
+
 @app.command()
 def replicate(
     analysis: Annotated[
@@ -383,15 +396,30 @@ def replicate(
     data: Data = "phantom",
     scale: Scale = "quick",
     repeats: Repeats = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=(
+                "Train with this recipe instead of the scale's: 'paper' is the published one (512"
+                " px, width 64, 200 epochs of single images), 'study' ours."
+            )
+        ),
+    ] = None,
+    together: Annotated[
+        int,
+        typer.Option(min=0, help="Train so many networks at once on the GPU, instead of WORKERS."),
+    ] = 0,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,
     out: Out = Path("replication"),
 ):
     """Run Analyses I to IV of Morís et al. 2024 and write their tables and figures beside the
-    published ones.
+    published ones. The published experiment is `--scale full --preset paper`.
     """
     from hemidiaphragm_nb.replicate import ANALYSES, run_analysis
+
+    _check_gpu(together)
 
     if analysis != "all" and analysis not in ANALYSES:
         allowed = ", ".join(ANALYSES)
@@ -400,7 +428,8 @@ def replicate(
     for number in ANALYSES if analysis == "all" else [analysis]:
         _say(f"\nAnalysis {number}: {ANALYSES[number]}")
         name = ANALYSES[number]
-        _finish(*run_analysis(name, out, data, scale, repeats, workers, scheduler))
+        how = dict(preset=preset, together=together)
+        _finish(*run_analysis(name, out, data, scale, repeats, workers, scheduler, **how))
     _say(f"\nresults in {out}")
 
 # %% ../nbs/engine/cli.ipynb #70e67817

@@ -122,6 +122,16 @@ PRESETS = {
         clip=0.0,
         precision="fp32",
     ),
+    "study": Recipe(  # chosen by the study of updates, see `updates`
+        name="study",
+        side=128,
+        norm="group",
+        augmentation="paper",
+        epochs=34,
+        batch=1,
+        wd=0.0,
+        precision="fp32",
+    ),
     "lite": Recipe(name="lite", arch="imagenet", epochs=30, lr=2e-3),
     "vidal": Recipe(
         name="vidal",

@@ -22,6 +22,7 @@ from .saturation import saturation_plan
 from .study import size_of
 from .store import Store
 from .plan import data_spec, load_data
+from .together import run_together
 from .workers import run_plan
 from .recipes import recipe
 from hemidiaphragm_nb.transfer import (
@@ -45,12 +46,15 @@ _REPORTS = {
 }
 
 
-def analysis_plan(name: str, data, scale: str, repeats: int | None):
-    """The plan of an analysis. Analysis I trains the heatmap alone: table 3's row of β 125 px is
-    table 7's single-task row.
+def analysis_plan(name: str, data, scale: str, repeats: int | None, preset: str | None = None):
+    """The plan of an analysis, with the scale's recipe or a preset as it is. Analysis I trains the
+    heatmap alone: table 3's row of β 125 px is table 7's single-task row.
+
+    Raises: RecipeError, ExperimentError, DatasetError.
     """
+    changes = {} if preset else size_of(scale)["recipe"]
     alone = dict(tasks=("heatmap",)) if name == "saturation" else {}
-    base = recipe("fast", **size_of(scale)["recipe"], **alone)
+    base = recipe(preset or "fast", **changes, **alone)
     return _PLANS[name](data, repeats=repeats, base=base, scale=scale)
 
 # %% ../nbs/engine/replicate.ipynb #7e29737d
@@ -76,12 +80,21 @@ def run_analysis(
     repeats: int | None = None,  # None: the scale's
     workers: int = 1,  # processes
     scheduler: str | None = None,  # address of a Dask scheduler, instead of `workers`
+    preset: str | None = None,  # a name in `PRESETS`, instead of the scale's recipe
+    together: int = 0,  # train so many at once on the GPU; 0: one after the other
 ) -> tuple[list[str], list[str]]:  # lines to print, and a line for each run that failed
-    "One analysis: fill the store, save the results, write the report."
+    """One analysis: fill the store, save the results, write the report.
+
+    Raises: RecipeError, ExperimentError, DatasetError.
+    """
     if name == "explain":
         return _explain(data, scale, out / name), []
-    plan, store = analysis_plan(name, data, scale, repeats), Store(out / "store")
-    failed = _failed(run_plan(plan, store, workers=workers, scheduler=scheduler))
+    plan, store = analysis_plan(name, data, scale, repeats, preset), Store(out / "store")
+    if together:
+        status = run_together(plan, store, together)
+    else:
+        status = run_plan(plan, store, workers=workers, scheduler=scheduler)
+    failed = _failed(status)
     results = load_results(export_results(store, out / name / "results", plan))
     patients = load_data(next(iter(plan)).data).table[["id", "patient_id"]]
     return write_report(_REPORTS[name](results, patients), out / name), failed
