@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARKS', 'BASE', 'Curve', 'planned_curves', 'plan_table', 'StudyData', 'study_data', 'load_curves', 'train_curve',
-           'run_updates', 'plot_curves', 'choose_recipe']
+           'run_updates', 'plot_curves', 'candidates', 'choose_recipe']
 
 # %% ../nbs/engine/updates.ipynb #ddf1c74d
 import hashlib
@@ -40,7 +40,7 @@ from .losses import heatmap_loss
 from .networks import TorchPredictor
 from .plan import DataSpec, data_spec, load_data
 from .problems import DatasetError, Problem
-from .recipes import Recipe, canonical, recipe
+from .recipes import PRESETS, Recipe, canonical, recipe
 from .train import fit, make_learner
 from .workers import _over
 
@@ -153,9 +153,22 @@ _CONFIRMED = [
 ]
 
 
+_FREE = dict(clip=0.0)
+_CANDIDATES = {  # recipes for the analyses, each trained to its end at the two hardest settings
+    "flat 1e-3, batch norm": _FREE | dict(lr=1e-3),
+    "one cycle 2e-3, batch norm": _FREE | _CYCLE | dict(lr=2e-3),
+    "one cycle 4e-3, batch norm, clipped": _CYCLE | dict(lr=4e-3),
+    "one cycle 2e-3, group norm": _FREE | _CYCLE | dict(lr=2e-3, norm="group"),
+    "flat 1e-3, group norm": _FREE | dict(lr=1e-3, norm="group"),
+    "one cycle 4e-3, group norm, clipped": _CYCLE | dict(lr=4e-3, norm="group"),
+}
+_HARD = {"β 10": {}, "λ_hem 0.1": _LOW}
+
+
 def planned_curves() -> list[Curve]:
     "The curves of the study, in the order in which they are trained."
     wanted = _SCREENED + _CONFIRMED
+    wanted += [("candidate", 7880, c | h) for c in _CANDIDATES.values() for h in _HARD.values()]
     return [Curve(question, replace(BASE, **changes), n) for question, n, changes in wanted]
 
 # %% ../nbs/engine/updates.ipynb #9a1e8bf2
@@ -594,6 +607,23 @@ def plot_curves(
     fig.suptitle(f"R dotted, R/5 dashed, R/10 solid; n = {seeds} seed a curve")
     fig.tight_layout()
     return fig
+
+# %% ../nbs/engine/updates.ipynb #d2e97fb4
+def candidates(
+    curves: pd.DataFrame,  # of `load_curves`
+) -> pd.DataFrame:  # R/10 (%) of the validation part at the end, a row a recipe, the best first
+    "The recipes that were tried for the analyses, at the two hardest settings."
+    ends = curves[(curves["part"] == "valid") & curves["complete"]]
+    ends = ends.sort_values("update").groupby("key")["both_R/10"].last()
+    rows = {
+        name: {
+            setting: ends.get(Curve("candidate", replace(BASE, **changes | hard), 7880).key)
+            for setting, hard in _HARD.items()
+        }
+        for name, changes in _CANDIDATES.items()
+    }
+    table = pd.DataFrame(rows).T.astype(float)
+    return table.assign(mean=table.mean(axis=1, skipna=False)).sort_values("mean", ascending=False)
 
 # %% ../nbs/engine/updates.ipynb #08956a44
 _FACTORS = ("batch", "schedule", "lr", "norm", "augmentation")
