@@ -12,19 +12,20 @@ import numpy as np
 
 from hemidiaphragm_nb.formats import (
     Refusal,
+    _decode_picture,
+    _decode_tiff,
     check_size,
     file_content,
     file_kind,
     no_warnings,
-    read_picture,
-    read_tiff,
 )
 from .radiograph import Radiograph, RadiographError
 
 # %% ../nbs/engine/readers.ipynb #00000007
 def _decode(data: bytes) -> tuple[np.ndarray, dict]:
     """The grey pixels (h, w) of a PNG, JPEG, TIFF or DICOM file, brighter is denser; and, of a
-    DICOM file, `spacing` (mm, rows and columns), `spacing_source`, `view` and `warnings`.
+    DICOM file, `spacing` (mm, rows and columns), `spacing_source`, `view` and `warnings`; and the
+    `orientation` (1 to 8) that was undone.
 
     Raises: Refusal; for a broken file whatever its decoder raises."""
     kind = file_kind(data)
@@ -33,7 +34,8 @@ def _decode(data: bytes) -> tuple[np.ndarray, dict]:
         from hemidiaphragm_nb.dicom_reader import read_dicom
 
         return read_dicom(data)
-    return read_tiff(data) if kind == "tiff" else read_picture(data, kind), {}
+    grey, orientation = _decode_tiff(data) if kind == "tiff" else _decode_picture(data, kind)
+    return grey, dict(orientation=orientation)
 
 # %% ../nbs/engine/readers.ipynb #0000000a
 MAX_ASPECT = 2
