@@ -20,7 +20,7 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
-from .dicom_reader import parse_dicom
+from .dicom_header import parse_dicom
 from .formats import Refusal, file_content, file_kind, no_warnings
 from .radiograph import RadiographError
 

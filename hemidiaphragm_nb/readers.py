@@ -22,7 +22,7 @@ from hemidiaphragm_nb.formats import (
 from .radiograph import Radiograph, RadiographError
 
 # %% ../nbs/engine/readers.ipynb #00000007
-def _decode(data: bytes) -> tuple[np.ndarray, dict]:
+def _decode(data: bytes, force: bool = False) -> tuple[np.ndarray, dict]:
     """The grey pixels (h, w) of a PNG, JPEG, TIFF or DICOM file, brighter is denser; and, of a
     DICOM file, `spacing` (mm, rows and columns), `spacing_source`, `view` and `warnings`; and the
     `orientation` (1 to 8) that was undone.
@@ -33,7 +33,7 @@ def _decode(data: bytes) -> tuple[np.ndarray, dict]:
         # here, for loading pydicom takes longer than reading a picture
         from hemidiaphragm_nb.dicom_reader import read_dicom
 
-        return read_dicom(data)
+        return read_dicom(data, force)
     grey, orientation = _decode_tiff(data) if kind == "tiff" else _decode_picture(data, kind)
     return grey, dict(orientation=orientation)
 
@@ -70,6 +70,7 @@ def _checked_pixels(pixels: np.ndarray, max_aspect: float) -> np.ndarray:
 def read_radiograph(
     path: str | os.PathLike,
     max_aspect: float = MAX_ASPECT,  # refuse what is more than this many times as long as wide
+    force: bool = False,  # read what is no chest radiograph by its DICOM header, too
 ) -> Radiograph:
     """Read a frontal chest radiograph from a PNG, JPEG, TIFF or DICOM file, recognised by content.
 
@@ -77,7 +78,7 @@ def read_radiograph(
     try:
         with no_warnings():
             data = file_content(os.fspath(path))
-            pixels, facts = _decode(data)
+            pixels, facts = _decode(data, force)
             pixels = _checked_pixels(pixels, max_aspect)
     except Refusal as refusal:
         raise RadiographError(path, refusal.reason, refusal.advice) from None
