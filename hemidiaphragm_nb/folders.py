@@ -169,7 +169,7 @@ def read_labels(
             Problem(
                 case["mask"],
                 f"the mask is {w} x {h} px, the image {wi} x {hi}",
-                "Draw the mask on the stored image, without resizing either",
+                "Draw the mask on the upright image, without resizing either",
             )
         )
     return labels
