@@ -157,6 +157,16 @@ def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
     return padded if padded.any() and not padded.all() else None
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10019
+def _inverted(ds: pydicom.Dataset) -> tuple[bool, tuple[str, ...]]:
+    "Whether large values are dark, and warnings."
+    photometric, shape = ds.PhotometricInterpretation, ds.get("PresentationLUTShape")
+    stated = {"IDENTITY": False, "INVERSE": True}.get(shape, photometric == "MONOCHROME1")
+    if stated == (photometric == "MONOCHROME1"):
+        return stated, ()
+    text = f"its header says {photometric} and {shape}, which contradict: {shape} was followed"
+    return stated, (text,)
+
+
 def grey_values(
     stored: np.ndarray, ds: pydicom.Dataset, little: bool = True
 ) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -169,11 +179,12 @@ def grey_values(
     values = values.astype(np.float32)
     measured = values if padded is None else values[~padded]
     low, high = measured.min(), measured.max()
-    if ds.PhotometricInterpretation == "MONOCHROME1":
+    inverted, contradiction = _inverted(ds)
+    if inverted:
         values = (high + low) - values
     if padded is not None:
         values[padded] = low
-    return values, doubts + messages
+    return values, doubts + messages + contradiction
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c1001c
 def _segment(data: list[int], at: int, table: list[int]) -> int:

@@ -105,6 +105,17 @@ def _signed(array: np.ndarray, bits: int) -> np.ndarray:
     spare = array.dtype.itemsize * 8 - bits
     return (array << spare).view(f"i{array.dtype.itemsize}") >> spare
 
+# %% ../nbs/engine/dicom_reader.ipynb #a15f0021
+def _justified(ds: pydicom.Dataset) -> np.ndarray:
+    "The pixels of an uncompressed data set, wherever in their words `HighBit` puts them."
+    size, bits, high = (ds.get(k) or 0 for k in ("BitsAllocated", "BitsStored", "HighBit"))
+    if not (0 < bits < size and bits <= high < size and size in (8, 16, 32)):
+        return ds.pixel_array
+    ds.BitsStored, ds.HighBit = size, size - 1
+    array = ds.pixel_array
+    ds.BitsStored, ds.HighBit = bits, high
+    return (array << (size - 1 - high)) >> (size - bits)
+
 # %% ../nbs/engine/dicom_reader.ipynb #0000001e
 _PLUGIN = {
     uid.RLELossless: "pydicom",
@@ -128,7 +139,9 @@ def _stored_values(ds: pydicom.Dataset) -> np.ndarray:
             array = imagecodecs.jpeg8_decode(stream)
             return _signed(array, ds.BitsStored) if ds.get("PixelRepresentation") else array
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
-    return ds.pixel_array
+        if syntax != uid.RLELossless:
+            return ds.pixel_array
+    return _justified(ds)
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000002b
 _COLOURS = set(

@@ -37,13 +37,13 @@ class Radiograph:
 # %% ../nbs/00_radiograph.ipynb #a1500001
 def printable(text) -> str:
     "The text, with whatever does not print (control characters, half characters) escaped."
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 # %% ../nbs/00_radiograph.ipynb #00000008
 class RadiographError(ValueError):
-    "A file cannot be used as a frontal chest radiograph; its text is `PATH: reason. advice`, escaped."
+    """A file cannot be used as a frontal chest radiograph; its text is `PATH: reason. advice`,
+    escaped.
+    """
 
     def __init__(self, path, reason: str, advice: str = ""):
         super().__init__(str(path), reason, advice)
