@@ -17,6 +17,9 @@ SIDE = 16  # px, of pictures that hold 256 values of the whole range, or nearly
 BITS = (8, 10, 12, 14, 16)
 MEANINGS = ("as stored", "slope 2.5", "slope -1", "table")
 VIEWS = ("whole", "LINEAR", "LINEAR_EXACT", "SIGMOID", "", "table 8", "table 12", "table 16")
+# of the range: dcmtk 3.6 takes LINEAR_EXACT for LINEAR (half a level of 8 bits), and may take the
+# next entry of a table for a value that is no whole number (one entry of 8 bits)
+NEAR = 0.005
 GRID = list(itertools.product(BITS, (False, True), MEANINGS, VIEWS, (1, 2)))
 
 
@@ -95,5 +98,5 @@ def test_grey_values_are_those_of_dcmtk(tmp_path):
     assert len(GRID) >= 500
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(lambda number: compared(number, tmp_path), range(len(GRID))))
-    wrong = [(*GRID[i], *answer) for i, answer in enumerate(found) if answer[0] > 3e-3 or answer[1]]
+    wrong = [(*GRID[i], *answer) for i, answer in enumerate(found) if answer[0] > NEAR or answer[1]]
     assert wrong == []

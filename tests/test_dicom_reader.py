@@ -2,6 +2,8 @@
 for what is left out, or the one error.
 """
 
+from io import BytesIO
+
 import numpy as np
 import pydicom
 import pytest
@@ -303,3 +305,43 @@ def test_magnification_and_calibration(read):
 def test_pixels_that_are_not_square_are_stated(read):
     for header in (dict(PixelSpacing=[0.1, 0.2]), dict(PixelAspectRatio=["1", "2"])):
         assert "not square" in read(**header).warnings[0]
+
+
+@pytest.mark.parametrize("high", [11, 12, 15])
+@pytest.mark.parametrize("signed", [False, True])
+def test_high_bit_says_where_a_value_ends(signed, high, read):
+    stored = STORED.astype(np.int16) - 2048 if signed else STORED
+    moved = (stored << (high - 11)).astype(stored.dtype)
+    assert np.array_equal(read(moved, HighBit=high).pixels, stored)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_above_a_value_are_no_part_of_it(signed, read):
+    "Old devices keep overlays there."
+    busy = STORED | np.where(np.indices(STORED.shape).sum(0) % 3, 0xF000, 0).astype(np.uint16)
+    pixels = read(busy, PixelRepresentation=int(signed)).pixels
+    expected = np.where(STORED > 2047, STORED - 4096.0, STORED) if signed else STORED
+    assert np.array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("photometric", [1, 2])
+@pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE", "inverse ", "", None])
+def test_presentation_shape_is_followed_once(shape, photometric, read):
+    header = dict(PresentationLUTShape=shape, PhotometricInterpretation=f"MONOCHROME{photometric}")
+    radiograph, stated = read(**header), (shape or "").strip().upper()
+    dark = stated == "INVERSE" if stated else photometric == 1
+    assert same_up_to_scale(radiograph, -STORED.astype(float) if dark else STORED)
+    assert len(radiograph.warnings) == (dark != (photometric == 1))
+
+
+@pytest.mark.parametrize("vr, padding", [("US", 63488), ("SS", -2048)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_padding_in_either_sign(signed, vr, padding, tmp_path):
+    stored = (STORED.astype(int) + 100).astype(np.int16 if signed else np.uint16)
+    stored[:, :20] = -2048 if signed else 63488
+    ds = pydicom.dcmread(BytesIO(encode_dicom(stored)))
+    ds.add_new("PixelPaddingValue", vr, padding)
+    ds.save_as(tmp_path / "a.dcm")
+    pixels = read_radiograph(tmp_path / "a.dcm").pixels
+    assert pixels[:, :20].max() == stored[:, 20:].min()
+    assert np.array_equal(pixels[:, 20:], stored[:, 20:])
