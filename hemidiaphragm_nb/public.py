@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .files import image_stem
 from hemidiaphragm_nb.folders import (
     IMAGE_READERS,
     MASK_READERS,
     _open_grey,
     _radiograph_size,
-    _stem,
     inside,
     read_csv,
 )
@@ -272,10 +272,10 @@ def read_covid_darwin(
     files = [inside(Path(root) / "images", r["filename"], "metadata.csv") for r in rows]
     if problems := [*problems, *_covid_problems(rows, files)]:
         raise DatasetError(*problems)
-    stems = Counter(_stem(f) for f in files)
+    stems = Counter(image_stem(f) for f in files)
     return case_table(
         dict(
-            id=_stem(f) if stems[_stem(f)] == 1 else f.name,
+            id=image_stem(f) if stems[image_stem(f)] == 1 else f.name,
             patient_id=r["patientid"],
             view=r["view"],
             image=str(f),
@@ -398,10 +398,10 @@ def read_coco(
     path = Path(path)
     records, kinds, lungs, points = _open_coco(path)
     files = _coco_files(path, records, images)
-    stems = Counter(_stem(f) for f in files.values())
+    stems = Counter(image_stem(f) for f in files.values())
     rows = []
     for i, record in records.items():
-        name = _stem(files[i]) if stems[_stem(files[i])] == 1 else record["file_name"]
+        name = image_stem(files[i]) if stems[image_stem(files[i])] == 1 else record["file_name"]
         row = dict(
             id=name,
             patient_id=str(record.get("patient_id") or record.get("patient") or name),

@@ -76,12 +76,14 @@ def run_analysis(
     repeats: int | None = None,  # None: the scale's
     workers: int = 1,  # processes
     scheduler: str | None = None,  # address of a Dask scheduler, instead of `workers`
+    retry: bool = False,  # try failed runs again
 ) -> tuple[list[str], list[str]]:  # lines to print, and a line for each run that failed
     "One analysis: fill the store, save the results, write the report."
     if name == "explain":
         return _explain(data, scale, out / name), []
     plan, store = analysis_plan(name, data, scale, repeats), Store(out / "store")
-    failed = _failed(run_plan(plan, store, workers=workers, scheduler=scheduler))
+    how = dict(workers=workers, scheduler=scheduler, retry=retry)
+    failed = _failed(run_plan(plan, store, **how))
     results = load_results(export_results(store, out / name / "results", plan))
     patients = load_data(next(iter(plan)).data).table[["id", "patient_id"]]
     return write_report(_REPORTS[name](results, patients), out / name), failed
@@ -96,6 +98,7 @@ def run_transfer(
     group: str = "COVID-19",  # name of the patients in the paper's tables 3 and 4
     workers: int = 1,
     scheduler: str | None = None,
+    retry: bool = False,  # try failed runs again
 ) -> tuple[list[str], list[str]]:  # lines to print, and a line for each run that failed
     "The stages of Vidal et al. 2021 with their controls, and their report."
     size_of(scale)
@@ -105,7 +108,8 @@ def run_transfer(
         first = adopt_brain(store, weights, recipe("vidal", **SIZES[scale]["recipe"]))
     plan = transfer_plan(data, repeats, scale, first)
     drawn = frozenset(run.key for run in plan if run.name == AFTER and run.repeat == 0)
-    status = run_plan(plan, store, workers=workers, scheduler=scheduler, weights=drawn)
+    how = dict(workers=workers, scheduler=scheduler, weights=drawn, retry=retry)
+    status = run_plan(plan, store, **how)
     results = store.results(image_runs(plan))
     results.save(out / "results")
     report = transfer_report(results, "phantom" if data == "phantom" else group)
