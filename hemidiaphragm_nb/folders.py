@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from .cases import LANDMARKS, case_table
-from .files import image_stem
+from .files import image_stem, plainly
 from .problems import DatasetError, Problem
 from .frames import FrameSet, loading_bar
 from .landmarks import landmarks_from_mask
@@ -63,7 +63,7 @@ def _open_grey(path: str, palette: bool = False) -> np.ndarray:
             pixels = np.array(im)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise DatasetError(
-            Problem(str(path), f"the mask cannot be read ({e})", "Save it again as PNG")
+            Problem(str(path), f"the mask cannot be read ({plainly(e)})", "Save it again as PNG")
         ) from e
     if pixels.ndim == 3 and (pixels[..., :3] == pixels[..., :1]).all():
         pixels = pixels[..., 0]

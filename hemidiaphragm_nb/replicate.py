@@ -55,9 +55,14 @@ def analysis_plan(name: str, data, scale: str, repeats: int | None):
 
 # %% ../nbs/engine/replicate.ipynb #7e29737d
 def _failed(status) -> list[str]:
-    "A line for each run that failed."
+    "A line for each run that failed, with the way to try it again."
     rows = status[status["status"] == "failed"].itertuples()
-    return [f"failed: {row.name}, repeat {row.repeat}: {row.error}" for row in rows]
+    advice = "; --retry tries it again"
+    return [
+        f"failed: {row.name}, repeat {row.repeat}: {row.error}"
+        + ("" if "--retry" in row.error else advice)
+        for row in rows
+    ]
 
 
 def _explain(data: str, scale: str, out: Path) -> list[str]:
