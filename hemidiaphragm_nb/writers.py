@@ -9,6 +9,7 @@ __all__ = ['RED', 'YELLOW', 'LUNG_COLOURS', 'ENDINGS', 'LONGEST', 'COLUMNS', 'TA
 
 # %% ../nbs/engine/writers.ipynb #07ad4685
 import csv
+import errno
 import glob
 import hashlib
 import json
@@ -119,10 +120,8 @@ def _is_regular(path: Path) -> bool:
     "Whether it is a file, or cannot be asked, so that the reader reports it."
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except FileNotFoundError:  # a link to nothing
-        return False
-    except OSError:
-        return True
+    except OSError as error:  # a link to nothing or to itself is no file
+        return error.errno not in (errno.ENOENT, errno.ELOOP)
 
 
 def _walk(folder: Path) -> list[Path]:
