@@ -405,10 +405,10 @@ def _saved_row(
 
 # %% ../nbs/engine/writers.ipynb #99460c13
 class ResultsError(ValueError):
-    "The folder for the results cannot be used; its text is `FOLDER: reason`."
+    "The folder for the results cannot be used; its text is `FOLDER: reason`, escaped."
 
     def __init__(self, folder: Path, reason: str):
-        super().__init__(f"{folder}: {reason}")
+        super().__init__(shown(f"{folder}: {reason}"))
 
 
 @contextmanager
