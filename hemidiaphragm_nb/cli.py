@@ -260,6 +260,20 @@ def _outcome(total: int, done: int, out: Path, asked: dict[str, bool]) -> list[s
         lines.append(f"{earlier} rows of earlier calls stay in the table (not with --fresh)")
     return lines + _not_written(rows, out, asked)
 
+# %% ../nbs/engine/cli.ipynb #b4d00001
+def _spacing(text: str) -> tuple[float, float] | None:
+    "(rows, columns) in mm of one number or two; None of ''. Raises: ValueError for anything else."
+    from hemidiaphragm_nb.readers import check_spacing
+
+    if not text:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+        return check_spacing(numbers * (3 - len(numbers)))
+    except ValueError:
+        wanted = "one positive number of mm, or two as ROW,COLUMN"
+        raise ValueError(f"--spacing takes {wanted}, not {text!r}") from None
+
 # %% ../nbs/engine/cli.ipynb #00000010
 @app.command()
 def predict(
@@ -340,6 +354,26 @@ def predict(
         bool,
         typer.Option("--fresh", help="Predict all again instead of going on with what OUT holds."),
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help=(
+                "Also predict what is no frontal chest radiograph by its DICOM header (CT, MR, a"
+                " limb, a lateral); a warning says so."
+            ),
+        ),
+    ] = False,
+    spacing: Annotated[
+        str,
+        typer.Option(
+            metavar="MM",
+            help=(
+                "Size of a pixel in mm, one number or ROW,COLUMN: stated by hand for all INPUTS, it"
+                " overrides their headers."
+            ),
+        ),
+    ] = "",
 ):
     """Lung mask, hemidiaphragm landmarks, their gap and the lungs' sizes for each radiograph.
 
@@ -353,6 +387,7 @@ def predict(
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.writers import find_inputs, predict_folder, why_nothing
 
+    how = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
     writers = _writers(masks, seg, sr, identity, key, predictor)
     total = sum(1 for _ in find_inputs(inputs, skip=out))
@@ -362,7 +397,7 @@ def predict(
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task("predicting", total=total)
         errors = predict_folder(
-            inputs, out, predictor, writers, lambda file, error: bar.advance(task), not fresh
+            inputs, out, predictor, writers, lambda file, error: bar.advance(task), **how
         )
     for error in errors:
         _say(str(error), error=True)

@@ -33,7 +33,7 @@ from hemidiaphragm_nb.dicom_source import (
 )
 from .features import SIDES
 from .files import write_atomic
-from .formats import Refusal
+from .formats import BY_HAND, Refusal
 from .measure import as_columns, measure
 from .predict import Prediction
 from .radiograph import Radiograph
@@ -267,12 +267,12 @@ def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict |
 # %% ../nbs/engine/dicom.ipynb #233400c3
 def _comments(source: Source, p: Prediction) -> list[str]:
     "Sentences for the report's reader: use, scale, landmarks not found, warnings."
-    scale = "pixel spacing unknown: lengths in pixels only"
+    scale = "pixel spacing unknown or not believed: lengths in pixels only"
     if p.spacing:
-        scale = (
-            f"millimetres at the scale of {p.spacing_source or 'the given spacing'}, not corrected"
-            " for magnification"
-        )
+        stated = p.spacing_source in ("", BY_HAND)
+        scale = f"a spacing {BY_HAND}" if stated else p.spacing_source
+        scale = f"millimetres at the scale of {scale}"
+        scale += "" if "Magnification" in scale else ", not corrected for magnification"
     found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
     return [f"For {_USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]

@@ -181,14 +181,15 @@ def _guess_syntax(ds: pydicom.Dataset) -> uid.UID:
 # %% ../nbs/engine/dicom_reader.ipynb #0000002f
 def read_dicom(
     data: bytes,
-    force: bool = False,  # read what is no chest radiograph by its header, too
+    force: bool = False,  # read what is no frontal chest radiograph by its header, too
+    spacing: tuple[float, float] | None = None,  # mm, stated by hand; None: the header's
 ) -> tuple[np.ndarray, dict]:
     """The upright pixels of a single-frame DICOM file; and its spacing, spacing_source, view,
     orientation (that was undone) and warnings.
     """
     ds = parse_dicom(data)
     _check_header(ds)
-    facts = header_facts(ds, force)
+    facts = header_facts(ds, force, spacing)
     if "TransferSyntaxUID" not in ds.file_meta:
         ds.file_meta.TransferSyntaxUID = _guess_syntax(ds)
     stored, messages = _stored_values(ds), ()

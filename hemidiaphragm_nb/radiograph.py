@@ -22,7 +22,7 @@ class Radiograph:
 
     pixels: np.ndarray  # float32 (height, width), brighter is denser, in the file's own grey levels
     spacing: tuple[float, float] | None = None  # mm between (rows, columns); None where unknown
-    spacing_source: str = ""  # the DICOM attribute that gave the spacing; '' where unknown
+    spacing_source: str = ""  # the DICOM attribute, or 'stated by hand'; '' where unknown
     view: str = ""  # 'AP', 'PA' or another frontal view; '' where unknown
     path: str = ""  # the file it was read from
     warnings: tuple[str, ...] = ()  # what makes the file doubtful

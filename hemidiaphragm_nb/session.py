@@ -264,7 +264,11 @@ def gap_table(self: Session) -> list[tuple[str, ...]]:
     def signed(value: float, unit: str) -> str:
         return "unknown" if np.isnan(value) else f"{value:+.1f} {unit}"
 
-    mm = f"{signed(m.gap_mm, 'mm')} ({p.spacing_source})" if p.spacing else "no spacing in the file"
+    mm = (
+        f"{signed(m.gap_mm, 'mm')} ({p.spacing_source})"
+        if p.spacing
+        else "no spacing, or none believed"
+    )
     rows = [("gap, left y − right y", signed(m.gap_px, "px")), ("in mm", mm)]
     rows.append(("of the lungs' height", signed(100 * m.gap_relative, "%")))
     if self.edited:

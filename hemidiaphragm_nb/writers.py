@@ -41,7 +41,7 @@ from hemidiaphragm_nb.files import (
 from .measure import MEASURES, as_columns, measure
 from .predict import Prediction, predict
 from .radiograph import Radiograph, RadiographError, standardise
-from .readers import read_radiograph
+from .readers import check_spacing, read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/engine/writers.ipynb #69de6b6d
@@ -240,6 +240,7 @@ COLUMNS = (
     "right_radius90_px",
     "left_radius90_px",
     "status",
+    "spacing_source",
 )
 
 
@@ -257,7 +258,7 @@ def as_row(p: Prediction) -> dict:
     spacing = _known(p.spacing and p.spacing[0], 4)
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
-    row.append("warnings" if p.warnings else "ok")
+    row += ["warnings" if p.warnings else "ok", p.spacing_source]
     return as_columns(measure(p)) | dict(zip(COLUMNS, row))
 
 # %% ../nbs/engine/writers.ipynb #d57b3c14
@@ -281,7 +282,6 @@ def as_json(p: Prediction, predictor: Predictor) -> dict:
             "findings": [
                 {"code": f.code, "message": f.message, "side": f.side} for f in p.findings
             ],
-            "spacing_source": p.spacing_source,
             "units": units,
             "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",
         }
@@ -362,7 +362,7 @@ def _write_all(
     out: Path,
     name: Path,  # of the results: relative to `out`, without ending
     writers: Sequence[Writer],
-    source: dict | None,
+    facts: dict,  # for STEM.json: `source`, `reading`
 ) -> dict:  # row of predictions.csv
     "What the writers write, and last STEM.json; nothing is left of it where one of them fails."
     stem, written = out / name, {}
@@ -377,8 +377,8 @@ def _write_all(
     files = {name: [f.name for f in paths] for name, paths in written.items()}
     record = as_json(prediction, predictor) | {
         "results": name.as_posix(),
-        "source": source,
         "files": files,
+        **facts,
     }
     text = json.dumps(record, indent=1) + "\n"
     write_atomic(_json_path(stem), lambda file: file.write_text(text, encoding="utf-8"))
@@ -386,12 +386,18 @@ def _write_all(
 
 # %% ../nbs/engine/writers.ipynb #5e0c7970
 def _saved_row(
-    file: Path, out: Path, name: Path, predictor: Predictor, writers: Sequence[Writer]
+    file: Path,
+    out: Path,
+    name: Path,
+    predictor: Predictor,
+    writers: Sequence[Writer],
+    reading: dict,  # how it is read now
 ) -> dict | None:  # its row of the table
-    """What an earlier run wrote of the file: None where something is missing, or file, model or
-    library have changed since.
+    """What an earlier run wrote of the file: None where something is missing, or file, model,
+    library or how it is read have changed since.
     """
     now = {"file": str(file), "results": name.as_posix(), "source": _source_of(file)}
+    now["reading"] = reading
     now = json.loads(json.dumps(now | made_by(predictor)))
     stem = out / name
     try:
@@ -509,19 +515,26 @@ class _OneAtATime:
 
 
 def _one_file(
-    file: Path, name: Path, out: Path, predictor: Predictor, writers: Sequence[Writer], resume: bool
+    file: Path,
+    name: Path,
+    out: Path,
+    predictor: Predictor,
+    writers: Sequence[Writer],
+    resume: bool,
+    reading: dict,  # options of `read_radiograph`
 ) -> tuple[Path, dict | None, RadiographError | None]:
     "A file's row, from an earlier run or made now; or its error."
     try:
         if os.path.isdir(file):
             advice = "Ask for the right to read it, or leave it out."
             raise RadiographError(file, "this folder cannot be listed", advice)
-        row = _saved_row(file, out, name, predictor, writers) if resume else None
+        row = _saved_row(file, out, name, predictor, writers, reading) if resume else None
         if row is None:
-            source = _source_of(file)  # before it is read: a change meanwhile must be noticed
-            radiograph = read_radiograph(file)
+            # the source before it is read: a change meanwhile must be noticed
+            facts = dict(source=_source_of(file), reading=reading)
+            radiograph = read_radiograph(file, **reading)
             answer = predict(radiograph, predictor)
-            row = _write_all(radiograph, answer, predictor, out, name, writers, source)
+            row = _write_all(radiograph, answer, predictor, out, name, writers, facts)
     except RadiographError as error:
         return file, None, error
     except Exception as error:
@@ -539,20 +552,24 @@ def predict_folder(
     report: Callable = lambda file, error: None,  # called once a file, in order; error None: done
     resume: bool = True,  # use what an earlier run into `out` wrote of unchanged files
     workers: int = 3,  # threads
+    force: bool = False,  # as for `read_radiograph`
+    spacing: tuple[float, float] | None = None,  # as for `read_radiograph`: of all inputs
 ) -> list[RadiographError]:  # what could not be done
     """Predict all inputs into `out`: STEM.json and what the writers write for each, and
     predictions.csv for all, the rows of these inputs first. After an interruption the same call
     goes on; a call with other inputs adds to the table, unless `resume` is False.
 
-    Raises: ResultsError where `out` cannot be written, or another call is writing there.
+    Raises: ResultsError where `out` cannot be written, or another call is writing there; ValueError
+    for a `spacing` that is none.
     """
     out, errors = Path(out), []
+    reading = dict(force=force, spacing=spacing and check_spacing(spacing))
     shared = _OneAtATime(predictor or shipped_predictor())
     used = partial(_is_of_another, out) if resume else lambda name, file: False
     found = list(with_names(find_inputs(inputs, skip=out), used))
 
     def one_job(job):
-        return _one_file(*job, out, shared, writers, resume)
+        return _one_file(*job, out, shared, writers, resume, reading)
 
     with _alone(out), whole_table(out) as table, ThreadPool(workers) as pool:
         for file, row, error in pool.imap(one_job, found):

@@ -269,9 +269,35 @@ def test_other_parts_are_stated_or_refused(read):
             read(**header)
 
 
-def test_other_modalities_are_read_by_force(tmp_path):
-    (tmp_path / "a.dcm").write_bytes(encode_dicom(STORED, bits=12, Modality="CT"))
-    assert np.array_equal(read_radiograph(tmp_path / "a.dcm", force=True).pixels, STORED)
+@pytest.mark.parametrize(
+    "header",
+    [
+        dict(Modality="CT"),
+        dict(Modality="MR"),
+        dict(BodyPartExamined="HAND"),
+        dict(ViewPosition="LL"),
+        dict(PatientOrientation=["A", "F"]),
+    ],
+)
+def test_what_is_no_chest_radiograph_by_its_header_is_read_by_force(header, tmp_path):
+    (tmp_path / "a.dcm").write_bytes(encode_dicom(STORED, bits=12, **header))
+    with pytest.raises(RadiographError, match="its header says"):
+        read_radiograph(tmp_path / "a.dcm")
+    radiograph = read_radiograph(tmp_path / "a.dcm", force=True)
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert len(radiograph.warnings) == 1 and "it was read by force" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("header", [{}, dict(PixelSpacing=[20, 20]), dict(PixelSpacing=[0.2] * 2)])
+@pytest.mark.parametrize("orientation", [["L", "F"], ["F", "R"]])
+def test_spacing_stated_by_hand_overrides_the_header(orientation, header, tmp_path):
+    data = encode_dicom(STORED, bits=12, PatientOrientation=orientation, **header)
+    (tmp_path / "a.dcm").write_bytes(data)
+    radiograph = read_radiograph(tmp_path / "a.dcm", spacing=(0.15, 0.151))
+    assert radiograph.spacing == (0.15, 0.151) and radiograph.spacing_source == "stated by hand"
+    assert "implausible" not in str(radiograph.warnings)
+    radiograph = read_radiograph(tmp_path / "a.dcm", spacing=(150, 150))
+    assert radiograph.spacing is None and "stated by hand" in radiograph.warnings[0]
 
 
 @pytest.mark.parametrize("age, stated", [("006Y", "6 years"), ("005M", "less than a year")])

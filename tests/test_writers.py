@@ -6,20 +6,28 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from hemidiaphragm_nb.cli import app
+from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
+from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.predict import Prediction, without_implausible_mm
+from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.session import Session
 from hemidiaphragm_nb.writers import (
     MaskWriter,
     OverlayWriter,
     ResultsError,
+    as_row,
     predict_folder,
     read_table,
 )
@@ -263,3 +271,89 @@ def test_a_file_in_place_of_the_folder_is_named(radiographs, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(ResultsError, match="no folder for results"):
         predict_folder([str(radiographs)], tmp_path / "out")
+
+
+def lungs_of(width: int, cut: bool = False) -> Prediction:
+    "A hand-made answer of 600 x 1000 px whose lungs are so many pixels wide."
+    mask = np.zeros((600, 1000), np.uint8)
+    mask[100:500, 0 if cut else 20 :][:, :width] = 1
+    mask[100:500, 520 : 520 + width] = 2
+    points = np.array([[60.0, 480], [560, 499]])
+    return Prediction("a.dcm", 1000, 600, points, mask, (0.5, 0.5), "PixelSpacing")
+
+
+@pytest.mark.parametrize(
+    "width, cut, believed",
+    [
+        (119, False, False),
+        (120, False, True),  # 60 mm
+        (121, False, True),
+        (479, False, True),
+        (119, True, False),  # the other lung is whole
+    ],
+)
+@pytest.mark.parametrize("source", ["PixelSpacing", "stated by hand", ""])
+def test_no_millimetres_where_a_lung_would_be_too_narrow(width, cut, believed, source):
+    p = without_implausible_mm(replace(lungs_of(width, cut), spacing_source=source))
+    assert bool(p.warnings) != believed
+    columns = [v for k, v in as_row(p).items() if k.endswith(("_mm", "_mm2"))]
+    assert len(columns) > 8 and any(v is not None for v in columns) == believed
+    if not believed:
+        assert "59.5 mm wide; lengths in mm are left out" in p.warnings[0]
+        assert (source or "the spacing (") in p.warnings[0] and as_row(p)["spacing_source"] == ""
+
+
+@pytest.mark.parametrize("mm, believed", [(2.5, True), (2.6, False)])
+@pytest.mark.parametrize("cut", [False, True])
+def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
+    p = without_implausible_mm(replace(lungs_of(100, cut), spacing=(0.5, mm)))
+    assert (p.gap_mm is not None) == believed == (p.warnings == [])
+
+
+@pytest.mark.parametrize("spacing, source", [(0.01, "PixelSpacing"), (None, "stated by hand")])
+def test_implausible_millimetres_stand_nowhere(spacing, source, tmp_path):
+    header = dict(PixelSpacing=[spacing] * 2) if spacing else {}
+    path = write_example(tmp_path / "a.dcm", phantom(3, side=256).image, **header)
+    by_hand, out = None if spacing else (0.01, 0.01), tmp_path / "out"
+    assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
+    record, [row] = json.loads((out / "a.json").read_text()), read_table(out)
+    report = read_sr(out / "a_sr.dcm")
+    session = Session.open(read_radiograph(path, spacing=by_hand))
+    answers = record, {k: v or None for k, v in row.items()}, session.row("a")
+    for answer in answers:
+        lengths = [v for k, v in answer.items() if k.endswith(("_mm", "_mm2"))]
+        assert len(lengths) > 8 and lengths == [None] * len(lengths)
+        assert "mm wide; lengths in mm are left out" in str(answer["warnings"])
+        assert source in str(answer["warnings"]) and not answer["spacing_source"]
+    assert report["numbers"] and not {unit for *_, unit in report["numbers"]} & {"mm", "mm2"}
+    assert any("mm are left out" in comment for comment in report["comments"])
+    assert dict(session.gap_table())["in mm"] == "no spacing, or none believed"
+
+
+def test_what_is_read_by_force_and_stated_by_hand_says_so(tmp_path):
+    path = write_example(tmp_path / "a.dcm", phantom(3, side=256).image, Modality="CT")
+    out, writers = tmp_path / "out", [SrWriter()]
+    assert len(predict_folder([str(path)], out, writers=writers)) == 1
+    assert predict_folder([str(path)], out, writers=writers, force=True) == []
+    [row] = read_table(out)
+    assert "it was read by force" in row["warnings"] and row["spacing_mm"] == ""
+    how = dict(writers=writers, force=True, spacing=(1.4, 1.4))
+    assert predict_folder([str(path)], out, **how) == []  # again, for it is read otherwise
+    record, [row] = json.loads((out / "a.json").read_text()), read_table(out)
+    assert record["reading"] == {"force": True, "spacing": [1.4, 1.4]}
+    assert row["spacing_source"] == record["spacing_source"] == "stated by hand"
+    assert float(row["gap_mm"]) == pytest.approx(1.4 * float(row["gap_px"]), abs=0.02)
+    comments = read_sr(out / "a_sr.dcm")["comments"]
+    assert any("scale of a spacing stated by hand" in comment for comment in comments)
+    before = (out / "a.json").stat().st_mtime_ns
+    assert predict_folder([str(path)], out, **how) == []
+    assert (out / "a.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("text", ["0", "-0.1", "nan", "inf", "1,2,3", "0.1 mm", ",", "0.1;0.2"])
+def test_a_spacing_that_is_none_is_an_error(text, radiographs, tmp_path):
+    out = tmp_path / "out"
+    words = ["predict", str(radiographs), "--out", str(out), "--spacing", text]
+    r = CliRunner().invoke(app, words)
+    assert isinstance(r.exception, ValueError) and "--spacing takes" in str(r.exception)
+    assert not out.exists()
