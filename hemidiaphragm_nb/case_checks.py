@@ -57,7 +57,7 @@ def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
         problems.append(Problem(name, "label 1 lies on the image's right", advice))
     return problems
 
-
+# %% ../nbs/engine/case_checks.ipynb #b5000001
 _TURNS = {
     2: "mirror it left to right",
     3: "turn it upside down (180 degrees)",
@@ -90,7 +90,7 @@ def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> lis
         found = [p._replace(file=_short(case["mask"])) for p in e.problems]
     return found if orientation == 1 else _turned(case, orientation, found)
 
-
+# %% ../nbs/engine/case_checks.ipynb #b5000002
 def check_case(
     case: pd.Series,  # one row of the table of cases
 ) -> list[Problem]:

@@ -174,9 +174,7 @@ def _check_view(ds: pydicom.Dataset) -> None:
     if {"A", "P"} & set(_directions(ds)):
         declared = declared or "LATERAL"
     if declared:
-        raise Refusal(
-            f"its header says that it is a {declared} radiograph, not a frontal one", _ADVICE
-        )
+        raise Refusal(f"its header says that its view is {declared}, not frontal", _ADVICE)
 
 
 def _view(ds: pydicom.Dataset) -> str:
