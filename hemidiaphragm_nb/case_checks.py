@@ -57,32 +57,62 @@ def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
         problems.append(Problem(name, "label 1 lies on the image's right", advice))
     return problems
 
+# %% ../nbs/engine/case_checks.ipynb #b5000001
+_TURNS = {
+    2: "mirror it left to right",
+    3: "turn it upside down (180 degrees)",
+    4: "mirror it top to bottom",
+    5: "transpose it (rows become columns)",
+    6: "turn it clockwise by 90 degrees",
+    7: "turn it upside down and transpose it",
+    8: "turn it counterclockwise by 90 degrees",
+}  # what undoes an EXIF orientation
 
+
+def _turned(case: pd.Series, orientation: int, found: list[Problem]) -> list[Problem]:
+    "What to do about the mask of an image that is turned when it is read."
+    wrong = [p for p in found if p.severity == "error"]
+    reason = f"the image is turned when it is read (orientation {orientation} in its header)"
+    undo = f"{_TURNS[orientation]}, as the image is"
+    if not wrong:
+        advice = f"Check that the mask lies on the turned image; if it does not, {undo}"
+        return [*found, Problem(_short(case["mask"]), reason, advice, "warning")]
+    reason += f", and its mask does not fit: {wrong[0].reason}"
+    rest = [p for p in found if p.severity != "error"]
+    return [*rest, Problem(_short(case["mask"]), reason, f"Turn the mask: {undo}")]
+
+
+def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> list[Problem]:
+    "What is wrong with a case's mask."
+    try:
+        found = _check_labels(case, read_labels(case, size))
+    except DatasetError as e:
+        found = [p._replace(file=_short(case["mask"])) for p in e.problems]
+    return found if orientation == 1 else _turned(case, orientation, found)
+
+# %% ../nbs/engine/case_checks.ipynb #b5000002
 def check_case(
     case: pd.Series,  # one row of the table of cases
 ) -> list[Problem]:
     "Open one case's picture and mask and list everything wrong with them."
     name = _short(case["image"])
     try:
-        height, width = size = _read_image(case).pixels.shape
+        radiograph = _read_image(case)
     except RadiographError as e:
         advice = _advice(e, "Replace the file or remove the case")
         return [Problem(name, f"is unreadable: {e.reason}", advice)]
     except DatasetError as e:
         return e.problems
-    problems = []
-    if max(size) > 2 * min(size):
+    (height, width), problems = radiograph.pixels.shape, []
+    if max(height, width) > 2 * min(height, width):
         reason = f"its shape ({width} x {height} pixels) is beyond 2:1"
         advice = "It is read because it is annotated, but prediction refuses such strips: crop"
         advice += " radiographs to the chest"
         problems.append(Problem(name, reason, advice, "warning"))
     problems += _check_landmarks(case, height, width)
-    if not case["mask"]:
-        return problems
-    try:
-        return problems + _check_labels(case, read_labels(case, size))
-    except DatasetError as e:
-        return problems + [p._replace(file=_short(case["mask"])) for p in e.problems]
+    if case["mask"]:
+        problems += _check_mask(case, (height, width), radiograph.orientation)
+    return problems
 
 # %% ../nbs/engine/case_checks.ipynb #0000002b
 def _annotators(root: Path) -> list[str]:

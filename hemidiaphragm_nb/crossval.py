@@ -76,14 +76,16 @@ def crossval_plan(
     )
 
 # %% ../nbs/engine/crossval.ipynb #0000ea02
-def filled(plan: Plan, out: Path, workers: int = 1, scheduler=None) -> Store:
-    """OUT/store with all runs of the plan and their weights.
+def filled(plan: Plan, out: Path, workers: int = 1, scheduler=None, retry: bool = False) -> Store:
+    """OUT/store with all runs of the plan and their weights; `retry`: failed ones are tried again.
 
     Raises: ExperimentError naming the runs that failed, DatasetError.
     """
-    status = run_plan(plan, out / "store", workers=workers, scheduler=scheduler, weights=True)
+    how = dict(workers=workers, scheduler=scheduler, weights=True, retry=retry)
+    status = run_plan(plan, out / "store", **how)
     if len(failed := status[status["status"] == "failed"]):
-        raise ExperimentError("; ".join(f"{row.name}: {row.error}" for row in failed.itertuples()))
+        reasons = "; ".join(f"{row.name}: {row.error}" for row in failed.itertuples())
+        raise ExperimentError(f"{reasons} (--retry, in Python retry=True, tries them again)")
     return Store(out / "store")
 
 # %% ../nbs/engine/crossval.ipynb #dcfb2a4b
@@ -142,14 +144,20 @@ def ship_plan(
 
 # %% ../nbs/engine/crossval.ipynb #4d4ccdf5
 def run_ship(
-    data, scale: str, out: Path, workers: int = 1, scheduler=None, members: int = 3
+    data,
+    scale: str,
+    out: Path,
+    workers: int = 1,
+    scheduler=None,
+    members: int = 3,
+    retry: bool = False,
 ) -> TorchPredictor:
     """Fill OUT/store with the networks and write their ensemble into OUT/model, in 16-bit floats.
 
     Raises: ExperimentError, DatasetError.
     """
     out, plan = Path(out), ship_plan(data, members, scale=scale)
-    trained(plan, filled(plan, out, workers, scheduler))[0, "all but test"].save(
+    trained(plan, filled(plan, out, workers, scheduler, retry))[0, "all but test"].save(
         out / "model", half=True
     )
     return TorchPredictor.load(out / "model")
@@ -263,6 +271,7 @@ def run_crossval(
     scheduler=None,
     repeats: int = 1,
     members: int = 3,
+    retry: bool = False,
 ) -> pd.DataFrame:
     """Fill OUT/store with the folds, evaluate their radiographs in the 512-px frame and write them
     to OUT/radiographs.csv.
@@ -270,7 +279,7 @@ def run_crossval(
     Raises: ExperimentError, DatasetError.
     """
     out, plan = Path(out), crossval_plan(data, folds, members, repeats, scale=scale)
-    store = filled(plan, out, workers, scheduler)
+    store = filled(plan, out, workers, scheduler, retry)
     return save_cases(fold_cases(plan, store, whole_frames(data, scale)), plan, out)
 
 # %% ../nbs/engine/crossval.ipynb #90aaceb6

@@ -24,6 +24,7 @@ from . import __version__
 from hemidiaphragm_nb.dicom_source import (
     IDENTITIES,
     Source,
+    as_stored,
     from_scoord,
     is_dicom,
     keyed_uid,
@@ -32,7 +33,7 @@ from hemidiaphragm_nb.dicom_source import (
 )
 from .features import SIDES
 from .files import write_atomic
-from .formats import Refusal
+from .formats import BY_HAND, Refusal
 from .measure import as_columns, measure
 from .predict import Prediction
 from .radiograph import Radiograph
@@ -91,13 +92,13 @@ def _series_and_instance(source: Source, kind: str, number: int, *content) -> di
     )
 
 # %% ../nbs/engine/dicom.ipynb #00000017
-def _check_size(source: Source, p: Prediction):
+def _check_size(source: Source, mask: np.ndarray):
     "Raises: Refusal for a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
-    if p.mask.shape != size or not np.isin(p.mask, (0, 1, 2)).all():
+    if mask.shape != size or not np.isin(mask, (0, 1, 2)).all():
         raise Refusal(
             f"it has {size[0]} rows and {size[1]} columns, the prediction a mask of"
-            f" {' x '.join(map(str, p.mask.shape))}, labels up to {p.mask.max(initial=0)}",
+            f" {' x '.join(map(str, mask.shape))}, labels up to {mask.max(initial=0)}",
             "Give the prediction that was made of this file.",
         )
 
@@ -145,9 +146,10 @@ def write_seg(
 
     Raises: RadiographError, naming the radiograph, where that cannot be done.
     """
-    source, mask = Source.read(path, identity, key), prediction.mask
+    source = Source.read(path, identity, key)
+    mask = as_stored(prediction, source.orientation).mask
     with radiograph_errors(path):
-        _check_size(source, prediction)
+        _check_size(source, mask)
         content = (mask.tobytes(), _algorithm_parameters(card), __version__)
         made = seg.Segmentation(
             [source.header],
@@ -204,9 +206,10 @@ def _sr_measurements(**values) -> list[sr.Measurement]:
     return made
 
 # %% ../nbs/engine/dicom.ipynb #00000021
-def _found(source: Source, points) -> np.ndarray:  # (2,) bool
+def _found(source: Source, p: Prediction) -> np.ndarray:  # (2,) bool
     "Which landmarks were found, inside the picture."
-    at, end = to_scoord(points), (source.header.Columns, source.header.Rows)
+    at = to_scoord(as_stored(p, source.orientation).points)
+    end = (source.header.Columns, source.header.Rows)
     return ((at >= 0) & (at <= end)).all(-1)
 
 
@@ -228,8 +231,9 @@ def _landmark_group(source: Source, p: Prediction, k: int, card: dict | None):
     image = sr.SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID)
     apart, radius = (np.nan if pair is None else pair[k] for pair in (p.disagreement, p.radius90))
     name = f"{SIDES[k]} hemidiaphragm landmark"
+    points = as_stored(p, source.orientation).points
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        referenced_region=sr.ImageRegion("POINT", to_scoord(p.points[k : k + 1]), image),
+        referenced_region=sr.ImageRegion("POINT", to_scoord(points[k : k + 1]), image),
         finding_type=LANDMARK,
         measurements=_sr_measurements(disagreement_px=apart, radius_px=radius),
         **_group_options(source, card, name, codes.SCT.Diaphragm, _LATERALITY[k]),
@@ -249,7 +253,7 @@ def _number_group(source: Source, card: dict | None, finding: Code, numbers, nam
 
 def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
     "Landmarks, lungs and gap."
-    made, found = [], _found(source, p.points)
+    made, found = [], _found(source, p)
     for k, side in enumerate(SIDES):
         if found[k]:
             made.append(_landmark_group(source, p, k, card))
@@ -263,13 +267,13 @@ def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict |
 # %% ../nbs/engine/dicom.ipynb #233400c3
 def _comments(source: Source, p: Prediction) -> list[str]:
     "Sentences for the report's reader: use, scale, landmarks not found, warnings."
-    scale = "pixel spacing unknown: lengths in pixels only"
+    scale = "pixel spacing unknown or not believed: lengths in pixels only"
     if p.spacing:
-        scale = (
-            f"millimetres at the scale of {p.spacing_source or 'the given spacing'}, not corrected"
-            " for magnification"
-        )
-    found = zip(SIDES, _found(source, p.points))
+        stated = p.spacing_source in ("", BY_HAND)
+        scale = f"a spacing {BY_HAND}" if stated else p.spacing_source
+        scale = f"millimetres at the scale of {scale}"
+        scale += "" if "Magnification" in scale else ", not corrected for magnification"
+    found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
     return [f"For {_USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]
 
@@ -306,9 +310,10 @@ def write_sr(
 
     Raises: RadiographError, naming the radiograph.
     """
-    source, sizes, p = Source.read(path, identity, key), sizes or {}, prediction
+    source, sizes = Source.read(path, identity, key), sizes or {}
+    p, stored = prediction, as_stored(prediction, source.orientation)
     with radiograph_errors(path):
-        _check_size(source, p)
+        _check_size(source, stored.mask)
         content = (p.points, p.spacing, p.spacing_source, p.disagreement, p.radius90, p.warnings)
         content += (sorted(sizes.items()), _algorithm_parameters(card), __version__)
         authors = dict(responsible_organization="The hemidiaphragm_nb authors")

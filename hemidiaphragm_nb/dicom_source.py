@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['EXAMPLE_HEADER', 'IDENTITIES', 'write_example', 'is_dicom', 'radiograph_errors', 'keyed_uid', 'new_header', 'Source',
-           'to_scoord', 'from_scoord']
+           'to_scoord', 'from_scoord', 'as_stored']
 
 # %% ../nbs/engine/dicom_source.ipynb #c751a4b3
 import hashlib
 import hmac
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID
@@ -20,8 +20,8 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
-from .dicom_reader import parse_dicom
-from .formats import Refusal, file_content, file_kind, no_warnings
+from .dicom_header import header_turn, parse_dicom
+from .formats import Refusal, _upright, file_content, file_kind, no_warnings
 from .radiograph import RadiographError
 
 # %% ../nbs/engine/dicom_source.ipynb #1b0b0c3b
@@ -122,8 +122,9 @@ _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceU
 _NEEDED += ("Rows", "Columns", "PixelData")
 
 
-def _source_dataset(path) -> Dataset:
-    """The header and picture of a single-frame DICOM radiograph, as they are.
+def _source_dataset(path) -> tuple[Dataset, int]:
+    """The header and picture of a single-frame DICOM radiograph, as they are; and the orientation
+    that the reader undoes.
 
     Raises: Refusal; whatever a broken header raises.
     """
@@ -131,7 +132,7 @@ def _source_dataset(path) -> Dataset:
     if file_kind(data) != "dicom":
         only = "SEG and SR are for radiographs that came as DICOM."
         raise Refusal("it is not a DICOM file", only)
-    parse_dicom(data)  # refuses what inflates beyond every limit
+    facts = parse_dicom(data)  # refuses what inflates beyond every limit
     ds = dcmread(BytesIO(data), force=True)
     if missing := [name for name in _NEEDED if not ds.get(name)]:
         raise Refusal(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
@@ -140,7 +141,7 @@ def _source_dataset(path) -> Dataset:
         raise Refusal(reason, "Export the frame that is the radiograph.")
     if ds.SOPClassUID not in _CLASSES:
         raise Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
-    return ds
+    return ds, header_turn(facts)
 
 # %% ../nbs/engine/dicom_source.ipynb #0000000c
 def _keyed_hash(secret: bytes, *what: str) -> bytes:
@@ -199,6 +200,7 @@ class Source:
     header: Dataset
     secret: bytes
     identity: str  # "new" or "keep"
+    orientation: int = 1  # that the reader undid: `as_stored` turns back
 
     @classmethod
     def read(
@@ -215,11 +217,11 @@ class Source:
         if identity not in IDENTITIES:
             raise ValueError(f"identity must be one of {', '.join(IDENTITIES)}, not {identity!r}")
         with radiograph_errors(path):
-            ds = _source_dataset(path)
+            ds, orientation = _source_dataset(path)
             secret = key.encode() or hashlib.sha256(ds.PixelData).digest()
             header = new_header(ds, secret, bool(key)) if identity == "new" else _source_header(ds)
             header.SpecificCharacterSet = "ISO_IR 192"
-        return cls(header, secret, identity)
+        return cls(header, secret, identity, orientation)
 
     def uid(self, *what: str) -> str:
         "A UID that depends on the radiograph and `what`."
@@ -236,3 +238,26 @@ def to_scoord(points) -> np.ndarray:
 def from_scoord(coordinates) -> np.ndarray:
     "And back, as float64."
     return np.asarray(coordinates, float) - 0.5
+
+
+def _stored_points(points: np.ndarray, orientation: int, height: int, width: int) -> np.ndarray:
+    "Points (n, 2) of an upright picture of this size, in the stored one that was turned."
+    x, y = np.asarray(points, float).T
+    if orientation in (3, 4, 7, 8):
+        y = height - 1 - y
+    if orientation in (2, 3, 6, 7):
+        x = width - 1 - x
+    return np.stack([y, x] if orientation > 4 else [x, y], -1)
+
+
+def as_stored(prediction, orientation: int):
+    """A prediction on the upright picture, in the pixels that the file stores: mask and points
+    turned back (size, numbers and sides stay as they are).
+    """
+    if orientation == 1:
+        return prediction
+    points = _stored_points(prediction.points, orientation, *prediction.mask.shape)
+    back = {6: 8, 8: 6}.get(orientation, orientation)
+    mask = np.ascontiguousarray(_upright(prediction.mask, back))
+    height, width = mask.shape
+    return replace(prediction, points=points, mask=mask, height=height, width=width)

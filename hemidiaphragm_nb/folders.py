@@ -21,6 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from .cases import LANDMARKS, case_table
+from .files import image_stem, plainly
 from .problems import DatasetError, Problem
 from .frames import FrameSet, loading_bar
 from .landmarks import landmarks_from_mask
@@ -62,7 +63,7 @@ def _open_grey(path: str, palette: bool = False) -> np.ndarray:
             pixels = np.array(im)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise DatasetError(
-            Problem(str(path), f"the mask cannot be read ({e})", "Save it again as PNG")
+            Problem(str(path), f"the mask cannot be read ({plainly(e)})", "Save it again as PNG")
         ) from e
     if pixels.ndim == 3 and (pixels[..., :3] == pixels[..., :1]).all():
         pixels = pixels[..., 0]
@@ -169,7 +170,7 @@ def read_labels(
             Problem(
                 case["mask"],
                 f"the mask is {w} x {h} px, the image {wi} x {hi}",
-                "Draw the mask on the stored image, without resizing either",
+                "Draw the mask on the upright image, without resizing either",
             )
         )
     return labels
@@ -222,14 +223,6 @@ def read_csv(
     good = [(*r, i) for i, r in lines if len(r) == len(head)]
     return pd.DataFrame(good, columns=[*head, "line"]), bad
 
-# %% ../nbs/engine/folders.ipynb #0000001f
-_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".dcm", ".dicom", ".dic"}
-
-
-def _stem(p: Path) -> str:
-    "The id of a file: its name without a picture's ending (DICOM names may be full of dots)."
-    return p.stem if p.suffix.lower() in _ENDINGS else p.name
-
 # %% ../nbs/engine/folders.ipynb #799727b3
 def files_by_id(
     folder: Path,  # listed without its subfolders; hidden files are passed over
@@ -239,15 +232,15 @@ def files_by_id(
     for p in sorted(folder.iterdir()) if folder.is_dir() else []:
         if p.name.startswith(".") or not p.is_file():
             continue
-        if _stem(p) in found:
+        if image_stem(p) in found:
             problems.append(
                 Problem(
                     f"{folder.name}/{p.name}",
-                    f"has the same id as {found[_stem(p)].name}",
+                    f"has the same id as {found[image_stem(p)].name}",
                     "Rename or remove one of them",
                 )
             )
-        found.setdefault(_stem(p), p)
+        found.setdefault(image_stem(p), p)
     return found, problems
 
 # %% ../nbs/engine/folders.ipynb #65c7f8be

@@ -8,6 +8,8 @@ __all__ = ['Problem', 'DatasetError']
 # %% ../nbs/engine/problems.ipynb #424a6fad
 from typing import NamedTuple
 
+from .files import shown
+
 # %% ../nbs/engine/problems.ipynb #00000005
 class Problem(NamedTuple):
     "One thing wrong with a data set: the file, the reason and the remedy."
@@ -17,8 +19,8 @@ class Problem(NamedTuple):
     remedy: str  # what to do about it
     severity: str = "error"  # 'error' stops the reading, 'warning' does not
 
-    def __str__(self) -> str:
-        return f"{self.file}: {self.reason}. {self.remedy}."
+    def __str__(self) -> str:  # escaped: names and headers may hold a terminal's commands
+        return shown(f"{self.file}: {self.reason}. {self.remedy}.")
 
 # %% ../nbs/engine/problems.ipynb #7b2a55e8
 class DatasetError(ValueError):

@@ -18,18 +18,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .files import image_stem, plainly
 from hemidiaphragm_nb.folders import (
     IMAGE_READERS,
     MASK_READERS,
     _open_grey,
     _radiograph_size,
-    _stem,
     inside,
     read_csv,
 )
 from .problems import DatasetError, Problem
 from .cases import case_table
-from .lung_masks import decode_rle, fill_rings, label_sides
+from hemidiaphragm_nb.lung_masks import (
+    decode_raster,
+    decode_rle,
+    fill_rings,
+    is_lung,
+    label_sides,
+)
 from .radiograph import Radiograph
 
 # %% ../nbs/engine/public.ipynb #00000007
@@ -196,12 +202,29 @@ def _read_json(path: str | Path):
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as e:
-        problem = Problem(str(path), f"is no readable JSON ({e})", "Export it again")
+        problem = Problem(str(path), f"is no readable JSON ({plainly(e)})", "Export it again")
         raise DatasetError(problem) from e
 
 
 def _wrong_form(path, form: str, error: Exception, advice: str) -> DatasetError:
     return DatasetError(Problem(str(path), f"is not in the {form} form ({error!r})", advice))
+
+# %% ../nbs/engine/public.ipynb #5a3bc125
+def _darwin_lung(annotation: dict, raster: dict, height: int, width: int) -> np.ndarray:
+    """One lung of a Darwin file, (height, width) bool, from its polygon or from the file's raster
+    layer. Raises: ValueError for what is drawn otherwise, or has no pixel.
+    """
+    if rings := _darwin_rings(annotation):
+        lung = fill_rings(rings, height, width)
+    elif "mask" in annotation and raster:
+        label = raster["mask_annotation_ids_mapping"][annotation["id"]]
+        lung = decode_raster(raster["dense_rle"], height, width) == label
+    else:
+        kinds = sorted(set(annotation) - {"id", "name", "slot_names", "properties", "annotators"})
+        raise ValueError(f"a lung drawn as {' and '.join(kinds) or 'nothing'} cannot be read")
+    if not lung.any():
+        raise ValueError("a lung has no pixel in the picture")
+    return lung
 
 # %% ../nbs/engine/public.ipynb #0000001e
 def read_darwin_mask(
@@ -210,20 +233,21 @@ def read_darwin_mask(
 ) -> np.ndarray:  # (h, w) uint8 labels, at the size that the file states
     """Draw the lungs of a Darwin JSON file; sides by position.
 
-    Raises: DatasetError for a file of another form.
+    Raises: DatasetError for a file of another form, or a lung that cannot be drawn.
     """
     data = _read_json(path)
     try:
         image = data.get("image") or (data["item"].get("slots") or [{}])[0]
         height, width = _radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
-        lungs = [a for a in data["annotations"] if "lung" in a["name"].lower()]
-        rings = [(a["name"], _darwin_rings(a)) for a in lungs]
-        masks = [(name, fill_rings(r, height, width)) for name, r in rings if r]
+        layers = [a["raster_layer"] for a in data["annotations"] if "raster_layer" in a]
+        lungs = [a for a in data["annotations"] if is_lung(a["name"])]
+        masks = [_darwin_lung(a, layers[0] if layers else {}, height, width) for a in lungs]
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as e:
-        raise _wrong_form(path, "Darwin", e, "Export it from Darwin as JSON") from e
+        advice = "Export it from Darwin as JSON, each lung a polygon or a brush's mask"
+        raise _wrong_form(path, "Darwin", e, advice) from e
     if not masks:
         return np.zeros((height, width), np.uint8)
-    return label_sides([m for _, m in masks], [n for n, _ in masks])
+    return label_sides(masks, [a["name"] for a in lungs])
 
 
 MASK_READERS["darwin"] = read_darwin_mask
@@ -234,7 +258,7 @@ def _darwin_name(path: Path) -> str:
     data = _read_json(path)
     try:
         annotations = data.get("annotations", []) if isinstance(data, dict) else []
-        if not any("lung" in str(a.get("name", "")).lower() for a in annotations):
+        if not any(is_lung(a.get("name", "")) for a in annotations):
             return ""
         item = data.get("image") or data.get("item") or {}
         return str(item.get("original_filename") or item.get("name") or item.get("filename") or "")
@@ -272,10 +296,10 @@ def read_covid_darwin(
     files = [inside(Path(root) / "images", r["filename"], "metadata.csv") for r in rows]
     if problems := [*problems, *_covid_problems(rows, files)]:
         raise DatasetError(*problems)
-    stems = Counter(_stem(f) for f in files)
+    stems = Counter(image_stem(f) for f in files)
     return case_table(
         dict(
-            id=_stem(f) if stems[_stem(f)] == 1 else f.name,
+            id=image_stem(f) if stems[image_stem(f)] == 1 else f.name,
             patient_id=r["patientid"],
             view=r["view"],
             image=str(f),
@@ -290,6 +314,24 @@ def read_covid_darwin(
     )
 
 # %% ../nbs/engine/public.ipynb #00000026
+def _check_lungs(path: str, kinds: dict, lungs: dict):
+    "Refuse lungs without an outline, and files in which no category is a lung but one sounds so."
+    advice = "Draw it as a polygon or a mask, and export it again"
+    problems = [
+        Problem(path, f"annotation {a.get('id')} is a lung without a segmentation", advice)
+        for annotations in lungs.values()
+        for a in annotations
+        if not a.get("segmentation")
+    ]
+    names = [str(kind["name"]) for kind in kinds.values()]
+    similar = [name for name in names if "lung" in name.lower()]
+    if similar and not any(map(is_lung, names)):
+        reason = f"no category is a lung; {', '.join(map(repr, similar))} is no name for one here"
+        problems.append(Problem(path, reason, "Name it lung, right lung or left lung"))
+    if problems:
+        raise DatasetError(*problems)
+
+# %% ../nbs/engine/public.ipynb #c1270e62
 @lru_cache(4)
 def _coco(path: str, stamp: int) -> tuple[dict, dict, dict, dict]:
     """A COCO file by key: images, categories, lung annotations and landmark annotations of each
@@ -304,13 +346,15 @@ def _coco(path: str, stamp: int) -> tuple[dict, dict, dict, dict]:
             raise TypeError("a file_name is no text")
         for a in data["annotations"]:
             np.reshape(a.get("keypoints", []), (-1, 3)).astype(float)
-            if a.get("segmentation") and "lung" in kinds[a["category_id"]]["name"].lower():
+            drawn = a.get("segmentation") or not a.get("keypoints")
+            if drawn and is_lung(kinds[a["category_id"]]["name"]):
                 lungs[a["image_id"]].append(a)
             if a.get("keypoints"):
                 points[a["image_id"]].append(a)
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         advice = "It needs images, categories and annotations that refer to them"
         raise _wrong_form(path, "COCO", e, advice) from e
+    _check_lungs(path, kinds, lungs)
     return images, kinds, lungs, points
 
 
@@ -320,11 +364,18 @@ def _open_coco(path: str | Path) -> tuple[dict, dict, dict, dict]:
 
 # %% ../nbs/engine/public.ipynb #00000028
 def _coco_lung(annotation: dict, height: int, width: int) -> np.ndarray:
-    "One lung of a COCO file, (height, width) bool: the union of polygons, or run lengths."
+    """One lung of a COCO file, (height, width) bool: the union of polygons, or run lengths.
+
+    Raises: ValueError also where it has no pixel.
+    """
     shape = annotation["segmentation"]
     if isinstance(shape, dict):
-        return decode_rle(shape)
-    return np.any([fill_rings([ring], height, width) for ring in shape], 0)
+        lung = decode_rle(shape)
+    else:
+        lung = np.any([fill_rings([ring], height, width) for ring in shape], 0)
+    if lung.shape == (height, width) and not lung.any():
+        raise ValueError("it has no pixel in the picture")
+    return lung
 
 # %% ../nbs/engine/public.ipynb #0000002a
 def read_coco_mask(
@@ -398,10 +449,10 @@ def read_coco(
     path = Path(path)
     records, kinds, lungs, points = _open_coco(path)
     files = _coco_files(path, records, images)
-    stems = Counter(_stem(f) for f in files.values())
+    stems = Counter(image_stem(f) for f in files.values())
     rows = []
     for i, record in records.items():
-        name = _stem(files[i]) if stems[_stem(files[i])] == 1 else record["file_name"]
+        name = image_stem(files[i]) if stems[image_stem(files[i])] == 1 else record["file_name"]
         row = dict(
             id=name,
             patient_id=str(record.get("patient_id") or record.get("patient") or name),

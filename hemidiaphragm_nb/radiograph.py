@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 
+from .files import shown
+
 # %% ../nbs/00_radiograph.ipynb #00000005
 @dataclass
 class Radiograph:
@@ -20,10 +22,11 @@ class Radiograph:
 
     pixels: np.ndarray  # float32 (height, width), brighter is denser, in the file's own grey levels
     spacing: tuple[float, float] | None = None  # mm between (rows, columns); None where unknown
-    spacing_source: str = ""  # the DICOM attribute that gave the spacing; '' where unknown
+    spacing_source: str = ""  # the DICOM attribute, or 'stated by hand'; '' where unknown
     view: str = ""  # 'AP', 'PA' or another frontal view; '' where unknown
     path: str = ""  # the file it was read from
     warnings: tuple[str, ...] = ()  # what makes the file doubtful
+    orientation: int = 1  # the EXIF number (1 to 8) of the turn that was undone; 1 for none
 
     @property
     def height(self) -> int:
@@ -35,14 +38,16 @@ class Radiograph:
 
 # %% ../nbs/00_radiograph.ipynb #00000008
 class RadiographError(ValueError):
-    "A file cannot be used as a frontal chest radiograph; its text is `PATH: reason. advice`."
+    """A file cannot be used as a frontal chest radiograph; its text is `PATH: reason. advice`,
+    escaped.
+    """
 
     def __init__(self, path, reason: str, advice: str = ""):
         super().__init__(str(path), reason, advice)
         self.path, self.reason, self.advice = str(path), reason, advice
 
     def __str__(self):
-        return f"{self.path}: {self.reason}. {self.advice}".rstrip()
+        return shown(f"{self.path}: {self.reason}. {self.advice}".rstrip())
 
 # %% ../nbs/00_radiograph.ipynb #0000000b
 def _ends(sample: np.ndarray) -> tuple[float, float]:

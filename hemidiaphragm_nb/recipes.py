@@ -39,8 +39,8 @@ def _check_choices(recipe):
 def _check_numbers(recipe):
     "Settings with sizes. Raises: RecipeError."
     for key in ("beta", "width", "depth", "epochs", "batch", "lr"):
-        if not getattr(recipe, key) > 0:
-            raise RecipeError(f"{key} is {getattr(recipe, key)!r}; it must be above 0")
+        if not 0 < getattr(recipe, key) < np.inf:
+            raise RecipeError(f"{key} is {getattr(recipe, key)!r}; it must be above 0, and finite")
     if min(recipe.lam_hem, recipe.lam_segm) < 0 or recipe.lam_hem + recipe.lam_segm <= 0:
         raise RecipeError("lam_hem and lam_segm must not be negative, nor both 0")
 

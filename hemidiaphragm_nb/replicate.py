@@ -59,9 +59,14 @@ def analysis_plan(name: str, data, scale: str, repeats: int | None, preset: str 
 
 # %% ../nbs/engine/replicate.ipynb #7e29737d
 def _failed(status) -> list[str]:
-    "A line for each run that failed."
+    "A line for each run that failed, with the way to try it again."
     rows = status[status["status"] == "failed"].itertuples()
-    return [f"failed: {row.name}, repeat {row.repeat}: {row.error}" for row in rows]
+    advice = "; --retry tries it again"
+    return [
+        f"failed: {row.name}, repeat {row.repeat}: {row.error}"
+        + ("" if "--retry" in row.error else advice)
+        for row in rows
+    ]
 
 
 def _explain(data: str, scale: str, out: Path) -> list[str]:
@@ -80,6 +85,7 @@ def run_analysis(
     repeats: int | None = None,  # None: the scale's
     workers: int = 1,  # processes
     scheduler: str | None = None,  # address of a Dask scheduler, instead of `workers`
+    retry: bool = False,  # try failed runs again
     preset: str | None = None,  # a name in `PRESETS`, instead of the scale's recipe
     together: int = 0,  # train so many at once on the GPU; 0: one after the other
 ) -> tuple[list[str], list[str]]:  # lines to print, and a line for each run that failed
@@ -91,9 +97,9 @@ def run_analysis(
         return _explain(data, scale, out / name), []
     plan, store = analysis_plan(name, data, scale, repeats, preset), Store(out / "store")
     if together:
-        status = run_together(plan, store, together)
+        status = run_together(plan, store, together, retry=retry)
     else:
-        status = run_plan(plan, store, workers=workers, scheduler=scheduler)
+        status = run_plan(plan, store, workers=workers, scheduler=scheduler, retry=retry)
     failed = _failed(status)
     results = load_results(export_results(store, out / name / "results", plan))
     patients = load_data(next(iter(plan)).data).table[["id", "patient_id"]]
@@ -109,6 +115,7 @@ def run_transfer(
     group: str = "COVID-19",  # name of the patients in the paper's tables 3 and 4
     workers: int = 1,
     scheduler: str | None = None,
+    retry: bool = False,  # try failed runs again
 ) -> tuple[list[str], list[str]]:  # lines to print, and a line for each run that failed
     "The stages of Vidal et al. 2021 with their controls, and their report."
     size_of(scale)
@@ -118,7 +125,8 @@ def run_transfer(
         first = adopt_brain(store, weights, recipe("vidal", **SIZES[scale]["recipe"]))
     plan = transfer_plan(data, repeats, scale, first)
     drawn = frozenset(run.key for run in plan if run.name == AFTER and run.repeat == 0)
-    status = run_plan(plan, store, workers=workers, scheduler=scheduler, weights=drawn)
+    how = dict(workers=workers, scheduler=scheduler, weights=drawn, retry=retry)
+    status = run_plan(plan, store, **how)
     results = store.results(image_runs(plan))
     results.save(out / "results")
     report = transfer_report(results, "phantom" if data == "phantom" else group)

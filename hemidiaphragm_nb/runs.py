@@ -107,7 +107,7 @@ def complete(self: Results) -> Results:
         raise ExperimentError(
             f"no repeat is whole yet, so nothing can be compared: {_rows_by_repeat(self).to_dict()}"
             f" of {len(self.names)} rows are there by repeat; run the plan again to go on, or with"
-            " retry=True where runs have failed"
+            " --retry (in Python retry=True) where runs have failed"
         )
     tables = (getattr(self, f.name) for f in fields(self))
     of_full = (t[t["repeat"].isin(full)].reset_index(drop=True) if len(t) else t for t in tables)

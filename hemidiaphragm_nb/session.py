@@ -22,7 +22,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 
 from .features import SIDES
-from .files import write_atomic
+from .files import csv_path, image_stem, write_atomic
 from .formats import MAX_BYTES
 from .heatmaps import encode
 from .measure import Lung, Measurements, as_columns, measure
@@ -264,7 +264,11 @@ def gap_table(self: Session) -> list[tuple[str, ...]]:
     def signed(value: float, unit: str) -> str:
         return "unknown" if np.isnan(value) else f"{value:+.1f} {unit}"
 
-    mm = f"{signed(m.gap_mm, 'mm')} ({p.spacing_source})" if p.spacing else "no spacing in the file"
+    mm = (
+        f"{signed(m.gap_mm, 'mm')} ({p.spacing_source})"
+        if p.spacing
+        else "no spacing, or none believed"
+    )
     rows = [("gap, left y − right y", signed(m.gap_px, "px")), ("in mm", mm)]
     rows.append(("of the lungs' height", signed(100 * m.gap_relative, "%")))
     if self.edited:
@@ -394,13 +398,13 @@ def _safe_name(text: str) -> str:
 
 def report_name(radiograph: Radiograph) -> str:
     "What its reports are called: the file's name without folder and ending."
-    return _safe_name(Path(plain_name(radiograph.path)).stem)
+    return _safe_name(image_stem(plain_name(radiograph.path)))
 
 # %% ../nbs/engine/session.ipynb #72700a7a
 @patch
 def row(self: Session, name: str) -> dict:
     "The report's line in `reports.csv`."
-    values = as_row(replace(self.current, file=plain_name(self.radiograph.path)))
+    values = as_row(replace(self.current, file=csv_path(plain_name(self.radiograph.path))))
     own = {f"model_{side}": point for side, point in zip(SIDES, self.prediction.points)}
     points = {f"{k}_{axis}": value for k, point in own.items() for axis, value in zip("xy", point)}
     points = {k: None if np.isnan(v) else round(float(v), 2) for k, v in points.items()}

@@ -142,7 +142,7 @@ def begin(self: Store, run: Run, folder: Path) -> int:
     if starts > STARTS:
         raise ExperimentError(
             f"{STARTS} processes died in epoch {epoch + 1} of this run: killed, or out of memory;"
-            " retry=True tries it again"
+            " --retry (in Python retry=True) tries it again"
         )
     return starts
 
@@ -155,8 +155,8 @@ def model(self: Store, run: Run, device: str = "cpu") -> TorchPredictor:
     """
     if self.failure(run).exists():
         raise ExperimentError(
-            f"the run {run.key}, whose network is wanted, has failed; retry=True tries it, and what"
-            " starts from it, again"
+            f"the run {run.key}, whose network is wanted, has failed; --retry (in Python"
+            " retry=True) tries it, and what starts from it, again"
         )
     if not (self.path(run) / "weights.safetensors").exists():
         raise ExperimentError(

@@ -503,6 +503,7 @@ def run_updates(
     store: Path,  # folder for checkpoints, outside a repository
     out: Path,  # folder for runs/KEY.json, updates.csv and summary.md
     workers: int = 1,  # processes of this machine, of one thread each; 1: this one
+    retry: bool = False,  # try failed curves again
 ) -> pd.DataFrame:  # `plan_table`
     """Train what is open of the curves; call again after any interruption. One whose process dies
     goes on in another.
@@ -510,6 +511,8 @@ def run_updates(
     Raises: DatasetError.
     """
     curves, store, out = list(curves), _Store(Path(store)), Path(out)
+    for curve in curves if retry else ():
+        store.failure(curve).unlink(missing_ok=True)
     todo = [curve for curve in curves if _open(curve, store, out)]
     parts = {side: study_data(data, side) for side in dict.fromkeys(c.data for c in todo)}
     try_one = partial(_attempt, out=out, origin=provenance())

@@ -46,3 +46,25 @@ def test_a_second_run_writes_nothing(results):
     predict_folder([str(folder)], out, writers=[SegWriter("keep"), SrWriter()])  # other settings
     changed = [path.name for path in out.glob("*.dcm") if path.stat().st_mtime_ns != before[path]]
     assert "b_seg.dcm" in changed
+
+
+@pytest.mark.parametrize("directions, turns", [(["R", "F"], 0), (["L", "F"], 0), (["R", "H"], 2)])
+def test_declared_orientation_changes_neither_sides_nor_numbers(directions, turns, tmp_path):
+    "SEG and SR mark the stored picture, and call the patient's right lung right."
+
+    def stored(array):
+        mirrored = np.fliplr(array) if directions == ["R", "F"] else array
+        return np.ascontiguousarray(np.rot90(mirrored, turns))
+
+    image, out = phantom(3, side=256).image, tmp_path / "out"
+    files = [write_example(tmp_path / "plain.dcm", image)]
+    header = dict(PatientOrientation=directions)
+    files += [write_example(tmp_path / "turned.dcm", stored(image), **header)]
+    assert predict_folder([str(f) for f in files], out, writers=[SegWriter(), SrWriter()]) == []
+    plain, turned = (read_seg(out / f"{name}_seg.dcm") for name in ("plain", "turned"))
+    assert np.array_equal(stored(plain), turned)
+    plain, turned = (read_sr(out / f"{name}_sr.dcm") for name in ("plain", "turned"))
+    x, y = plain["points"].T
+    x, y = (255 - x if directions[0] == "R" else x), (255 - y if directions[1] == "H" else y)
+    assert np.allclose(turned["points"], np.stack([x, y], -1), atol=1e-3)
+    assert turned["numbers"] == pytest.approx(plain["numbers"])

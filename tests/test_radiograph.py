@@ -24,3 +24,11 @@ def test_error_travels_between_processes():
 def test_error_is_a_value_error():
     with pytest.raises(ValueError, match="ward/7.png"):
         raise ERROR
+
+
+def test_text_is_escaped_and_the_path_whole():
+    "A name or a header may hold what moves a terminal's cursor, or is not UTF-8."
+    error = RadiographError("\x1b[2Ja\udcff.png", "its colours are \x1b]0;X\x07", "\x9b31mSave\n")
+    assert str(error) == r"\x1b[2Ja\udcff.png: its colours are \x1b]0;X\x07. \x9b31mSave"
+    assert error.path == "\x1b[2Ja\udcff.png"
+    assert str(error).isprintable()

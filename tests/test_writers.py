@@ -1,13 +1,37 @@
 "A file that cannot be opened and a writer that fails cost their file, and nothing is left of it."
 
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from hemidiaphragm_nb.cli import app
+from hemidiaphragm_nb.dicom import SrWriter, read_sr
+from hemidiaphragm_nb.dicom_reader import encode_dicom
+from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.phantom import phantom
-from hemidiaphragm_nb.writers import MaskWriter, OverlayWriter, predict_folder
+from hemidiaphragm_nb.predict import Prediction, without_implausible_mm
+from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.session import Session
+from hemidiaphragm_nb.writers import (
+    MaskWriter,
+    OverlayWriter,
+    ResultsError,
+    as_row,
+    predict_folder,
+    read_table,
+)
+from tools.project import ROOT
 
 MEMORY = Path("/proc/self/mem")  # it opens, and cannot be read from its beginning
 
@@ -51,3 +75,285 @@ def test_a_writer_that_fails_leaves_nothing_of_its_file(radiographs, tmp_path):
     assert "no space left on device" in str(errors[0])
     left = sorted(path.name for path in out.iterdir())
     assert left == ["a.json", "a_mask.png", "a_overlay.png", "predictions.csv"]
+
+
+def write_image(path: Path, seed: int = 3) -> Path:
+    "A small radiograph, whatever the file's name is."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", phantom(seed, side=256).image)[1].tobytes())
+    return path
+
+
+def rows_of(out: Path) -> dict[str, dict]:
+    "The table's rows by the name of their results."
+    return {row["results"]: row for row in read_table(out)}
+
+
+@pytest.mark.parametrize("length", [235, 255])
+def test_a_long_name_is_predicted_and_written_whole(tmp_path, length):
+    name = "n" * (length - 4) + ".png"
+    write_image(tmp_path / "in" / name)
+    write_image(tmp_path / "in/short.png", seed=4)
+    out = tmp_path / "out"
+    assert (
+        predict_folder([str(tmp_path / "in")], out, writers=[OverlayWriter(), MaskWriter()]) == []
+    )
+    rows = rows_of(out)
+    assert sorted(Path(row["file"]).name for row in rows.values()) == [name, "short.png"]
+    for results in rows:
+        assert (out / f"{results}.json").exists() and (out / f"{results}_overlay.png").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on this system")
+def test_a_name_that_is_no_text_and_one_that_commands_the_terminal(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    write_image(folder / "a.png")
+    strange, broken = os.fsdecode(b"scan\xff.png"), "bro\x1b[2Jken.png"
+    write_image(folder / strange, seed=4)
+    (folder / broken).write_bytes(b"nothing")
+    r = CliRunner().invoke(app, ["predict", str(folder), "--out", str(out)])
+    assert r.exit_code == 1 and "2 of 3 images predicted" in r.output
+    assert "\x1b" not in r.output and "bro\\x1b[2Jken.png" in r.output
+    assert set(rows_of(out)) == {"a", "scan\\udcff"}
+    record = json.loads((out / os.fsdecode(b"scan\xff.json")).read_text(encoding="utf-8"))
+    assert os.fsencode(record["file"]) == os.fsencode(folder / strange)
+    before = (out / os.fsdecode(b"scan\xff.json")).stat().st_mtime_ns
+    predict_folder([str(folder)], out)
+    assert (out / os.fsdecode(b"scan\xff.json")).stat().st_mtime_ns == before, "predicted twice"
+
+
+def test_a_terminal_command_in_a_header_is_escaped(tmp_path):
+    grey = phantom(3, side=256).image
+    data = encode_dicom(grey, ViewPosition="\x1b[31mLL\x07")
+    (tmp_path / "a.dcm").write_bytes(data)
+    r = CliRunner().invoke(app, ["predict", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert "\x1b" not in r.output and "\x07" not in r.output
+
+
+def test_a_locked_folder_and_a_locked_file_cost_themselves(tmp_path, monkeypatch):
+    folder, out, listing = tmp_path / "in", tmp_path / "out", os.scandir
+    for name in ("a.png", "locked/b.png", "open/c.png"):
+        write_image(folder / name)
+
+    def scandir(place):
+        if Path(place).name == "locked":
+            raise PermissionError(13, "Permission denied", str(place))
+        return listing(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    errors = predict_folder([str(folder)], out)
+    monkeypatch.undo()
+    assert [str(error) for error in errors] == [
+        f"{folder / 'locked'}: this folder cannot be listed. Ask for the right to read it, or"
+        " leave it out."
+    ]
+    assert set(rows_of(out)) == {"a", "open/c"}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is locked for root")
+def test_rights_that_lack(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "locked/b.png"):
+        write_image(folder / name)
+    write_image(folder / "secret.png").chmod(0)
+    (folder / "locked").chmod(0)
+    errors = predict_folder([str(folder)], out)
+    (folder / "locked").chmod(0o700)
+    assert sorted(Path(error.path).name for error in errors) == ["locked", "secret.png"]
+    assert set(rows_of(out)) == {"a"} and not any("Errno" in str(error) for error in errors)
+
+
+def test_uid_names_hidden_files_and_equal_names(tmp_path):
+    grey = phantom(3, side=256).image
+    for name in ("s/1.2.276.0.1", "s/1.2.276.0.10", "s/1.2.276.0.2", "s/._x.dcm", "s/.h/y.dcm"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_dicom(grey))
+    write_image(tmp_path / "one/x.png")
+    write_image(tmp_path / "two/x.png", seed=4)
+    out = tmp_path / "out"
+    inputs = [str(tmp_path / name) for name in ("s", "one", "two")]
+    assert predict_folder(inputs, out) == []
+    uids = [f"1.2.276.0.{n}" for n in (1, 10, 2)]
+    rows = rows_of(out)
+    assert list(rows) == [*uids, "x", "x-2"]
+    for name, row in rows.items():
+        record = json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+        assert record["file"] == row["file"]
+    assert Path(rows["x-2"]["file"]).parent.name == "two"
+
+
+def test_a_second_call_adds_to_the_table_and_takes_no_name(tmp_path):
+    out = tmp_path / "out"
+    write_image(tmp_path / "one/x.png")
+    write_image(tmp_path / "two/x.png", seed=4)
+    for name in ("one", "two", "two"):
+        predict_folder([str(tmp_path / name)], out)
+    files = {name: Path(row["file"]).parent.name for name, row in rows_of(out).items()}
+    assert files == {"x-2": "two", "x": "one"}
+    (out / "x.json").unlink()  # its results do not stand any more
+    predict_folder([str(tmp_path / "two")], out)
+    assert list(rows_of(out)) == ["x"] or list(rows_of(out)) == ["x-2"]
+
+
+def test_no_formula_in_the_table(tmp_path, monkeypatch):
+    names = ["=1+1.png", "+a.png", "-b.png", "@c.png", "d=.png"]
+    for name in names:
+        write_image(tmp_path / "in" / name)
+    monkeypatch.chdir(tmp_path / "in")
+    assert predict_folder(names, tmp_path / "out") == []
+    table = (tmp_path / "out/predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [line.split(",")[0] for line in table] == [f"./{name}" for name in names[:4]] + [
+        "d=.png"
+    ]
+    assert not any(cell[:1] in "=+@" for line in table for cell in line.split(",") if cell)
+    assert all(Path(line.split(",")[0]).exists() for line in table)
+    again = predict_folder(["-b.png"], tmp_path / "out")
+    assert again == [] and len(read_table(tmp_path / "out")) == 5
+
+
+LOOP = """
+import sys
+from hemidiaphragm_nb.cli import app
+try: app(["predict", sys.argv[1], "--out", sys.argv[2]])
+except ValueError as error:
+    print(error)
+    sys.exit(2)
+"""
+
+
+def test_two_processes_in_one_folder(tmp_path):
+    for i in range(6):
+        write_image(tmp_path / f"in/{i}.png", seed=i)
+    words = [sys.executable, "-c", LOOP, str(tmp_path / "in"), str(tmp_path / "out")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    how = dict(env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    both = [subprocess.Popen(words, **how) for _ in range(2)]
+    outputs = [process.communicate(timeout=300)[0] for process in both]
+    codes = [process.returncode for process in both]
+    assert 0 in codes and set(codes) <= {0, 2}, outputs
+    for code, output in zip(codes, outputs):
+        assert ("6 of 6 images" if code == 0 else "another call is writing") in output
+    assert sorted(rows_of(tmp_path / "out")) == [str(i) for i in range(6)]
+    left = [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    assert left == []
+
+
+def test_leftovers_are_swept_and_a_removed_folder_is_named(radiographs, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".00112233445566aa.123.tmp").write_bytes(b"half")
+    (out / "predictions.csv.part").write_text("half")
+    predict_folder([str(radiographs)], out)
+    names = {"a.json", "b.json", "a_overlay.png", "b_overlay.png", "predictions.csv"}
+    assert {path.name for path in out.iterdir()} == names
+
+    def remove(file, error):
+        shutil.rmtree(out, ignore_errors=True)
+
+    with pytest.raises(ResultsError, match="removed while this went on") as error:
+        predict_folder([str(radiographs)], out, report=remove, resume=False, workers=1)
+    assert str(out) in str(error.value) and "Errno" not in str(error.value)
+
+
+def test_a_full_disk_is_named_and_nothing_is_left(radiographs, tmp_path, monkeypatch):
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ResultsError) as error:
+        predict_folder([str(radiographs)], tmp_path / "out")
+    assert "No space left on device" in str(error.value) and "Errno" not in str(error.value)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.csv.part"]
+
+
+def test_a_file_in_place_of_the_folder_is_named(radiographs, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(ResultsError, match="no folder for results"):
+        predict_folder([str(radiographs)], tmp_path / "out")
+
+
+def lungs_of(width: int, cut: bool = False) -> Prediction:
+    "A hand-made answer of 600 x 1000 px whose lungs are so many pixels wide."
+    mask = np.zeros((600, 1000), np.uint8)
+    mask[100:500, 0 if cut else 20 :][:, :width] = 1
+    mask[100:500, 520 : 520 + width] = 2
+    points = np.array([[60.0, 480], [560, 499]])
+    return Prediction("a.dcm", 1000, 600, points, mask, (0.5, 0.5), "PixelSpacing")
+
+
+@pytest.mark.parametrize(
+    "width, cut, believed",
+    [
+        (119, False, False),
+        (120, False, True),  # 60 mm
+        (121, False, True),
+        (479, False, True),
+        (119, True, False),  # the other lung is whole
+    ],
+)
+@pytest.mark.parametrize("source", ["PixelSpacing", "stated by hand", ""])
+def test_no_millimetres_where_a_lung_would_be_too_narrow(width, cut, believed, source):
+    p = without_implausible_mm(replace(lungs_of(width, cut), spacing_source=source))
+    assert bool(p.warnings) != believed
+    columns = [v for k, v in as_row(p).items() if k.endswith(("_mm", "_mm2"))]
+    assert len(columns) > 8 and any(v is not None for v in columns) == believed
+    if not believed:
+        assert "59.5 mm wide; lengths in mm are left out" in p.warnings[0]
+        assert (source or "the spacing (") in p.warnings[0] and as_row(p)["spacing_source"] == ""
+
+
+@pytest.mark.parametrize("mm, believed", [(2.5, True), (2.6, False)])
+@pytest.mark.parametrize("cut", [False, True])
+def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
+    p = without_implausible_mm(replace(lungs_of(100, cut), spacing=(0.5, mm)))
+    assert (p.gap_mm is not None) == believed == (p.warnings == [])
+
+
+@pytest.mark.parametrize("spacing, source", [(0.01, "PixelSpacing"), (None, "stated by hand")])
+def test_implausible_millimetres_stand_nowhere(spacing, source, tmp_path):
+    header = dict(PixelSpacing=[spacing] * 2) if spacing else {}
+    path = write_example(tmp_path / "a.dcm", phantom(3, side=256).image, **header)
+    by_hand, out = None if spacing else (0.01, 0.01), tmp_path / "out"
+    assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
+    record, [row] = json.loads((out / "a.json").read_text()), read_table(out)
+    report = read_sr(out / "a_sr.dcm")
+    session = Session.open(read_radiograph(path, spacing=by_hand))
+    answers = record, {k: v or None for k, v in row.items()}, session.row("a")
+    for answer in answers:
+        lengths = [v for k, v in answer.items() if k.endswith(("_mm", "_mm2"))]
+        assert len(lengths) > 8 and lengths == [None] * len(lengths)
+        assert "mm wide; lengths in mm are left out" in str(answer["warnings"])
+        assert source in str(answer["warnings"]) and not answer["spacing_source"]
+    assert report["numbers"] and not {unit for *_, unit in report["numbers"]} & {"mm", "mm2"}
+    assert any("mm are left out" in comment for comment in report["comments"])
+    assert dict(session.gap_table())["in mm"] == "no spacing, or none believed"
+
+
+def test_what_is_read_by_force_and_stated_by_hand_says_so(tmp_path):
+    path = write_example(tmp_path / "a.dcm", phantom(3, side=256).image, Modality="CT")
+    out, writers = tmp_path / "out", [SrWriter()]
+    assert len(predict_folder([str(path)], out, writers=writers)) == 1
+    assert predict_folder([str(path)], out, writers=writers, force=True) == []
+    [row] = read_table(out)
+    assert "it was read by force" in row["warnings"] and row["spacing_mm"] == ""
+    how = dict(writers=writers, force=True, spacing=(1.4, 1.4))
+    assert predict_folder([str(path)], out, **how) == []  # again, for it is read otherwise
+    record, [row] = json.loads((out / "a.json").read_text()), read_table(out)
+    assert record["reading"] == {"force": True, "spacing": [1.4, 1.4]}
+    assert row["spacing_source"] == record["spacing_source"] == "stated by hand"
+    assert float(row["gap_mm"]) == pytest.approx(1.4 * float(row["gap_px"]), abs=0.02)
+    comments = read_sr(out / "a_sr.dcm")["comments"]
+    assert any("scale of a spacing stated by hand" in comment for comment in comments)
+    before = (out / "a.json").stat().st_mtime_ns
+    assert predict_folder([str(path)], out, **how) == []
+    assert (out / "a.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("text", ["0", "-0.1", "nan", "inf", "1,2,3", "0.1 mm", ",", "0.1;0.2"])
+def test_a_spacing_that_is_none_is_an_error(text, radiographs, tmp_path):
+    out = tmp_path / "out"
+    words = ["predict", str(radiographs), "--out", str(out), "--spacing", text]
+    r = CliRunner().invoke(app, words)
+    assert isinstance(r.exception, ValueError) and "--spacing takes" in str(r.exception)
+    assert not out.exists()

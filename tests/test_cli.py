@@ -1,0 +1,100 @@
+"What reaches the terminal, and the options that pass on."
+
+import errno
+import os
+from dataclasses import replace
+
+import cv2
+import pytest
+from typer.testing import CliRunner
+
+import hemidiaphragm_nb.crossval
+import hemidiaphragm_nb.replicate
+import hemidiaphragm_nb.updates
+from hemidiaphragm_nb import cli
+from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.writers import read_table
+
+
+class Asked(Exception):
+    "Instead of hours of training: whether failed runs are to be tried again."
+
+
+def ask(*given, retry=False, **others):
+    raise Asked(retry)
+
+
+COMMANDS = ("replicate --analysis II", "transfer", "crossval", "ensemble")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("retry", [False, True])
+def test_retry_reaches_the_plan(command, retry, tmp_path, monkeypatch):
+    monkeypatch.setattr(hemidiaphragm_nb.crossval, "run_plan", ask)
+    monkeypatch.setattr(hemidiaphragm_nb.replicate, "run_plan", ask)
+    words = [*command.split(), "--out", str(tmp_path), *["--retry"] * retry]
+    r = CliRunner().invoke(cli.app, words)
+    assert isinstance(r.exception, Asked) and r.exception.args == (retry,)
+
+
+def test_retry_forgets_the_failure_of_a_curve(tmp_path, monkeypatch):
+    curve = hemidiaphragm_nb.updates.Curve(
+        "base", replace(hemidiaphragm_nb.updates.BASE, side=64, width=2), 20
+    )
+    failure = tmp_path / "store" / curve.key / "failed.txt"
+    failure.parent.mkdir(parents=True)
+    failure.write_text("killed")
+    monkeypatch.setattr(hemidiaphragm_nb.updates, "planned_curves", lambda: [curve])
+    monkeypatch.setattr(hemidiaphragm_nb.updates, "study_data", lambda *given: None)
+    monkeypatch.setattr(hemidiaphragm_nb.updates, "_over", lambda *given: None)
+    words = ["updates", "--data", "phantom", "--store", str(tmp_path / "store")]
+    words += ["--out", str(tmp_path / "out")]
+    r = CliRunner().invoke(cli.app, words)
+    assert r.exit_code == 1 and "--retry tries it again" in r.output and failure.exists()
+    assert CliRunner().invoke(cli.app, [*words, "--retry"]).exit_code == 0 and not failure.exists()
+
+
+def test_an_error_of_the_system_is_said_in_words(monkeypatch, capsys):
+    def fail():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/a\x1b[2J.png")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr().err.strip()
+    assert end.value.code == 2 and said == (
+        "hemidiaphragm: out/a\\x1b[2J.png: No space left on device"
+    )
+
+
+def test_warnings_are_counted_shown_and_tabled(tmp_path):
+    grey = phantom(3, side=256).image
+    for i in range(7):
+        cv2.imwrite(str(tmp_path / f"turned{i}.png"), grey.T[:, : 200 + i])
+    cv2.imwrite(str(tmp_path / "sound.png"), phantom(3, side=512).image)
+    out = tmp_path / "out"
+    r = CliRunner().invoke(cli.app, ["predict", str(tmp_path), "--seg", "--out", str(out)])
+    rows = read_table(out)
+    doubtful = [row for row in rows if row["status"] == "warnings"]
+    assert r.exit_code == 0 and len(rows) == 8 and len(doubtful) >= 7
+    assert all(bool(row["warnings"]) == (row["status"] == "warnings") for row in rows)
+    assert f"8 of 8 images predicted, {len(doubtful)} with warnings; results in" in r.output
+    shown = [line for line in r.output.splitlines() if line.startswith("  /")]
+    assert len(shown) == 5 and f"and {len(doubtful) - 5} more" in r.output
+    assert "--seg: nothing written for 8 of 8 images, which are not DICOM" in r.output
+
+
+@pytest.mark.parametrize(
+    "names, reason",
+    [
+        ([], "the folder is empty"),
+        (["notes.txt", ".hidden.png"], "no image among its 2 files (1 hidden, such as notes.txt)"),
+    ],
+)
+def test_a_folder_without_images_says_why(names, reason, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"text")
+    r = CliRunner().invoke(cli.app, ["predict", str(folder), "--out", str(tmp_path / "out")])
+    assert r.exit_code == 1 and reason in r.output and "0 of 0 images predicted" in r.output

@@ -1,0 +1,373 @@
+"""Headers that other people's devices wrote: the right grey values, sides and lengths, a warning
+for what is left out, or the one error.
+"""
+
+from io import BytesIO
+
+import numpy as np
+import pydicom
+import pytest
+
+from hemidiaphragm_nb.dicom_reader import encode_dicom
+from hemidiaphragm_nb.radiograph import RadiographError
+from hemidiaphragm_nb.readers import read_radiograph
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
+
+SIDE = 64  # px
+STORED = np.add.outer(np.arange(SIDE) * 40, np.arange(SIDE) * 24).astype(np.uint16)  # of 12 bits
+STORED[:9, :20] = 4095  # so that no turn of the picture is the picture
+
+
+@pytest.fixture
+def read(tmp_path):
+    "Reads a file of `STORED` (or an array) with elements in its header."
+
+    def reader(array=STORED, bits=12, **elements):
+        data = encode_dicom(array, bits=bits, **elements)
+        (tmp_path / "a.dcm").write_bytes(data)
+        return read_radiograph(tmp_path / "a.dcm")
+
+    return reader
+
+
+def item(entries, bits, first=0, stated=None, vr="US", packed=False) -> pydicom.Dataset:
+    "A look-up table; `stated` entries instead of its own number, packed one a byte."
+    ds = pydicom.Dataset()
+    ds.add_new("LUTDescriptor", "SS" if first < 0 else "US", [stated or len(entries), first, bits])
+    entries = np.asarray(entries)
+    data = entries.astype("u1" if packed else "<u2").tobytes() if vr == "OW" else entries.tolist()
+    ds.add_new("LUTData", vr, data)
+    return ds
+
+
+def same_up_to_scale(radiograph, expected) -> bool:
+    "Whether the grey values are a positive linear map of what is expected."
+    pixels, expected = radiograph.pixels.ravel().astype(float), np.ravel(expected).astype(float)
+    slope, intercept = np.polyfit(pixels, expected, 1)
+    apart = np.abs(slope * pixels + intercept - expected).max()
+    return slope > 0 and apart < 2e-3 * np.ptp(expected)
+
+
+def linear(values, centre, width):
+    "A linear window by the standard's formula (PS3.3 C.11.2.1.2.1)."
+    return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+
+def sigmoid(values, centre, width):
+    return 1 / (1 + np.exp(-4 * (values - centre) / width))
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("slope, intercept", [(-1, 4095), (-10, 3000), (2.5, -1000), (1, 0)])
+@pytest.mark.parametrize("function", ["", "LINEAR", "LINEAR_EXACT", "SIGMOID", "sigmoid ", None])
+def test_window_after_a_slope_of_either_sign(function, slope, intercept, invert, read):
+    meant = STORED * float(slope) + intercept
+    centre, width = float(np.median(meant)), float(np.ptp(meant)) / 2
+    elements = dict(RescaleSlope=slope, RescaleIntercept=intercept, VOILUTFunction=function)
+    elements |= dict(PhotometricInterpretation=f"MONOCHROME{1 if invert else 2}")
+    radiograph = read(WindowCenter=centre, WindowWidth=width, **elements)
+    shown = sigmoid if "SIGMOID" in (function or "").upper() else linear
+    if function == "LINEAR_EXACT":
+        centre, width = centre + 0.5, width + 1
+    expected = shown(meant, centre, width)
+    assert same_up_to_scale(radiograph, -expected if invert else expected)
+    assert radiograph.warnings == ()
+
+
+def test_unknown_window_function_counts_as_linear(read):
+    radiograph = read(WindowCenter=2000, WindowWidth=3000, VOILUTFunction="GAMMA")
+    assert same_up_to_scale(radiograph, linear(STORED, 2000, 3000))
+    assert "function is unknown" in radiograph.warnings[0]
+
+
+RESCALES = [("", ""), ("1.0", ""), ("", "0"), ("1,0", "0"), ("1", "none"), (None, "5"), ("2", None)]
+
+
+@pytest.mark.parametrize("slope, intercept", RESCALES)
+def test_rescale_that_is_empty_or_no_number(slope, intercept, read, tmp_path):
+    with pydicom.config.disable_value_validation():
+        data = encode_dicom(STORED, bits=12, RescaleSlope="7.5", RescaleIntercept="8.5")
+    old = [(b"S\x10", b"7.5 ", slope), (b"R\x10", b"8.5 ", intercept)]
+    for tag, text, value in old:
+        empty = b"(\0" + tag + b"DS" + b"\x04\0" + text
+        assert empty in data
+        new = (value or "").encode()
+        new += b" " * (len(new) % 2)
+        element = b"(\0" + tag + b"DS" + bytes([len(new), 0]) + new
+        data = data.replace(empty, b"" if value is None else element)
+    (tmp_path / "a.dcm").write_bytes(data)
+    radiograph = read_radiograph(tmp_path / "a.dcm")
+    assert same_up_to_scale(radiograph, STORED)
+    garbled = slope == "1,0" or intercept == "none"
+    assert len(radiograph.warnings) == garbled
+
+
+CURVE = (np.arange(4096) / 4095.0) ** 2
+
+
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+@pytest.mark.parametrize("vr", ["US", "OW"])
+@pytest.mark.parametrize("bits", range(8, 17))
+def test_table_of_any_depth(bits, vr, stage, read):
+    entries = np.round(CURVE * (2**bits - 1)).astype(int)
+    radiograph = read(**{stage: [item(entries, bits, vr=vr)]})
+    assert same_up_to_scale(radiograph, entries[STORED])
+    assert radiograph.warnings == ()
+
+
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_table_of_bytes_two_a_word(stage, read):
+    entries = np.round(CURVE * 255).astype(int)
+    radiograph = read(**{stage: [item(entries, 8, vr="OW", packed=True)]})
+    assert same_up_to_scale(radiograph, entries[STORED])
+
+
+@pytest.mark.parametrize("first", [-2048, 63488])
+def test_table_whose_first_value_is_signed(first, read):
+    entries = np.round(CURVE * 65535).astype(int)
+    signed = (STORED.astype(int) - 2048).astype(np.int16)
+    radiograph = read(signed, VOILUTSequence=[item(entries, 16, first)])
+    assert same_up_to_scale(radiograph, entries[STORED])
+
+
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+@pytest.mark.parametrize("kind", ["short", "empty", "constant"])
+def test_unusable_table_is_left_out_with_a_warning(kind, stage, read):
+    table = {
+        "short": item(np.arange(2000), 16, stated=4096),
+        "empty": pydicom.Dataset(),
+        "constant": item([7] * 4096, 16),
+    }[kind]
+    radiograph = read(**{stage: [table]})
+    assert same_up_to_scale(radiograph, STORED)
+    assert ["look-up table is unusable" in warning for warning in radiograph.warnings] == [True]
+
+
+def test_window_serves_where_the_table_does_not(read):
+    table = item(np.arange(2000), 16, stated=4096)
+    radiograph = read(VOILUTSequence=[table], WindowCenter=2000, WindowWidth=3000)
+    assert same_up_to_scale(radiograph, linear(STORED, 2000, 3000))
+    assert len(radiograph.warnings) == 1
+
+
+def coloured(data: bytes, bits: int, before: str) -> dict:
+    "The elements of a palette whose three tables are the same."
+    made = dict(PhotometricInterpretation="PALETTE COLOR")
+    for colour in ("Red", "Green", "Blue"):
+        made[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        made[f"{before}{colour}PaletteColorLookupTableData"] = data
+    return made
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_palette_in_segments(bits, read):
+    whole = {8: "u1", 16: "<u2"}[bits]
+    data = np.array([0, 1, 0, 1, 255, 2**bits - 1], whole).tobytes()
+    grey8 = (STORED >> 4).astype(np.uint8)
+    assert same_up_to_scale(read(grey8, 8, **coloured(data, bits, "Segmented")), grey8)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\1\0\2\0", b"\2\0\1\0\0\0\0\0", b"\7\0\1\0\0\0", b"\0\0\0"]
+)
+def test_damaged_palette_is_refused(data, read):
+    for before in ("", "Segmented"):
+        with pytest.raises(RadiographError, match="palette"):
+            read((STORED >> 4).astype(np.uint8), 8, **coloured(data, 16, before))
+
+
+@pytest.mark.parametrize("text", ["MONOCHROME1", " MONOCHROME1", "monochrome1 ", "Monochrome1"])
+def test_text_is_spelt_one_way(text, read):
+    radiograph = read(
+        PhotometricInterpretation=text,
+        ViewPosition=" pa ",
+        PresentationIntentType="for processing",
+        BodyPartExamined=" chest",
+    )
+    assert same_up_to_scale(radiograph, -STORED.astype(float))
+    assert (radiograph.view, len(radiograph.warnings)) == ("PA", 1)
+
+
+def test_escapes_of_a_header_reach_nobody(read):
+    with pytest.raises(RadiographError) as caught:
+        read(PhotometricInterpretation="\x1b]0;PWNED\x07\x1b[31mMONO\x1b[2J")
+    assert str(caught.value).isprintable()
+    assert read(ViewPosition="AP\x1b[2J", BodyPartExamined="\x1b[2J").view == "AP"
+
+
+NOT_FRONTAL = """LL RL LATERAL L_LAT OBLIQUE DECUBITUS LAO lateral AP-LLD PA-RLD L-LAT
+LEFT-LATERAL PA-OBLIQUE LAT-DECUB""".split()
+
+
+@pytest.mark.parametrize("view", NOT_FRONTAL)
+def test_declared_view_that_is_not_frontal_is_refused(view, read):
+    with pytest.raises(RadiographError, match="not frontal"):
+        read(ViewPosition=view)
+
+
+@pytest.mark.parametrize(
+    "directions", [["A", "F"], ["P", "F"], ["a ", "F"], ["AR", "F"], ["L", "P"]]
+)
+def test_orientation_of_a_lateral_is_refused(directions, read):
+    with pytest.raises(RadiographError, match="LATERAL"):
+        read(PatientOrientation=directions)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("meaning, value", [("left lateral", "1"), ("seitlich", "399067008")])
+def test_coded_view_that_is_not_frontal_is_refused(meaning, value, nested, read):
+    code = pydicom.Dataset()
+    code.CodeValue, code.CodeMeaning, code.CodingSchemeDesignator = value, meaning, "SCT"
+    if nested:
+        outer = pydicom.Dataset()
+        outer.CodeValue, outer.CodeMeaning = "399348003", "antero-posterior"
+        outer.ViewModifierCodeSequence, code = [code], outer
+    with pytest.raises(RadiographError, match="LATERAL"):
+        read(ViewCodeSequence=[code])
+
+
+@pytest.mark.parametrize("view", ["AP", "PA", "", None, "AP AXIAL", "PA ERECT"])
+def test_frontal_view_is_read(view, read):
+    radiograph = read(ViewPosition=view, PatientOrientation=["L", "F"])
+    assert (radiograph.view, radiograph.warnings) == (view or "", ())
+    assert np.array_equal(radiograph.pixels, STORED)
+
+
+MIRRORS = [["R", "F"], ["RP", "F"], ["RA", "F"], ["RF", "F"], ["R ", "F"], ["r", "FP"], ["R"]]
+
+
+@pytest.mark.parametrize("directions", MIRRORS)
+def test_declared_mirror_image_is_turned_back(directions, read):
+    radiograph = read(PatientOrientation=directions)
+    assert np.array_equal(radiograph.pixels, STORED[:, ::-1])
+    assert radiograph.orientation == 2
+    assert ["mirrored" in warning for warning in radiograph.warnings] == [True]
+
+
+def test_turned_picture_is_turned_back_with_its_spacing(read):
+    "Rows that run towards the feet, columns to the right: a quarter turn."
+    radiograph = read(PatientOrientation=["F", "R"], PixelSpacing=[0.1, 0.2])
+    assert np.array_equal(radiograph.pixels, np.rot90(STORED, -1))
+    assert (radiograph.spacing, radiograph.orientation) == ((0.2, 0.1), 6)
+
+
+PARTS = ["CHESTABDOMEN", "NECKCHEST", "TORAX", "CHEST PA", "CHEST 2 VIEWS", "LUNGS", "CHEST_PA"]
+
+
+@pytest.mark.parametrize("part", [*PARTS, "NECKCHESTABDPELV", "thorax", "LUNG", "PORT CHEST", ""])
+def test_parts_that_hold_the_chest_pass(part, read):
+    assert read(BodyPartExamined=part).warnings == ()
+
+
+def test_other_parts_are_stated_or_refused(read):
+    assert "shows SKULL" in read(BodyPartExamined="SKULL").warnings[0]
+    assert "shows SPINE" in read(BodyPartExamined="THORACIC SPINE").warnings[0]
+    assert "something else" in read(BodyPartExamined="DOE JANE").warnings[0]
+    for header in (dict(BodyPartExamined="LEFT HAND"), dict(Modality="CT"), dict(Modality="us ")):
+        with pytest.raises(RadiographError, match="its header says"):
+            read(**header)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        dict(Modality="CT"),
+        dict(Modality="MR"),
+        dict(BodyPartExamined="HAND"),
+        dict(ViewPosition="LL"),
+        dict(PatientOrientation=["A", "F"]),
+    ],
+)
+def test_what_is_no_chest_radiograph_by_its_header_is_read_by_force(header, tmp_path):
+    (tmp_path / "a.dcm").write_bytes(encode_dicom(STORED, bits=12, **header))
+    with pytest.raises(RadiographError, match="its header says"):
+        read_radiograph(tmp_path / "a.dcm")
+    radiograph = read_radiograph(tmp_path / "a.dcm", force=True)
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert len(radiograph.warnings) == 1 and "it was read by force" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("header", [{}, dict(PixelSpacing=[20, 20]), dict(PixelSpacing=[0.2] * 2)])
+@pytest.mark.parametrize("orientation", [["L", "F"], ["F", "R"]])
+def test_spacing_stated_by_hand_overrides_the_header(orientation, header, tmp_path):
+    data = encode_dicom(STORED, bits=12, PatientOrientation=orientation, **header)
+    (tmp_path / "a.dcm").write_bytes(data)
+    radiograph = read_radiograph(tmp_path / "a.dcm", spacing=(0.15, 0.151))
+    assert radiograph.spacing == (0.15, 0.151) and radiograph.spacing_source == "stated by hand"
+    assert "implausible" not in str(radiograph.warnings)
+    radiograph = read_radiograph(tmp_path / "a.dcm", spacing=(150, 150))
+    assert radiograph.spacing is None and "stated by hand" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("age, stated", [("006Y", "6 years"), ("005M", "less than a year")])
+def test_age_of_a_child_is_stated(age, stated, read):
+    assert f"is {stated} old" in read(PatientAge=age).warnings[0]
+    assert read(PatientAge="044Y").warnings == ()
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImagerPixelSpacing"])
+@pytest.mark.parametrize("spacing", [20, 1000, 1e30])
+def test_spacing_of_metres_is_not_believed(spacing, keyword, read):
+    radiograph = read(**{keyword: [spacing] * 2})
+    assert (radiograph.spacing, radiograph.spacing_source) == (None, "")
+    assert "implausible" in radiograph.warnings[0]
+
+
+def test_magnification_and_calibration(read):
+    imager = dict(ImagerPixelSpacing=[0.22, 0.22], EstimatedRadiographicMagnificationFactor="1.1")
+    copied, corrected = dict(PixelSpacing=[0.22, 0.22]), dict(PixelSpacing=[0.19, 0.19])
+    claimed = dict(PixelSpacingCalibrationType="GEOMETRY")
+    for header, expected in [
+        (imager, 0.2),
+        (imager | copied, 0.2),
+        (imager | copied | claimed, 0.22),
+        (imager | corrected, 0.19),
+        (imager | dict(EstimatedRadiographicMagnificationFactor="0"), 0.22),
+    ]:
+        assert read(**header).spacing == pytest.approx((expected, expected))
+
+
+def test_pixels_that_are_not_square_are_stated(read):
+    for header in (dict(PixelSpacing=[0.1, 0.2]), dict(PixelAspectRatio=["1", "2"])):
+        assert "not square" in read(**header).warnings[0]
+
+
+@pytest.mark.parametrize("high", [11, 12, 15])
+@pytest.mark.parametrize("signed", [False, True])
+def test_high_bit_says_where_a_value_ends(signed, high, read):
+    stored = STORED.astype(np.int16) - 2048 if signed else STORED
+    moved = (stored << (high - 11)).astype(stored.dtype)
+    assert np.array_equal(read(moved, HighBit=high).pixels, stored)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_above_a_value_are_no_part_of_it(signed, read):
+    "Old devices keep overlays there."
+    busy = STORED | np.where(np.indices(STORED.shape).sum(0) % 3, 0xF000, 0).astype(np.uint16)
+    pixels = read(busy, PixelRepresentation=int(signed)).pixels
+    expected = np.where(STORED > 2047, STORED - 4096.0, STORED) if signed else STORED
+    assert np.array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("photometric", [1, 2])
+@pytest.mark.parametrize("shape", ["IDENTITY", "INVERSE", "inverse ", "", None])
+def test_presentation_shape_is_followed_once(shape, photometric, read):
+    header = dict(PresentationLUTShape=shape, PhotometricInterpretation=f"MONOCHROME{photometric}")
+    radiograph, stated = read(**header), (shape or "").strip().upper()
+    dark = stated == "INVERSE" if stated else photometric == 1
+    assert same_up_to_scale(radiograph, -STORED.astype(float) if dark else STORED)
+    assert len(radiograph.warnings) == (dark != (photometric == 1))
+
+
+@pytest.mark.parametrize("vr, padding", [("US", 63488), ("SS", -2048)])
+@pytest.mark.parametrize("signed", [False, True])
+def test_padding_in_either_sign(signed, vr, padding, tmp_path):
+    stored = (STORED.astype(int) + 100).astype(np.int16 if signed else np.uint16)
+    stored[:, :20] = -2048 if signed else 63488
+    ds = pydicom.dcmread(BytesIO(encode_dicom(stored)))
+    ds.add_new("PixelPaddingValue", vr, padding)
+    ds.save_as(tmp_path / "a.dcm")
+    pixels = read_radiograph(tmp_path / "a.dcm").pixels
+    assert pixels[:, :20].max() == stored[:, 20:].min()
+    assert np.array_equal(pixels[:, 20:], stored[:, 20:])

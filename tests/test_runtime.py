@@ -1,0 +1,100 @@
+"Foreign models: a card is validated before anything is built, weights that are no numbers refused."
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from hemidiaphragm_nb.export import _write_exported
+from hemidiaphragm_nb.runtime import (
+    CardError,
+    ExportError,
+    check_card,
+    load_onnx,
+    read_exported,
+    shipped_folder,
+)
+
+BIG = 10**6
+
+
+def shipped() -> tuple[bytes, dict]:
+    "The network that ships: its bytes without the card, and the card."
+    data, card = read_exported(shipped_folder() / "fast.onnx")
+    return data[: card["network"]["bytes"]], card
+
+
+def recipe(**changes) -> dict:
+    return {"recipe": shipped()[1]["recipe"] | changes}
+
+
+CHANGES = {
+    "beta infinite": (recipe(beta=math.inf), "beta is inf"),
+    "beta NaN": (recipe(beta=math.nan), "beta is nan"),
+    "beta below 0": (recipe(beta=-5), "beta is -5"),
+    "depth": (recipe(depth=BIG), "depth is 1000000"),
+    "width": (recipe(width=BIG), "width is 1000000"),
+    "width and depth": (recipe(width=200, depth=8), "larger than any network"),
+    "side": (recipe(side=BIG), "side is 1000000"),
+    "side as text": (recipe(side="256"), "side is '256'"),
+    "tasks": (recipe(tasks=["mask", "heatmap"]), "tasks is"),
+    "decoder": (recipe(decoder="argmost"), "decoder is 'argmost'"),
+    "members": ({"members": [{}] * BIG}, "members is no list of 1 to 32"),
+    "number of members": ({"members": BIG}, "members is no list"),
+    "radius": ({"radius_factor": -1.0}, "radius_factor is -1"),
+    "radius NaN": ({"radius_factor": math.nan}, "radius_factor is nan"),
+    "format": ({"format": 2}, "format is 2, not 1"),
+    "frame": ({"frame": 1024}, "frame is 1024, not 512"),
+    "sides": ({"sides": ["left", "right"]}, "sides is"),
+    "no recipe": ({"recipe": None}, "the card has no recipe"),
+}
+
+
+@pytest.mark.parametrize("change, reason", CHANGES.values(), ids=CHANGES)
+def test_a_foreign_card_is_refused(tmp_path, change, reason):
+    body, card = shipped()
+    with pytest.raises(CardError, match=reason):
+        check_card(card | change)
+    _write_exported(tmp_path / "m.onnx", body, card | change)
+    with pytest.raises(ExportError, match=reason) as error:
+        load_onnx(tmp_path / "m.onnx")
+    assert "m.onnx" in str(error.value)
+
+
+def test_every_reason_is_named_at_once():
+    with pytest.raises(CardError) as error:
+        check_card(shipped()[1] | recipe(beta=0, depth=0) | {"frame": 1})
+    assert str(error.value).count(";") == 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30], ids=["NaN", "infinite", "absurd"])
+def test_onnx_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    onnx = pytest.importorskip("onnx")
+    body, card = shipped()
+    model = onnx.load_model_from_string(body)
+    floats = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
+    largest = max(floats, key=lambda tensor: int(np.prod(tensor.dims)))
+    array = np.full(tuple(largest.dims), value, np.float32)
+    largest.CopyFrom(onnx.numpy_helper.from_array(array, largest.name))
+    _write_exported(tmp_path / "m.onnx", model.SerializeToString(), card)
+    with pytest.raises(ExportError, match="no numbers or beyond"):
+        load_onnx(tmp_path / "m.onnx")
+
+
+def test_a_card_that_says_other_tasks_is_refused(tmp_path):
+    body, card = shipped()
+    _write_exported(tmp_path / "m.onnx", body, card | recipe(tasks=["mask"]))
+    with pytest.raises(ExportError, match="2 outputs for the tasks mask"):
+        load_onnx(tmp_path / "m.onnx")
+
+
+def test_a_card_nested_too_deep_is_damage(tmp_path):
+    body, card = shipped()
+    _write_exported(tmp_path / "m.onnx", body, card)
+    data = (tmp_path / "m.onnx").read_bytes()
+    text = json.dumps({"use": card["use"]})[1:-1].encode()
+    assert text in data
+    (tmp_path / "m.onnx").write_bytes(data.replace(text, b'"use": ' + b"[" * 100_000))
+    with pytest.raises(ExportError, match="damaged"):
+        load_onnx(tmp_path / "m.onnx")
