@@ -40,7 +40,7 @@ class Effect:
         text = "{} ({} to {})".format(*parts)
         return f"{text}; {self.patients} patients, {self.trainings} trainings a setting"
 
-# %% ../nbs/engine/effects.ipynb #7598cb4e
+# %% ../nbs/engine/effects.ipynb #cb2f5db1
 def _resampled(values: pd.DataFrame, draws: int, seed: int) -> np.ndarray:  # (draws,)
     "Means of `value` over trainings and, in each, patients, both drawn with replacement."
     rng, means = np.random.default_rng(seed), []
@@ -48,12 +48,12 @@ def _resampled(values: pd.DataFrame, draws: int, seed: int) -> np.ndarray:  # (d
         t.groupby("patient")["value"].agg(["sum", "size"]) for _, t in values.groupby("repeat")
     ]
     for _ in groups:  # as many trainings are drawn as there are
-        of_each = []
-        for t in groups:
-            times = rng.multinomial(len(t), np.full(len(t), 1 / len(t)), size=draws)
-            of_each.append(times @ t["sum"].to_numpy() / (times @ t["size"].to_numpy()))
-        chosen = rng.integers(len(groups), size=draws)
-        means.append(np.array(of_each)[chosen, np.arange(draws)])
+        chosen, mean = rng.integers(len(groups), size=draws), np.empty(draws)
+        for i, t in enumerate(groups):
+            mine = np.flatnonzero(chosen == i)
+            times = rng.multinomial(len(t), np.full(len(t), 1 / len(t)), size=len(mine))
+            mean[mine] = times @ t["sum"].to_numpy() / (times @ t["size"].to_numpy())
+        means.append(mean)
     return np.mean(means, axis=0)
 
 
@@ -65,7 +65,7 @@ def _effect(values: pd.DataFrame, margin: float, draws: int, seed: int) -> Effec
     people = values["patient"].nunique(), values["repeat"].nunique()
     return Effect(float(mean), float(low), float(high), *people, margin)
 
-# %% ../nbs/engine/effects.ipynb #60c43d63
+# %% ../nbs/engine/effects.ipynb #aa9e05e7
 _PIXELS = {threshold_name(t): t for t in THRESHOLDS}
 
 
@@ -95,7 +95,7 @@ def effect(
     lung: str = "both",  # or "right", "left"
     patients: pd.DataFrame | None = None,  # columns id, patient_id; None: a patient an image
     margin: float = 5.0,  # what is too small to matter, in the figure's unit
-    draws: int = 5000,
+    draws: int = 2000,
     seed: int = 0,
 ) -> Effect:  # a less b
     """Difference of two settings, with an interval over patients and trainings. With two or three
@@ -113,7 +113,7 @@ def side_effect(
     figure: str = "R/10",
     patients: pd.DataFrame | None = None,  # as for `effect`
     margin: float = 5.0,
-    draws: int = 5000,
+    draws: int = 2000,
     seed: int = 0,
 ) -> Effect:  # left less right
     "Difference of the left and the right landmark of the same images, with the same interval."

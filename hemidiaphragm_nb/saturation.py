@@ -16,7 +16,7 @@ from .heatmaps import encode
 from .dicom import LUNGS
 from .pixels import THRESHOLDS, by_lung, threshold_name
 from .published import arrow_table, published, published_arrows
-from .metrics import signed_rank, wilcoxon_pairs
+from .effects import Effect, effect, side_effect
 from .plan import Plan
 from .runs import Results
 from .study import repeated
@@ -25,7 +25,6 @@ from hemidiaphragm_nb.tables import (
     accuracy_table,
     bold_best,
     compare,
-    errors_once,
 )
 
 # %% ../nbs/10_saturation.ipynb #00000019
@@ -193,69 +192,73 @@ def _level_off(arrows: pd.DataFrame):
             return name
 
 # %% ../nbs/10_saturation.ipynb #8c557de5
-def _verdict(p: float, effect: float, alpha: float = 0.05) -> str:
-    """Yes, no (the opposite is significant) or not shown, for a claim that a positive effect
-    supports.
-    """
-    return "Not shown" if not p < alpha else "Yes" if effect > 0 else "No, the opposite"
+def _word(found: Effect, claimed: str) -> str:
+    "What an interval says to the claim that a difference is `claimed`: higher or lower."
+    if found.verdict in ("equal", "undecided"):
+        return "No" if found.verdict == "equal" else "Not shown"
+    return "Yes" if found.verdict == claimed else "No, the opposite"
 
 
-def _rise(frame: pd.DataFrame, pairs: pd.DataFrame, names: dict) -> str:
+def _rise(results: Results, frame: pd.DataFrame, names: dict, patients) -> str:
     "Does accuracy rise with β? The smallest against the best."
     mean = frame[frame["lung"] == "both"].set_index("beta_px")["R/10_mean"]
     low, best = min(names), _best_beta(frame)
-    t = pairs.query("lung == 'both' and a == @names[@low] and b == @names[@best]")
-    words = "No, the smallest is the best"
-    if len(t):
-        words = _verdict(t["p_holm"].item(), t["effect"].item())
+    found = effect(results, names[best], names[low], patients=patients)
+    words = "No, the smallest is the best" if low == best else _word(found, "higher")
     return (
         f"{words}: accuracy rises with β. At R/10, both lungs, {mean[low]:.1f} % at β = {low:g} px"
-        f" and {mean[best]:.1f} % at the best, β = {best:g} px."
+        f" and {mean[best]:.1f} % at the best, β = {best:g} px: {found}."
     )
 
 # %% ../nbs/10_saturation.ipynb #2afd5609
-def _flat_and_fall(pairs: pd.DataFrame, names: dict) -> list[str]:
-    "From which β on does none gain, and which are worse than an earlier one?"
-    beta = {n: b for b, n in names.items()}
-    flat = beta[_level_off(arrow_table(pairs, "better_holm"))]
-    where = "Yes" if 50 <= flat <= 125 and flat < max(names) else "No"
-    end = ", the largest that was run." if flat == max(names) else "."
-    both = pairs[(pairs["lung"] == "both") & (pairs["better_holm"] == pairs["a"])]
-    worse = [f"{beta[a]:g} beats {beta[b]:g}" for a, b in zip(both["a"], both["b"])]
+_MARGIN = 5.0  # percentage points at R/10: less does not matter here
+
+
+def _flat_and_fall(results: Results, names: dict, patients) -> list[str]:
+    """From which β on can no larger one gain the margin, and is the largest worse than that one?
+
+    "No gain" is the upper end of an interval, not the absence of a significant difference.
+    """
+    betas = sorted(names)
+    more = lambda b, c: effect(results, names[c], names[b], patients=patients)  # noqa: E731
+    flat = next(b for b in betas if all(more(b, c).high < _MARGIN for c in betas if c > b))
+    where = "Yes" if 50 <= flat <= 125 and flat < betas[-1] else "No"
+    end = ", the largest that was run." if flat == betas[-1] else "."
+    last = more(betas[-1], flat)
     return [
-        f"{where}: it levels off between 50 and 125 px. No larger β is significantly better (Holm)"
-        f" than β = {flat:g} px{end}",
-        f"{'Yes' if worse else 'Not shown'}: it falls again."
-        " Smaller β that are significantly better (Holm, each landmark counted):"
-        f" {', '.join(worse) or 'none'}.",
+        f"{where}: it levels off between 50 and 125 px. From β = {flat:g} px on no larger β gains"
+        f" {_MARGIN:g} percentage points at R/10 (95 % intervals){end}",
+        f"{_word(last, 'higher')}: it falls again. β = {flat:g} px less β = {betas[-1]:g} px:"
+        f" {last}.",
     ]
 
 
-def _sides(results: Results, frame: pd.DataFrame, names: dict) -> str:
-    "Is the left lung worse? An image's median error over β, left against right."
-    errors = [e for n, e in errors_once(results).items() if n in names.values()]
-    each = np.median(errors, axis=0)
-    test = signed_rank(each[:, 1], each[:, 0])
+def _sides(results: Results, frame: pd.DataFrame, names: dict, patients) -> str:
+    "Is the left lung worse? Left less right of the same images, mean over β."
+    found = side_effect(results, list(names.values()), patients=patients)
     return (
-        f"{_verdict(test['p'], test['effect'])}: the left lung is worse than the right. Median"
-        f" error over β of {test['pairs']} images: p = {test['p']:.2g}, effect"
-        f" {test['effect']:.2f}; mean accuracy at R/10 is lower on the left at"
-        f" {len(_left_worse(frame))} of {len(names)} β."
+        f"{_word(found, 'lower')}: the left lung is worse than the right. Left less right at R/10,"
+        f" mean over β: {found}; mean accuracy is lower on the left at {len(_left_worse(frame))} of"
+        f" {len(names)} β."
     )
 
 
-def saturation_answers(results: Results) -> list[str]:
-    "What these results say to the questions of Analysis I, each sentence from a paired test."
+def saturation_answers(
+    results: Results,
+    patients: pd.DataFrame | None = None,  # columns id, patient_id; None: a patient an image
+) -> list[str]:
+    """What these results say to the questions of Analysis I, each sentence from an interval over
+    patients and trainings.
+    """
     runs, errors = results.runs.sort_values("beta"), results.errors()
     if len(errors) < 2:
         return ["Not shown: no repeat is complete for two values of β."]
     frame = accuracy_frame(results.complete())
     names = {b: n for b, n in zip(runs["beta"], runs["name"]) if n in errors}
-    pairs = wilcoxon_pairs({n: errors[n] for n in names.values()})
     return [
-        _rise(frame, pairs, names),
-        *_flat_and_fall(pairs, names),
-        _sides(results, frame, names),
+        _rise(results, frame, names, patients),
+        *_flat_and_fall(results, names, patients),
+        _sides(results, frame, names, patients),
     ]
 
 # %% ../nbs/10_saturation.ipynb #8a7bd1e5
@@ -277,5 +280,5 @@ def saturation_report(
         "pairs": pairs,
         "pairs_once": compare(results, once=True, patients=patients),
         "accuracy": fig,
-        "answer": "\n".join(saturation_answers(results)),
+        "answer": "\n".join(saturation_answers(results, patients)),
     }
