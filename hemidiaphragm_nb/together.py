@@ -264,10 +264,7 @@ def history(self: _Copy) -> list[dict]:
     starts = range(0, self.updates, t.batches)
     rows = []
     for epoch, lo in enumerate(starts):
-        means = {
-            "train": log[lo : min(lo + t.batches, self.updates)].mean(0),
-            "valid": valid[epoch],
-        }
+        means = {"train": log[lo : min(lo + t.batches, self.updates)].mean(0), "valid": valid[epoch]}
         row = {f"{p}_{k}": v for p, m in means.items() for k, v in zip(t.columns, m.tolist())}
         rows.append({"epoch": epoch} | row | {"seconds": t.job.seconds / len(starts)})
     return rows
@@ -476,8 +473,7 @@ def run_together(
     store: Store | Path,  # or the folder of one
     together: int = 48,  # trainings at once
     device: str = "cuda",
-    workers: int
-    | None = None,  # processes that evaluate; None: all processors but two; 1: this one
+    workers: int | None = None,  # processes that evaluate; None: all processors but two; 1: this one
     seconds: float = float("inf"),  # stop training after so many
     validate: int = 1,  # epochs from one validation to the next
     retry: bool = False,  # try failed runs again
@@ -506,7 +502,7 @@ def run_together(
                 publish(todo[job.name], store, net, rows, device, job.name in weights)
     return store.status(plan)
 
-# %% ../nbs/engine/together.ipynb #ba7244b7
+# %% ../nbs/engine/together.ipynb #4f4f5cc4
 def _measure(recipe: Recipe, weights: dict, parts: dict) -> list[dict]:
     "A row for each part: what a worker does at a mark."
     net = build_net(recipe)
@@ -529,7 +525,7 @@ def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, t
         frames[side] = d.train.to(device), d.valid.to(device)
     jobs = {}
     for key, c in longest.items():
-        marks = frozenset(m for m in MARKS if 400 <= m < c.updates)
+        marks = frozenset(m for m in MARKS if m < c.updates)
         job = Job(key, c.recipe, *frames[c.recipe.side], c.updates, marks, validate=0)
         jobs[key] = c, job
     return jobs
