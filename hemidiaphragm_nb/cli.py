@@ -382,7 +382,9 @@ def _check_gpu(together: int):
     import torch
 
     if together and not torch.cuda.is_available():
-        raise ValueError("--together needs a GPU that torch can use; leave it out, or use --workers")
+        raise ValueError(
+            "--together needs a GPU that torch can use; leave it out, or use --workers"
+        )
 
 
 @app.command()

@@ -44,7 +44,9 @@ class Effect:
 def _resampled(values: pd.DataFrame, draws: int, seed: int) -> np.ndarray:  # (draws,)
     "Means of `value` over trainings and, in each, patients, both drawn with replacement."
     rng, means = np.random.default_rng(seed), []
-    groups = [t.groupby("patient")["value"].agg(["sum", "size"]) for _, t in values.groupby("repeat")]
+    groups = [
+        t.groupby("patient")["value"].agg(["sum", "size"]) for _, t in values.groupby("repeat")
+    ]
     for _ in groups:  # as many trainings are drawn as there are
         of_each = []
         for t in groups:

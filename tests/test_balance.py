@@ -79,7 +79,7 @@ def test_differences_of_hits():
     [
         (30.0, 0.5, "Do small λ_hem lose R/10? Yes: 1 of 1"),
         (30.0, 0.6, "Do small λ_hem lose R/10? Some do: 1 of 2"),
-        (0.0, 0.5, "Do small λ_hem lose R/10? Not shown: 0 of 1"),
+        (0.0, 0.5, "Do small λ_hem lose R/10? No: 0 of 1"),
         (0.0, 0.05, "No setting with λ_hem below 0.05"),
     ],
 )
