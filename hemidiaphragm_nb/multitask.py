@@ -105,7 +105,9 @@ def loss_figures(
         "mask": ("figure7", ("mask",), "Figure 7: mask alone"),
     }
     return {
-        key: _plot_losses(loss_curves(results.history, name), shown, f"{title}{caption and '; '}{caption}")
+        key: _plot_losses(
+            loss_curves(results.history, name), shown, f"{title}{caption and '; '}{caption}"
+        )
         for name, (key, shown, title) in losses.items()
     }
 
@@ -242,14 +244,15 @@ def multitask_answer(
     if any(e.verdict == "lower" for e in effects.values()):
         cost = "refuted"
     lines = ["Does multi-task help? Together minus alone, on the same images:"]
-    figures = (("landmarks", "R/10", "points", ".1f", "both_px"), ("masks", "Dice", "", ".4f", "dice"))
-    for task, name, unit, form, test in figures:
+    figures = (
+        ("landmarks", "R/10", "points", ".1f", "both_px", "errors"),
+        ("masks", "Dice", "", ".4f", "dice", "Dice"),
+    )
+    for task, name, unit, form, test, on in figures:
         e = effects[task]
         numbers = "{:+{f}} ({:+{f}} to {:+{f}})".format(e.difference, e.low, e.high, f=form)
-        lines.append(
-            f"{task}: {_WORDS[e.verdict]}; {name} {numbers} {unit}".rstrip()
-            + f", margin {e.margin:g}; Wilcoxon on {test.replace('_', ' ')}, Holm p {tests[test]:.2g}"
-        )
+        line = f"{task}: {_WORDS[e.verdict]}; {name} {numbers} {unit}".rstrip()
+        lines.append(f"{line}, margin {e.margin:g}; Wilcoxon on {on}, Holm p {tests[test]:.2g}")
     who = "images" if patients is None else "patients"
     lines.append(
         f"“Multi-task does not cost accuracy” beyond these margins: {cost}."
