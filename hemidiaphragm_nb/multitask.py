@@ -4,15 +4,19 @@
 
 # %% auto #0
 __all__ = ['TITLES', 'FIGURES', 'multitask_plan', 'loss_curves', 'loss_figures', 'settled', 'task_location', 'task_masks',
-           'single_and_multi', 'compare_tasks', 'verdicts', 'multitask_answer', 'cost_table', 'threshold_curve',
-           'draw_threshold', 'multitask_report', 'sign_agreement']
+           'sign_agreement', 'single_and_multi', 'compare_tasks', 'verdicts', 'task_effects', 'multitask_answer',
+           'cost_table', 'threshold_curve', 'draw_threshold', 'multitask_report']
 
 # %% ../nbs/12_multitask.ipynb #00000002
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from .balance import MARGINS, conditions
+from .effects import Effect, effect
 from .metrics import DIAGONAL, bootstrap_interval, holm, signed_rank
 from .pixels import R
 from .published import published
@@ -85,12 +89,15 @@ def _plot_losses(curves: pd.DataFrame, losses: tuple, title: str) -> Figure:
         ax.set(yscale="log", xlabel="epoch")
         ax.set_title(TITLES[loss], fontsize=9)
     axes[0, 0].legend(fontsize=8)
-    fig.suptitle(title, fontsize=10)
+    fig.suptitle(fill(title, 45 * len(losses)), fontsize=9)
     plt.close(fig)
     return fig
 
 
-def loss_figures(results: Results) -> dict[str, Figure]:
+def loss_figures(
+    results: Results,
+    caption: str = "",  # what the runs were
+) -> dict[str, Figure]:
     "Figures 5 (both tasks), 6 (heatmap alone) and 7 (mask alone)."
     losses = {
         "both": ("figure5", ("loss", "heatmap", "mask"), "Figure 5: both tasks"),
@@ -98,7 +105,9 @@ def loss_figures(results: Results) -> dict[str, Figure]:
         "mask": ("figure7", ("mask",), "Figure 7: mask alone"),
     }
     return {
-        key: _plot_losses(loss_curves(results.history, name), shown, title)
+        key: _plot_losses(
+            loss_curves(results.history, name), shown, f"{title}{caption and '; '}{caption}"
+        )
         for name, (key, shown, title) in losses.items()
     }
 
@@ -123,6 +132,25 @@ def task_location(results: Results) -> pd.DataFrame:  # columns task, lung, n, R
 def task_masks(results: Results) -> pd.DataFrame:  # columns task, n, dice_mean, dice_std, ...
     "Mask scores in percent, in the layout of table 8."
     return score_frame(results.complete(), {"mask": {"task": "single"}, "both": {"task": "multi"}})
+
+
+def _steps(table: pd.DataFrame) -> dict:  # figure -> together minus alone, percentage points
+    "The differences in a table of the layout of table 7 (both lungs) or 8."
+    t = (table[table["lung"] == "both"] if "lung" in table else table).set_index("task")
+    means = [c for c in t if c.endswith("_mean")]
+    return {c.removesuffix("_mean"): t.loc["multi", c] - t.loc["single", c] for c in means}
+
+
+def sign_agreement(
+    location: pd.DataFrame, masks: pd.DataFrame
+) -> pd.DataFrame:  # figure, paper, ours, same
+    """Together minus alone in percentage points for every column of tables 7 (both lungs) and 8,
+    here and in the paper.
+    """
+    paper = _steps(published("moris2024_table7")) | _steps(published("moris2024_table8"))
+    table = pd.DataFrame({"paper": paper, "ours": _steps(location) | _steps(masks)})
+    signs = np.sign(table.round(9))
+    return table.assign(same=signs["paper"] == signs["ours"]).rename_axis("figure")
 
 # %% ../nbs/12_multitask.ipynb #00000016
 FIGURES = {  # what is compared: column of the cases -> (row of the lone task, sign of a gain, unit)
@@ -188,30 +216,49 @@ def verdicts(
     return pd.Series(words, index=comparison["figure"])
 
 
-def _headline(found: pd.Series) -> str:
-    "One verdict where all figures agree, else each figure's."
-    if found.nunique() == 1:
-        return found.iloc[0].replace("not shown", "no difference shown")
-    each = [f"{figure.removesuffix('_px')} {verdict}" for figure, verdict in found.items()]
-    return f"undecided ({', '.join(each)})"
+def task_effects(
+    results: Results,  # of a `multitask_plan`
+    patients: pd.DataFrame | None = None,  # as for `compare_tasks`
+) -> dict[str, Effect]:  # landmarks (R/10, percentage points), masks (Dice); above 0: a gain
+    "Together less alone, a figure a task, with an interval over patients and trainings."
+    tasks = {"landmarks": ("heatmap", "R/10"), "masks": ("mask", "dice")}
+    return {
+        task: effect(results, "both", alone, figure, patients=patients, margin=MARGINS[figure])
+        for task, (alone, figure) in tasks.items()
+    }
+
+# %% ../nbs/12_multitask.ipynb #1bc4e855
+_WORDS = {"higher": "helps", "lower": "harms", "equal": "equal", "undecided": "undecided"}
 
 
-def multitask_answer(comparison: pd.DataFrame) -> str:
-    "Does multi-task help? A verdict for landmarks and masks, with the differences."
-    found, table, lines = verdicts(comparison), comparison.set_index("figure"), []
-    tasks = {"landmarks": ["both_px", "right_px", "left_px"], "masks": ["dice", "auc"]}
-    for name, figures in tasks.items():
-        parts = []
-        for f, r in table.loc[figures].iterrows():
-            form = "{:+.2f} px" if r.unit else "{:+.4f}"
-            low, mid, high = (form.format(v) for v in (r.low, r.difference, r.high))
-            parts.append(f"{f.removesuffix('_px')} {mid} [{low}, {high}] (Holm p {r.p_holm:.2g})")
-        head = _headline(found[figures])
-        lines.append(f"{name}: {head}; together minus alone: {', '.join(parts)}")
-    return (
-        f"Does multi-task help? Over {comparison['images'].min()} pairs of images of"
-        f" {comparison['patients'].min()} patients. " + "\n".join(lines)
+def multitask_answer(
+    results: Results,  # of a `multitask_plan`
+    patients: pd.DataFrame | None = None,  # as for `compare_tasks`
+) -> str:
+    """Does multi-task help, and does it cost? A verdict for landmarks and masks, with interval
+    and Wilcoxon's test by patient.
+    """
+    effects = task_effects(results, patients)
+    tests = compare_tasks(results, patients).set_index("figure")["p_holm"]
+    cost = "confirmed" if all(e.low > -e.margin for e in effects.values()) else "undecided"
+    if any(e.verdict == "lower" for e in effects.values()):
+        cost = "refuted"
+    lines = ["Does multi-task help? Together minus alone, on the same images:"]
+    figures = (
+        ("landmarks", "R/10", "points", ".1f", "both_px", "errors"),
+        ("masks", "Dice", "", ".4f", "dice", "Dice"),
     )
+    for task, name, unit, form, test, on in figures:
+        e = effects[task]
+        numbers = "{:+{f}} ({:+{f}} to {:+{f}})".format(e.difference, e.low, e.high, f=form)
+        line = f"{task}: {_WORDS[e.verdict]}; {name} {numbers} {unit}".rstrip()
+        lines.append(f"{line}, margin {e.margin:g}; Wilcoxon on {on}, Holm p {tests[test]:.2g}")
+    who = "images" if patients is None else "patients"
+    lines.append(
+        f"“Multi-task does not cost accuracy” beyond these margins: {cost}."
+        f" {effects['masks'].patients} {who}, {effects['masks'].trainings} trainings of each."
+    )
+    return "\n".join(lines)
 
 # %% ../nbs/12_multitask.ipynb #00000020
 def cost_table(results: Results) -> pd.DataFrame:  # rows: two networks, one network, saved
@@ -289,26 +336,7 @@ def multitask_report(
         "comparison": comparison.assign(verdict=verdicts(comparison).to_numpy()),
         "thresholds": curve,
         "cost": cost_table(results),
-        **loss_figures(results),
+        **loss_figures(results, conditions(results)),
         "threshold_figure": draw_threshold(results, curve),
-        "answer": multitask_answer(comparison),
+        "answer": multitask_answer(results, patients),
     }
-
-# %% ../nbs/12_multitask.ipynb #00000034
-def _steps(table: pd.DataFrame) -> dict:  # figure -> together minus alone, percentage points
-    "The differences in a table of the layout of table 7 (both lungs) or 8."
-    t = (table[table["lung"] == "both"] if "lung" in table else table).set_index("task")
-    means = [c for c in t if c.endswith("_mean")]
-    return {c.removesuffix("_mean"): t.loc["multi", c] - t.loc["single", c] for c in means}
-
-
-def sign_agreement(
-    location: pd.DataFrame, masks: pd.DataFrame
-) -> pd.DataFrame:  # figure, paper, ours, same
-    """Together minus alone in percentage points for every column of tables 7 (both lungs) and 8,
-    here and in the paper.
-    """
-    paper = _steps(published("moris2024_table7")) | _steps(published("moris2024_table8"))
-    table = pd.DataFrame({"paper": paper, "ours": _steps(location) | _steps(masks)})
-    signs = np.sign(table.round(9))
-    return table.assign(same=signs["paper"] == signs["ours"]).rename_axis("figure")

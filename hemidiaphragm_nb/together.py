@@ -264,7 +264,10 @@ def history(self: _Copy) -> list[dict]:
     starts = range(0, self.updates, t.batches)
     rows = []
     for epoch, lo in enumerate(starts):
-        means = {"train": log[lo : min(lo + t.batches, self.updates)].mean(0), "valid": valid[epoch]}
+        means = {
+            "train": log[lo : min(lo + t.batches, self.updates)].mean(0),
+            "valid": valid[epoch],
+        }
         row = {f"{p}_{k}": v for p, m in means.items() for k, v in zip(t.columns, m.tolist())}
         rows.append({"epoch": epoch} | row | {"seconds": t.job.seconds / len(starts)})
     return rows
@@ -473,7 +476,8 @@ def run_together(
     store: Store | Path,  # or the folder of one
     together: int = 48,  # trainings at once
     device: str = "cuda",
-    workers: int | None = None,  # processes that evaluate; None: all processors but two; 1: this one
+    workers: int
+    | None = None,  # processes that evaluate; None: all processors but two; 1: this one
     seconds: float = float("inf"),  # stop training after so many
     validate: int = 1,  # epochs from one validation to the next
     retry: bool = False,  # try failed runs again

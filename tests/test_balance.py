@@ -23,6 +23,7 @@ from hemidiaphragm_nb.balance import (
     draw_lambda,
     hit_differences,
     location_table,
+    mask_differences,
     mask_table,
     published_pairs,
 )
@@ -79,12 +80,44 @@ def test_differences_of_hits():
     [
         (30.0, 0.5, "Do small λ_hem lose R/10? Yes: 1 of 1"),
         (30.0, 0.6, "Do small λ_hem lose R/10? Some do: 1 of 2"),
-        (0.0, 0.5, "Do small λ_hem lose R/10? Not shown: 0 of 1"),
+        (0.0, 0.5, "Do small λ_hem lose R/10? No: 0 of 1"),
         (0.0, 0.05, "No setting with λ_hem below 0.05"),
     ],
 )
 def test_answer_follows_the_intervals(worse, small, words):
     assert balance_answer(hit_differences(invented(worse)), small=small).startswith(words)
+
+
+@pytest.mark.parametrize(
+    "verdicts, claim",
+    [
+        (
+            ("lower", "lower"),
+            "Yes: 2 of 2 with λ_hem below 0.6. “Small λ_hem loses R/10”: confirmed",
+        ),
+        (("lower", "undecided"), "Some do: 1 of 2"),
+        (("equal", "undecided"), "Not shown: 0 of 2"),
+        (("equal", "higher"), "No: 0 of 2 with λ_hem below 0.6. “Small λ_hem loses R/10”: refuted"),
+    ],
+)
+def test_claim_needs_every_verdict(verdicts, claim):
+    table = hit_differences(invented(30.0))
+    table = table.assign(setting=["λ 0.1, 0.9", "λ 0.3, 0.7"], verdict=verdicts)
+    answer = balance_answer(table)
+    assert answer.startswith(f"Do small λ_hem lose R/10? {claim}")
+    assert "undecided. Diff" in answer or "undecided" not in verdicts
+    assert answer.endswith("20 images, 2 trainings a setting.")
+
+
+def test_masks_are_compared_in_dice():
+    worse = invented(30.0)
+    worse.cases["dice"] -= 0.03 * worse.cases["name"].str.startswith("λ 0.1")
+    masks = mask_differences(worse).set_index("setting")
+    assert masks["verdict"].to_dict() == {"λ 0.1, 0.9": "lower", "λ 0.5, 0.5": "equal"}
+    assert masks.loc["λ 0.1, 0.9", "difference"] == pytest.approx(-0.03)
+    assert masks.loc["λ 0.1, 0.9", "effect"] == -1.0
+    answer = balance_answer(hit_differences(worse), masks.reset_index())
+    assert "Dice lower, -0.0300 (-0.0300 to -0.0300)" in answer
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=8))

@@ -21,6 +21,7 @@ from hemidiaphragm_nb.multitask import (
     settled,
     sign_agreement,
     single_and_multi,
+    task_effects,
     task_location,
     task_masks,
     threshold_curve,
@@ -153,14 +154,25 @@ def test_verdicts():
 @pytest.mark.parametrize(
     "gain, dice, landmarks, masks",
     [
-        (3.0, 0.0, "helps;", "no difference shown;"),
-        (-3.0, 0.01, "harms;", "undecided (dice helps, auc not shown);"),
-        (0.0, -0.01, "no difference shown;", "undecided (dice harms, auc not shown);"),
+        (3.0, 0.0, "helps;", "equal;"),
+        (-3.0, 0.02, "equal;", "helps;"),
+        (0.0, -0.02, "equal;", "harms;"),
     ],
 )
 def test_headline_says_what_was_measured(gain, dice, landmarks, masks):
-    answer = multitask_answer(compare_tasks(invented(gain, dice)))
+    answer = multitask_answer(invented(gain, dice))
     assert f"landmarks: {landmarks}" in answer and f"masks: {masks}" in answer
+    claim = "refuted" if masks == "harms;" else "confirmed"
+    assert f"beyond these margins: {claim}. 30 images, 1 trainings" in answer
+
+
+def test_a_cost_that_cannot_be_excluded_is_undecided():
+    shift = 0.04 * np.where(np.arange(8) % 2, 1.0, -1.0)
+    results = invented(0.0, shift, n=8)
+    assert "masks: undecided; Dice" in multitask_answer(results)
+    assert "beyond these margins: undecided" in multitask_answer(results)
+    found = task_effects(results)["masks"]
+    assert found.low < -0.01 < 0.01 < found.high and found.difference == pytest.approx(0.0)
 
 
 def test_every_threshold():
