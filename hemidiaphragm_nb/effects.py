@@ -95,7 +95,7 @@ def effect(
     lung: str = "both",  # or "right", "left"
     patients: pd.DataFrame | None = None,  # columns id, patient_id; None: a patient an image
     margin: float = 5.0,  # what is too small to matter, in the figure's unit
-    draws: int = 2000,
+    draws: int = 5000,
     seed: int = 0,
 ) -> Effect:  # a less b
     """Difference of two settings, with an interval over patients and trainings. With two or three
@@ -113,7 +113,7 @@ def side_effect(
     figure: str = "R/10",
     patients: pd.DataFrame | None = None,  # as for `effect`
     margin: float = 5.0,
-    draws: int = 2000,
+    draws: int = 5000,
     seed: int = 0,
 ) -> Effect:  # left less right
     "Difference of the left and the right landmark of the same images, with the same interval."
