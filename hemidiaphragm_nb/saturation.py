@@ -13,8 +13,7 @@ import pandas as pd
 
 from .frames import FrameSet
 from .heatmaps import encode
-from .dicom import LUNGS
-from .pixels import THRESHOLDS, by_lung, threshold_name
+from .pixels import LUNGS, THRESHOLDS, by_lung, threshold_name
 from .published import arrow_table, published, published_arrows
 from .effects import Effect, effect, side_effect
 from .plan import Plan
