@@ -245,6 +245,19 @@ ModelFolder = Annotated[
 ]
 
 
+def _learnt_from(card: dict, frames, test: bool) -> list[str]:
+    "A line where a model is scored on radiographs that it was trained on."
+    data, side = card.get("data") or {}, card["recipe"]["side"]
+    same = data.get("fingerprint") in (frames.fingerprint, frames.at(side).fingerprint)
+    if test or not same:
+        return []
+    count = sum(data["cases"].get(part, 0) for part in ("train", "valid"))
+    return [
+        f"warning: this network was trained on {count} of these {len(frames)} radiographs; figures"
+        " over them say nothing of new ones. Leave out --all, and give the --seed of its training"
+    ]
+
+
 @app.command()
 def evaluate(
     model: ModelFolder = None,
@@ -266,6 +279,9 @@ def evaluate(
     predictor = open_predictor(model, torch=True)
     frames, split = _load(data, cases, seed, skip_bad)
     out.mkdir(parents=True, exist_ok=True)
+    own = not everything and seed == predictor.card["recipe"]["seed"]
+    for line in _learnt_from(predictor.card, frames, own):
+        _say(line, error=True)
     which = list(range(len(frames))) if everything else split["test"]
     _finish(evaluation_report(predictor, frames.subset(which), out), [])
 
