@@ -27,13 +27,17 @@ from .frames import FrameSet
 from .radiograph import FRAME, RadiographError
 
 # %% ../nbs/engine/case_checks.ipynb #00000029
+def _inside(x: float, y: float, height: int, width: int) -> bool:
+    "Whether a point lies on the image; an unknown one does not."
+    return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+
+
 def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
     "Landmarks outside the image, or on the wrong side."
     name, problems = _short(case["image"]), []
     for side in ("right", "left"):
         x, y = case[f"{side}_x"], case[f"{side}_y"]
-        within = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
-        if not (np.isnan(x) or np.isnan(y) or within):
+        if not (np.isnan(x) or np.isnan(y) or _inside(x, y, height, width)):
             reason = f"the {side} landmark ({x:g}, {y:g}) lies outside the image"
             reason += f" of {width} x {height} px"
             advice = "Give pixels of the stored image, x before y"
@@ -93,8 +97,7 @@ def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     for label, side in enumerate(("right", "left"), 1):
         x, y = case[f"{side}_x"], case[f"{side}_y"]
         rows, columns = np.nonzero(labels == label)
-        inside = -0.5 <= x <= labels.shape[1] - 0.5 and -0.5 <= y <= len(labels) - 0.5
-        if not inside or case.right_x > case.left_x or not len(rows):
+        if not _inside(x, y, *labels.shape) or case.right_x > case.left_x or not len(rows):
             continue  # unknown, or told already
         lowest = pd.Series(rows).groupby(columns).max()
         off = np.hypot(lowest.index - x, lowest - y).min()

@@ -245,11 +245,11 @@ ModelFolder = Annotated[
 ]
 
 
-def _learnt_from(card: dict, frames, test: bool) -> list[str]:
-    "A line where a model is scored on radiographs that it was trained on."
+def _learnt_from(card: dict, frames) -> list[str]:
+    "A line where these are the radiographs that a model was trained on."
     data, side = card.get("data") or {}, card["recipe"]["side"]
-    same = data.get("fingerprint") in (frames.fingerprint, frames.at(side).fingerprint)
-    if test or not same:
+    known = data.get("fingerprint")
+    if known not in (f.fingerprint for f in (frames, frames.at(side))):
         return []
     count = sum(data["cases"].get(part, 0) for part in ("train", "valid"))
     return [
@@ -279,9 +279,9 @@ def evaluate(
     predictor = open_predictor(model, torch=True)
     frames, split = _load(data, cases, seed, skip_bad)
     out.mkdir(parents=True, exist_ok=True)
-    own = not everything and seed == predictor.card["recipe"]["seed"]
-    for line in _learnt_from(predictor.card, frames, own):
-        _say(line, error=True)
+    if everything or seed != predictor.card["recipe"]["seed"]:
+        for line in _learnt_from(predictor.card, frames):
+            _say(line, error=True)
     which = list(range(len(frames))) if everything else split["test"]
     _finish(evaluation_report(predictor, frames.subset(which), out), [])
 

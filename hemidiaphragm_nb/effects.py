@@ -13,7 +13,7 @@ import pandas as pd
 
 from .pixels import THRESHOLDS, threshold_name
 from .runs import Results
-from .tables import patients_of
+from .tables import paired, patients_of
 
 # %% ../nbs/engine/effects.ipynb #c5da2082
 @dataclass(frozen=True)
@@ -73,13 +73,12 @@ def _figure(results: Results, figure: str, lung: str) -> pd.DataFrame:
     """A figure of every image in every complete repeat: index repeat and id, a column a setting.
     Hits are percentages of the image's landmarks.
     """
-    cases = results.complete().cases
     if figure not in _PIXELS:
-        return cases.pivot(index=["repeat", "id"], columns="name", values=figure)
+        return paired(results, [figure])[figure]
     sides = ["right_px", "left_px"] if lung == "both" else [f"{lung}_px"]
-    near = cases[sides].lt(_PIXELS[figure]).where(cases[sides].notna())
-    cases = cases.assign(hits=100 * near.mean(axis=1))
-    return cases.pivot(index=["repeat", "id"], columns="name", values="hits")
+    errors = paired(results, sides)
+    near = errors.lt(_PIXELS[figure]).astype(float).where(errors.notna())
+    return 100 * near.T.groupby(level="name", sort=False).mean().T
 
 
 def _by_patient(values: pd.Series, patients: pd.DataFrame | None) -> pd.DataFrame:

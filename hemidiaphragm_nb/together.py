@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ from hemidiaphragm_nb.updates import (
     plan_table,
     study_data,
 )
-from .workers import _OWN, InProcess, _processes, _todo
+from .workers import InProcess, _processes, _submit_alone, _submit_with_data, _todo
 
 # %% ../nbs/engine/together.ipynb #5fabf61c
 def schedule_table(
@@ -62,13 +63,19 @@ def schedule_table(
     return torch.tensor([[rate(p), momentum(p)] for p in at], dtype=torch.float64)
 
 # %% ../nbs/engine/together.ipynb #04c102a9
+def _sizes(frames: FrameSet, recipe: Recipe) -> tuple[int, int]:  # images a batch, batches
+    "An epoch's batches; the last, smaller one is left out."
+    batch = min(recipe.batch, len(frames))
+    return batch, len(frames) // batch
+
+
 def epoch_batches(frames: FrameSet, recipe: Recipe, epoch: int) -> tuple:
     """All batches of an epoch as one, in the order and with the draws of `FrameLoader`: image,
     heatmaps, mask, points. Of the augmentation, the noise alone is drawn otherwise.
     """
-    generator, bs = epoch_generator(recipe.seed, epoch), min(recipe.batch, len(frames))
+    generator, (batch, batches) = epoch_generator(recipe.seed, epoch), _sizes(frames, recipe)
     order = torch.randperm(len(frames), generator=generator)
-    return make_batch(frames, order[: len(frames) // bs * bs], recipe, generator)
+    return make_batch(frames, order[: batches * batch], recipe, generator)
 
 # %% ../nbs/engine/together.ipynb #e4c64d96
 class TableAdamW:
@@ -132,8 +139,7 @@ class _Step:
 
     def __init__(self, job: Job, device: torch.device):
         self.recipe, self.device = job.recipe, device
-        self.batch = min(job.recipe.batch, len(job.train))
-        self.batches = len(job.train) // self.batch
+        self.batch, self.batches = _sizes(job.train, job.recipe)
         self.net, self.loss = build_net(job.recipe).to(device), FrameLoss(job.recipe).to(device)
         self.schedule, params = schedule_table(job.recipe, job.updates), list(self.net.parameters())
         self.count, self.place, self.epoch = torch.zeros(3, 1, dtype=torch.long, device=device)
@@ -359,7 +365,7 @@ _TURN = 96  # updates of each training before the next cohort's turn
 
 
 def _turn(cohort: _Cohort) -> list[_Copy]:
-    "Some epochs of a cohort; the time that they take is divided among its jobs."
+    "Some epochs of a cohort."
     cohort.keep_pace()
     copies = []
     for _ in range(max(1, _TURN // cohort.batches)):
@@ -411,7 +417,14 @@ def train_together(
 _LARGE = 128 * 64  # side times width from which the GPU evaluates too
 
 
-def _publish(run: Run, frames: FrameSet, store: Store, weights, rows: list, device: str, keep):
+def _restored(recipe: Recipe, weights: dict) -> nn.Module:
+    "The network that had these weights."
+    net = build_net(recipe)
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def _publish(run: Run, store: Store, frames: FrameSet, *, weights, rows, device: str, keep: bool):
     "Evaluate a trained run and put it into the store, or note why that cannot be done."
     try:
         model, files = _evaluated(run, frames, weights, rows, device)
@@ -420,16 +433,11 @@ def _publish(run: Run, frames: FrameSet, store: Store, weights, rows: list, devi
         store.fail(run, error)
 
 
-def _publish_in_worker(run: Run, *args):
-    _publish(run, _OWN[run.data], *args)
-
-
 def _evaluated(run: Run, frames: FrameSet, weights: dict, rows: list, device: str) -> tuple:
     "The network of a trained run, and its files."
-    split, net = run_split(run, frames.table), build_net(run.recipe)
+    split, net = run_split(run, frames.table), _restored(run.recipe, weights)
     parts = {k: split[k] for k in ("train", "valid", "test")}
-    net.load_state_dict(weights)
-    model = TorchPredictor(net.eval(), run.recipe, model_card(frames, parts, net, rows))
+    model = TorchPredictor(net, run.recipe, model_card(frames, parts, net, rows))
     if run.recipe.side * run.recipe.width > _LARGE:
         net.to(device)
     with fixed_threads(1):
@@ -448,27 +456,28 @@ def _jobs(runs: list[Run], data: dict, device: str, validate: int) -> dict[str, 
             )
         same = run.data, run.part, run.share, run.repeat
         if same not in parts:
-            split = run_split(run, data[run.data].table)
-            frames = data[run.data].to(device)
-            parts[same] = [frames.subset(split[k]) for k in ("train", "valid")]
-        train, _ = parts[same]
-        updates = run.recipe.epochs * (len(train) // min(run.recipe.batch, len(train)))
+            frames = data[run.data]
+            split = run_split(run, frames.table)
+            parts[same] = [frames.subset(split[k]).to(device) for k in ("train", "valid")]
+        _, batches = _sizes(parts[same][0], run.recipe)
+        updates = run.recipe.epochs * batches
         jobs[run.key] = Job(run.key, run.recipe, *parts[same], updates, validate=validate)
     return jobs
 
 # %% ../nbs/engine/together.ipynb #e32b296b
 @contextmanager
-def _publisher(workers: int, data: dict, store: Store) -> Iterator[Callable]:
-    "A function that publishes a trained run: in one of some processes, or at once."
+def _beside(
+    workers: int | None,  # processes; 1: this one; None: all processors but two
+    data: dict,  # what tasks are given by their `data`
+    store: Store | None = None,
+) -> Iterator[Callable]:
+    "A function that has `try_one(task, store, data)` done beside the training, or at once."
+    workers = workers or max(1, (os.cpu_count() or 1) - 2)
     if workers == 1:
-        yield lambda run, *args: _publish(run, data[run.data], *args)
+        yield lambda try_one, task: _submit_with_data(try_one, store, data, InProcess(), task)
         return
     with _processes(workers, data) as pool:
-        answers = {}
-        yield lambda run, *args: answers.update({run: pool.submit(_publish_in_worker, run, *args)})
-        for run, answer in answers.items():
-            if error := answer.exception():  # its process died
-                store.fail(run, error)
+        yield lambda try_one, task: _submit_alone(try_one, store, pool, task)
 
 # %% ../nbs/engine/together.ipynb #ffb0181b
 def run_together(
@@ -490,34 +499,31 @@ def run_together(
     """
     until = time.monotonic() + seconds
     store = store if isinstance(store, Store) else Store(store)
-    workers = workers or max(1, (os.cpu_count() or 1) - 2)
     todo = {run.key: run for run in _todo(plan, store, retry)}
     data = {run.data: load_data(run.data) for run in todo.values()}
     store.prepare(plan, retry)
-    with ExitStack() as claims, _publisher(workers, data, store) as publish:
+    with ExitStack() as claims, _beside(workers, data, store) as submit:
         for run in list(todo.values()):
             try:
                 claims.enter_context(store.claim(run))
             except Timeout:
                 del todo[run.key]
-        jobs = _jobs(list(todo.values()), data, device, validate).values()
+        jobs, answers = _jobs(list(todo.values()), data, device, validate).values(), {}
         for job, done, net, rows in train_together(jobs, device, together, until):
             if done == job.updates:
-                publish(todo[job.name], store, net, rows, device, job.name in weights)
+                how = dict(weights=net, rows=rows, device=device, keep=job.name in weights)
+                answers[job.name] = submit(partial(_publish, **how), todo[job.name])
+        for key, answer in answers.items():
+            if error := answer.exception():  # its process died
+                store.fail(todo[key], error)
     return store.status(plan)
 
 # %% ../nbs/engine/together.ipynb #4f4f5cc4
-def _measure(recipe: Recipe, weights: dict, parts: dict) -> list[dict]:
-    "A row for each part: what a worker does at a mark."
-    net = build_net(recipe)
-    net.load_state_dict(weights)
-    model = TorchPredictor(net.eval(), recipe)
+def _measure(curve: Curve, _, parts: dict, *, weights: dict) -> list[dict]:
+    "A row for each part: what is done at a mark."
+    model = TorchPredictor(_restored(curve.recipe, weights), curve.recipe)
     with fixed_threads(1):
         return [{"part": part} | _evaluate_part(model, f) for part, f in parts.items()]
-
-
-def _measure_in_worker(recipe: Recipe, weights: dict):
-    return _measure(recipe, weights, _OWN[recipe.side])
 
 
 def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, tuple[Curve, Job]]:
@@ -546,20 +552,15 @@ def curves_together(
 ) -> pd.DataFrame:  # `plan_table`
     "Train curves on one GPU and export them. Raises: RecipeError, DatasetError."
     curves, until = list(curves), time.monotonic() + seconds
-    workers = workers or max(1, (os.cpu_count() or 1) - 2)
     data = {s: study_data(source, s) for s in {c.recipe.side for c in curves}}
     jobs, found = _curve_jobs(curves, data, device), {}
     origin = provenance() | {"device": device}
     origin |= {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
     parts = {s: {"valid": d.valid} for s, d in data.items()}
-    with nullcontext() if workers == 1 else _processes(workers, parts) as pool:
+    with _beside(workers, parts) as submit:
         every = [job for _, job in jobs.values()]
         for job, done, weights, rows in train_together(every, device, together, until):
-            args = job.recipe, weights
-            if pool:
-                answer = pool.submit(_measure_in_worker, *args)
-            else:
-                answer = InProcess().submit(_measure, *args, parts[job.recipe.side])
+            answer = submit(partial(_measure, weights=weights), jobs[job.name][0])
             found.setdefault(job.name, []).append((done, rows[-1]["train_loss"], answer))
     for key, marks in found.items():
         curve, job = jobs[key]

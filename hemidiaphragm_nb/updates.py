@@ -154,6 +154,7 @@ _CONFIRMED = [
 
 
 _FREE = dict(clip=0.0)
+_CANDIDATE = 7880  # updates: 40 epochs of 197 single images
 _CANDIDATES = {  # recipes for the analyses, each trained to its end at the two hardest settings
     "flat 1e-3, batch norm": _FREE | dict(lr=1e-3),
     "one cycle 2e-3, batch norm": _FREE | _CYCLE | dict(lr=2e-3),
@@ -168,7 +169,9 @@ _HARD = {"β 10": {}, "λ_hem 0.1": _LOW}
 def planned_curves() -> list[Curve]:
     "The curves of the study, in the order in which they are trained."
     wanted = _SCREENED + _CONFIRMED
-    wanted += [("candidate", 7880, c | h) for c in _CANDIDATES.values() for h in _HARD.values()]
+    wanted += [
+        ("candidate", _CANDIDATE, c | h) for c in _CANDIDATES.values() for h in _HARD.values()
+    ]
     return [Curve(question, replace(BASE, **changes), n) for question, n, changes in wanted]
 
 # %% ../nbs/engine/updates.ipynb #9a1e8bf2
@@ -620,7 +623,7 @@ def candidates(
     ends = ends.sort_values("update").groupby("key")["both_R/10"].last()
     rows = {
         name: {
-            setting: ends.get(Curve("candidate", replace(BASE, **changes | hard), 7880).key)
+            setting: ends.get(Curve("candidate", replace(BASE, **changes | hard), _CANDIDATE).key)
             for setting, hard in _HARD.items()
         }
         for name, changes in _CANDIDATES.items()
