@@ -70,9 +70,13 @@ def run(row: dict) -> dict:
 
 
 def planned(paths: list[Path], seeds: int) -> list[dict]:
-    "All runs, those of one seed first."
+    """All runs. The first half holds every seed, number of threads and precision of a notebook
+    equally often, so that a run that is stopped has tried all of them."""
     digests = {path: digest(path) for path in paths}
     runs = product(range(seeds), paths, THREADS, PRECISIONS)
+    runs = sorted(
+        runs, key=lambda run: (run[0] + THREADS.index(run[2]) + PRECISIONS.index(run[3])) % 2
+    )
     return [
         {
             "notebook": path.relative_to(ROOT).as_posix(),
