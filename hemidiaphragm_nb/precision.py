@@ -35,7 +35,7 @@ class Bf16(Callback):
     order = 5
 
     def before_batch(self):
-        self.autocast = torch.autocast(self.dls.device.type, torch.bfloat16)
+        self.autocast = torch.autocast(torch.device(self.dls.device).type, torch.bfloat16)
         self.autocast.__enter__()
 
     def after_pred(self):

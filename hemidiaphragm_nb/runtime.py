@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RADIUS_FACTORS', 'MEMBERS', 'CARD_KEY', 'LARGEST_WEIGHT', 'ENGINES', 'LARGEST', 'EXPORTED', 'Outputs', 'Predictor',
-           'CardError', 'check_card', 'ExportError', 'read_exported', 'check_onnx_weights', 'cores', 'openvino_engine',
-           'onnxruntime_engine', 'block_means', 'OnnxPredictor', 'load_onnx', 'shipped_folder', 'shipped_predictor']
+           'CardError', 'check_card', 'ExportError', 'read_exported', 'cores', 'onnxruntime_engine', 'OnnxPredictor',
+           'load_onnx', 'shipped_folder', 'shipped_predictor']
 
 # %% ../nbs/engine/runtime.ipynb #ceab827e
 import hashlib
@@ -193,7 +193,7 @@ LARGEST_WEIGHT = 1e6  # beyond is no weight, scale or variance of a trained netw
 _FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}  # ONNX's types of tensors that are no whole numbers
 
 
-def check_onnx_weights(data: bytes):
+def _check_onnx_weights(data: bytes):
     "Refuse weights that are no numbers, or absurd. Raises: ValueError naming the first."
     for tensor in _tensors(memoryview(data)):
         facts = dict(_fields(tensor))
@@ -212,7 +212,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../nbs/engine/runtime.ipynb #e2ca0b6f
-def openvino_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Callable:
+def _openvino_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Callable:
     "Images (1, 1, s, s) to a list of outputs, by OpenVINO."
     import openvino
 
@@ -253,10 +253,10 @@ def onnxruntime_engine(data: bytes, side: int, threads: int, arithmetic: str) ->
     return lambda x: session.run(None, {"image": x})
 
 
-ENGINES = {"openvino": openvino_engine, "onnxruntime": onnxruntime_engine}
+ENGINES = {"openvino": _openvino_engine, "onnxruntime": onnxruntime_engine}
 
 # %% ../nbs/engine/runtime.ipynb #00000021
-def block_means(
+def _block_means(
     images: np.ndarray, side: int
 ) -> np.ndarray:  # uint8 (n, 1, S, S) -> (n, 1, side, side)
     """`radiograph.shrink` for uint8 arrays, by OpenCV or by sums of strided views: several times
@@ -287,7 +287,7 @@ class OnnxPredictor:
     def predict(self, frames: np.ndarray) -> Outputs:  # frames uint8 (n, 1, S, S)
         "The network's answer, one frame after the other."
         recipe = self.card["recipe"]
-        small = (block_means(one[None], recipe["side"]) for one in np.asarray(frames))
+        small = (_block_means(one[None], recipe["side"]) for one in np.asarray(frames))
         answers = [self.infer(to_float(one)) for one in small]
         maps = {
             task: enlarge(np.concatenate([a[i] for a in answers]), recipe["side"])
@@ -338,7 +338,7 @@ def load_onnx(
         raise ExportError(f"no arithmetic {arithmetic!r}: it may be auto, f32 or bf16")
     data, card = read_exported(path)
     try:
-        check_onnx_weights(data)
+        _check_onnx_weights(data)
     except (ValueError, LookupError, TypeError) as error:
         raise ExportError(f"{path}: {error}. Train or export it again") from None
     if arithmetic == "auto" and card["export"]["precision"] == "int8":

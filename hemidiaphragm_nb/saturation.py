@@ -61,7 +61,7 @@ _LINES = ("-", "--", "-.", ":")
 
 
 def _cdf(errors: np.ndarray) -> tuple:  # distances and percentages; NaN is left out
-    "The steps of the share of errors below each distance, up to 1000 px."
+    "The steps of the fraction of errors below each distance, up to 1000 px."
     v = np.sort(errors[~np.isnan(errors)])
     if not len(v):
         return [np.nan], [np.nan]

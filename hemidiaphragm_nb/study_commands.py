@@ -53,7 +53,7 @@ def _prepare(out: Path, resume: bool):
         start_afresh(out)
 
 # %% ../nbs/engine/study_commands.ipynb #0bf05921
-studies = typer.Typer()
+studies = typer.Typer(rich_markup_mode=None)
 
 
 def _check_gpu(together: int):

@@ -4,9 +4,7 @@
 
 # %% auto #0
 __all__ = ['ROUTES', 'BEFORE', 'AFTER', 'SIZES', 'GAINS', 'transfer_plan', 'image_runs', 'adopt_brain', 'stage_images',
-           'stage_tables', 'tables_beside', 'running_losses', 'plot_running_losses', 'plot_before_after',
-           'artifact_table', 'most_changed', 'plot_changes', 'gain', 'gain_table', 'learning_curve', 'draw_share',
-           'heads_table', 'transfer_answer', 'transfer_report']
+           'stage_tables', 'plot_changes', 'gain', 'gain_table', 'learning_curve', 'transfer_answer', 'transfer_report']
 
 # %% ../nbs/14_transfer.ipynb #00000002
 from dataclasses import replace
@@ -175,7 +173,7 @@ def stage_tables(
     return pd.DataFrame(rows)
 
 
-def tables_beside(
+def _tables_beside(
     results: Results, group: str = "COVID-19"
 ) -> pd.DataFrame:  # index table, group, source; n and the nine metrics
     "Our tables 1 to 4 below the paper's rows; its other groups of patients stand alone."
@@ -186,7 +184,7 @@ def tables_beside(
     return table.assign(n=n)[["n", *table.columns]]
 
 # %% ../nbs/14_transfer.ipynb #0000001a
-def running_losses(
+def _running_losses(
     results: Results, name: str
 ) -> pd.DataFrame:  # index epoch from 1; train, train_sd, valid, valid_sd, runs
     "Mean and sd of a row's losses over the repeats that reached each epoch."
@@ -199,12 +197,12 @@ def running_losses(
     return pd.DataFrame(columns | {"runs": by_epoch.size()})
 
 
-def plot_running_losses(results: Results, name: str, ax=None):
+def _plot_running_losses(results: Results, name: str, ax=None):
     """Figures 4 and 5: mean and sd of training and validation loss, and how many runs are still
     going.
     """
     ax = ax or plt.subplots(figsize=(5, 3), layout="constrained")[1]
-    losses = running_losses(results, name)
+    losses = _running_losses(results, name)
     for part, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
         mean, sd = losses[part], losses[f"{part}_sd"]
         ax.plot(losses.index, mean, style, color=colour, label=part)
@@ -217,7 +215,7 @@ def plot_running_losses(results: Results, name: str, ax=None):
     return ax
 
 # %% ../nbs/14_transfer.ipynb #0000001d
-def plot_before_after(results: Results, title: str = "", ax=None):
+def _plot_before_after(results: Results, title: str = "", ax=None):
     """Figures 6 to 8: the nine metrics on the held-out portable radiographs before and after stage
     2, with sd over radiographs.
     """
@@ -234,7 +232,7 @@ def plot_before_after(results: Results, title: str = "", ax=None):
     return ax
 
 # %% ../nbs/14_transfer.ipynb #00000020
-def artifact_table(results: Results) -> pd.DataFrame:  # rows before, after
+def _artifact_table(results: Results) -> pd.DataFrame:  # rows before, after
     """Extra pieces and bridges on the held-out radiographs: per radiograph, and the percentage of
     radiographs that have any.
     """
@@ -250,7 +248,7 @@ def artifact_table(results: Results) -> pd.DataFrame:  # rows before, after
     return pd.DataFrame(rows).T
 
 # %% ../nbs/14_transfer.ipynb #4307951a
-def most_changed(results: Results, repeat: int = 0, n: int = 3) -> list[str]:
+def _most_changed(results: Results, repeat: int = 0, n: int = 3) -> list[str]:
     """Radiographs of a repeat with the most artifacts before stage 2, then those whose Dice
     changed most: chosen by rule.
     """
@@ -270,14 +268,14 @@ def plot_changes(
     n: int = 3,  # radiographs
 ):
     """Figures 9 and 10: outlines before (red, dashed) and after (blue) stage 2 over radiographs
-    chosen by `most_changed`.
+    chosen by `_most_changed`.
 
     Raises: ExperimentError without weights.
     """
     runs = {r.name: r for r in plan if r.repeat == repeat}
     frames = load_data(runs[AFTER].data)
     ids = frames.table["id"].tolist()
-    images = frames.subset([ids.index(i) for i in most_changed(results, repeat, n)]).images
+    images = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)]).images
     fig, axes = plt.subplots(2, n, figsize=(3 * n, 6), squeeze=False, layout="constrained")
     for name, colour, style in ((BEFORE, "red", "--"), (AFTER, "deepskyblue", "-")):
         lungs = enlarge(store.model(runs[name]).predict(images).lungs, frames.side).max(1)
@@ -318,7 +316,7 @@ def gain(results: Results, name: str, against: str) -> dict:
 
 def gain_table(
     results: Results,
-) -> pd.DataFrame:  # a row a question and share of the portable training radiographs
+) -> pd.DataFrame:  # a row a question and fraction of the portable training radiographs
     """Every stage's gain in Dice at every share, and stage 2's against the network before it;
     Holm-corrected.
     """
@@ -340,7 +338,7 @@ def gain_table(
 def learning_curve(
     results: Results,
 ) -> pd.DataFrame:  # columns route, share, dice, low, high
-    """Dice on the held-out radiographs by route and share of the portable training radiographs,
+    """Dice on the held-out radiographs by route and fraction of the portable training radiographs,
     with intervals by patient; share 0 is a network before stage 2.
     """
     runs = results.runs.query("part == 'portable'")
@@ -357,7 +355,7 @@ def learning_curve(
     return pd.DataFrame(rows, columns=["route", "share", "dice", "low", "high"])
 
 
-def draw_share(curve: pd.DataFrame, share: float = 1.0):
+def _draw_fraction(curve: pd.DataFrame, share: float = 1.0):
     """The learning curve with one share marked, its figures in the title.
 
     Raises: ValueError for a share that the curve lacks.
@@ -379,7 +377,7 @@ def draw_share(curve: pd.DataFrame, share: float = 1.0):
     return fig
 
 # %% ../nbs/14_transfer.ipynb #0000002d
-def heads_table(results: Results) -> pd.DataFrame:  # rows scratch, MRI → common
+def _heads_table(results: Results) -> pd.DataFrame:  # rows scratch, MRI → common
     """The two-headed network on the held-out radiographs: accuracy within R/5 and R/10 (%) and
     Dice, from scratch and from the transferred encoder.
     """
@@ -424,7 +422,7 @@ def transfer_answer(results: Results, alpha: float = 0.05) -> str:
         f" {r.radiographs} radiographs"
         for r in gain_table(results).itertuples()
     ]
-    art = artifact_table(results)
+    art = _artifact_table(results)
     extra, bridge = (art[f"radiographs with {k} (%)"] for k in ("extra pieces", "a bridge"))
     lines.append(
         f"artifacts, before → after stage 2: extra pieces in {extra.iloc[0]:.1f} →"
@@ -447,14 +445,14 @@ def transfer_report(results: Results, group: str = "COVID-19") -> dict:
     whole = results.complete()
     curve = learning_curve(whole)
     return {
-        "tables1-4": tables_beside(whole, group),
+        "tables1-4": _tables_beside(whole, group),
         "gains": gain_table(whole),
         "learning_curve": curve,
-        "artifacts": artifact_table(whole),
-        "two_heads": heads_table(whole),
-        "figure4": plot_running_losses(whole, BEFORE).figure,
-        "figure5": plot_running_losses(whole, AFTER).figure,
-        "figures6-8": plot_before_after(whole, group).figure,
-        "curve": draw_share(curve),
+        "artifacts": _artifact_table(whole),
+        "two_heads": _heads_table(whole),
+        "figure4": _plot_running_losses(whole, BEFORE).figure,
+        "figure5": _plot_running_losses(whole, AFTER).figure,
+        "figures6-8": _plot_before_after(whole, group).figure,
+        "curve": _draw_fraction(curve),
         "answer": transfer_answer(whole),
     }

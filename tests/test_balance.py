@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 from hemidiaphragm_nb.balance import (
     LAMBDAS,
     REFERENCE,
+    _asked_weight,
     _dominated,
+    _draw_lambda,
     _pair_name,
     _plot_pull,
+    _published_pairs,
     agreement,
-    asked_weight,
     balance_answer,
-    draw_lambda,
     hit_differences,
     location_table,
     mask_differences,
     mask_table,
-    published_pairs,
 )
 from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.tables import side_by_side
@@ -130,7 +130,7 @@ def test_some_setting_is_not_dominated(rows):
 
 
 def test_tables_are_those_of_the_paper_with_n():
-    results, paper5, paper6 = invented(30.0), published_pairs(5), published_pairs(6)
+    results, paper5, paper6 = invented(30.0), _published_pairs(5), _published_pairs(6)
     ours5, ours6 = location_table(results), mask_table(results)
     assert list(ours5.columns.drop("n")) == list(paper5.columns)
     assert list(ours6.columns.drop("n")) == list(paper6.columns)
@@ -148,11 +148,11 @@ def test_tables_are_those_of_the_paper_with_n():
 def test_asked_weight_is_inverse_to_the_losses():
     losses = dict(train_heatmap=[1.0, 0.05], train_mask=[1.0, 0.95])
     history = pd.DataFrame(dict(name="learned", repeat=0, epoch=[0, 1], **losses))
-    assert asked_weight(history)[0].tolist() == pytest.approx([0.5, 0.95])
+    assert _asked_weight(history)[0].tolist() == pytest.approx([0.5, 0.95])
 
 
 def test_agreement_with_the_paper():
-    paper = published_pairs(5)
+    paper = _published_pairs(5)
     same = agreement(paper)
     assert "8 settings" in same and "is 1.00; the same setting is worst" in same
     reverse = agreement(paper.assign(**{"R/10_mean": -paper["R/10_mean"]}))
@@ -174,7 +174,7 @@ PULL = pd.DataFrame(
 def test_slider_shows_pull_curve_and_row(lam):
     results = invented(30.0)
     name = {0.1: NAMES[0], 0.5: NAMES[1], 0.95: NAMES[2]}[lam]
-    fig = draw_lambda(results, PULL, lam)
+    fig = _draw_lambda(results, PULL, lam)
     e = results.errors()[name]
     assert fig.get_suptitle().startswith(name)
     assert f"R/10 {100 * (e < 10).mean():.1f} %" in fig.get_suptitle()
@@ -183,12 +183,12 @@ def test_slider_shows_pull_curve_and_row(lam):
     x, y = next(line for line in fig.axes[1].lines if line.get_label() == name).get_data()
     read = y[(x < 10).sum() - 1] if (x < 10).any() else 0  # R/10 off the drawn curve
     assert read == pytest.approx(100 * (e < 10).mean())
-    assert len(draw_lambda(results, None, lam).axes) == 1
+    assert len(_draw_lambda(results, None, lam).axes) == 1
 
 
 def test_settings_that_were_not_run():
     with pytest.raises(ValueError, match="was not run"):
-        draw_lambda(invented(1.0), PULL, 0.2)
+        _draw_lambda(invented(1.0), PULL, 0.2)
     ax = plt.figure().gca()
     _plot_pull(PULL, 0.7, ax)  # no network was trained there
     assert "before training" in ax.get_title()

@@ -17,18 +17,18 @@ from hemidiaphragm_nb.explain import (
     METHODS,
     STAGES,
     TASKS,
-    _landmark_share,
+    _activations_and_gradients,
+    _fourth_block,
+    _landmark_weight,
     _OneOutput,
     _points,
     _WeightedSum,
-    activations_and_gradients,
     blank_reasons,
     cam,
     choose_cases,
     explain_report,
     figure8,
     figure9,
-    fourth_block,
     lower_lung_cases,
     randomisation_test,
     randomise,
@@ -39,7 +39,7 @@ from hemidiaphragm_nb.explain import (
 )
 from hemidiaphragm_nb.folders import load_frames, read_folder, real_data_folder
 from hemidiaphragm_nb.frames import phantom_frames
-from hemidiaphragm_nb.lower_lung import lower_lung_table, lower_shares
+from hemidiaphragm_nb.lower_lung import lower_fractions, lower_lung_table
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, members
 from hemidiaphragm_nb.radiograph import FRAME, shrink, to_float
 from hemidiaphragm_nb.recipes import recipe
@@ -103,7 +103,7 @@ def test_tasks_that_cannot_be_asked(model):
         score_weights(model, IMAGES, 1.5)
     one_task = replace(model, recipe=replace(model.recipe, tasks=("mask",)))
     with pytest.raises(ValueError, match="needs the output 'heatmap'"):
-        _landmark_share(one_task, "both")
+        _landmark_weight(one_task, "both")
 
 
 def like_the_package(signed: torch.Tensor) -> np.ndarray:
@@ -121,8 +121,8 @@ def like_the_package(signed: torch.Tensor) -> np.ndarray:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("task", TASKS)
 def test_package_does_what_is_done_by_hand(model, method, task):
-    w, layer = score_weights(model, IMAGES, task), fourth_block(model.net)
-    signed = signed_maps(*activations_and_gradients(model.net, X, w, layer), method)
+    w, layer = score_weights(model, IMAGES, task), _fourth_block(model.net)
+    signed = signed_maps(*_activations_and_gradients(model.net, X, w, layer), method)
     # maps that are mere rounding of what was added up are left out
     clear = (signed.amax((1, 2)) > 1e-3 * signed.abs().amax((1, 2))).numpy()
     maps = cam(model, IMAGES, w, method)
@@ -138,8 +138,8 @@ def test_package_does_what_is_done_by_hand(model, method, task):
 
 
 def test_activations_and_gradients_are_those_of_the_package(model):
-    w, layer = score_weights(model, IMAGES), fourth_block(model.net)
-    activations, gradients = activations_and_gradients(model.net, X, w, layer)
+    w, layer = score_weights(model, IMAGES), _fourth_block(model.net)
+    activations, gradients = _activations_and_gradients(model.net, X, w, layer)
     with GradCAM(_OneOutput(model.net), [layer]) as explain:
         explain(X, [_WeightedSum(torch.as_tensor(one)) for one in w])
         seen = explain.activations_and_grads
@@ -155,26 +155,26 @@ def test_a_tuple_of_outputs_is_misread_by_the_package(model):
             calls.append(tuple(output.shape))
             return output.sum()
 
-    with GradCAM(model.net, [fourth_block(model.net)]) as careless:
+    with GradCAM(model.net, [_fourth_block(model.net)]) as careless:
         careless(X, [Spy(None) for _ in IMAGES])
     assert calls == [(len(IMAGES), 2, SIDE, SIDE)] * 2  # two targets of eight, on whole batches
 
 
 def test_signed_map_is_linear_in_the_score(model):
-    layer, share = fourth_block(model.net), _landmark_share(model, "both")
+    layer, share = _fourth_block(model.net), _landmark_weight(model, "both")
     maps = {}
     for task in TASKS:
         w = score_weights(model, IMAGES, task)
-        maps[task] = signed_maps(*activations_and_gradients(model.net, X, w, layer))
+        maps[task] = signed_maps(*_activations_and_gradients(model.net, X, w, layer))
     mixed = share * maps["landmark"] + (1 - share) * maps["mask"]
     torch.testing.assert_close(mixed, maps["both"], rtol=1e-3, atol=1e-5 * float(mixed.abs().max()))
 
 
 def test_blank_maps_have_a_reason(model):
-    layer = fourth_block(model.net)
+    layer = _fourth_block(model.net)
     for task in TASKS:
         w = score_weights(model, IMAGES, task)
-        pair = activations_and_gradients(model.net, X, w, layer)
+        pair = _activations_and_gradients(model.net, X, w, layer)
         for method in METHODS:
             blank = np.array([r != "" for r in blank_reasons(*pair, method)])
             assert not cam(model, IMAGES, w, method)[blank].any()
@@ -261,7 +261,7 @@ def test_lower_lung_cases_are_the_shares_of_the_maps(model):
     assert len(cases) == 2 * 3 * len(FRAMES)
     one = cases[(cases.task == "mask") & (cases.network == "trained")].reset_index(drop=True)
     maps = cam(model, IMAGES, score_weights(model, IMAGES, "mask"), "HiResCAM")
-    direct = lower_shares(maps, FRAMES.masks)
+    direct = lower_fractions(maps, FRAMES.masks)
     expected = direct.fillna(-1).to_numpy()
     assert one[direct.columns].fillna(-1).to_numpy() == pytest.approx(expected, abs=1e-4)
 

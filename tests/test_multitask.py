@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hemidiaphragm_nb.multitask import (
+    _draw_threshold,
     _log_band,
+    _loss_figures,
+    _settled,
+    _sign_agreement,
     compare_tasks,
-    draw_threshold,
     loss_curves,
-    loss_figures,
     multitask_answer,
-    settled,
-    sign_agreement,
     single_and_multi,
     task_effects,
     task_location,
@@ -95,7 +95,7 @@ def test_curves_of_each_task():
 
 
 def test_figures_of_losses():
-    figures = loss_figures(invented(0.0, 0.0))
+    figures = _loss_figures(invented(0.0, 0.0))
     assert [len(f.axes) for f in figures.values()] == [3, 1, 1]
     for ax in (ax for f in figures.values() for ax in f.axes):
         assert ax.get_yscale() == "log" and len(ax.lines[0].get_xdata()) == EPOCHS
@@ -106,7 +106,7 @@ def test_figures_of_losses():
 )
 def test_settled(values, epoch):
     curve = dict(loss="mask", part="valid", epoch=range(1, len(values) + 1), mean=values)
-    assert settled(pd.DataFrame(curve), "mask") == epoch
+    assert _settled(pd.DataFrame(curve), "mask") == epoch
 
 
 def test_tables_are_those_of_the_paper_with_n():
@@ -189,15 +189,15 @@ def test_slider_shows_errors_and_difference():
     for t, name in ((10.0, "R/10"), (20.0, "R/5"), (50.0, "R/2"), (100.0, "R")):
         row = curve[curve.threshold == t].iloc[0]
         assert [row.single, row.multi] == pytest.approx(rows[f"{name}_mean"].tolist())
-        fig = draw_threshold(results, curve, t)
+        fig = _draw_threshold(results, curve, t)
         assert f"alone {row.single:.1f} %, together {row.multi:.1f} %" in fig.get_suptitle()
         assert fig.axes[0].lines[-1].get_xdata()[0] == t
     with pytest.raises(ValueError, match="no threshold of 3.3 px"):
-        draw_threshold(results, curve, 3.3)
+        _draw_threshold(results, curve, 3.3)
 
 
 def test_signs_of_the_paper():
     paper7, paper8 = published("moris2024_table7"), published("moris2024_table8")
-    assert sign_agreement(paper7, paper8).same.all()
+    assert _sign_agreement(paper7, paper8).same.all()
     swapped = paper7.assign(task=paper7.task.map({"single": "multi", "multi": "single"}))
-    assert sign_agreement(swapped, paper8).same.tolist() == [False] * 4 + [True] * 6
+    assert _sign_agreement(swapped, paper8).same.tolist() == [False] * 4 + [True] * 6

@@ -23,20 +23,20 @@ from hemidiaphragm_nb.transfer import (
     BEFORE,
     GAINS,
     SIZES,
+    _artifact_table,
+    _draw_fraction,
+    _heads_table,
+    _most_changed,
+    _plot_before_after,
+    _running_losses,
+    _tables_beside,
     adopt_brain,
-    artifact_table,
-    draw_share,
     gain,
     gain_table,
-    heads_table,
     image_runs,
     learning_curve,
-    most_changed,
-    plot_before_after,
-    running_losses,
     stage_images,
     stage_tables,
-    tables_beside,
     transfer_answer,
     transfer_plan,
     transfer_report,
@@ -119,25 +119,25 @@ def test_tables_are_over_repeats(results):
     ours = stage_tables(results)
     assert list(ours.columns) == list(published("vidal2021_tables1-4").columns)
     means = stage_images(results, AFTER).groupby("repeat")["dice"].mean()
-    row = tables_beside(results, "phantom").loc[(4, "phantom", "ours")]
+    row = _tables_beside(results, "phantom").loc[(4, "phantom", "ours")]
     assert row["dice"] == f"{means.mean():.4f} ± {means.std(ddof=0):.4f}" and row["n"] == 2
-    paper = tables_beside(results).loc[(4, "COVID-19", "paper")]
+    paper = _tables_beside(results).loc[(4, "COVID-19", "paper")]
     assert (paper["dice"], paper["n"]) == ("0.9447 ± 0.0241", 25)
 
 
 def test_one_repeat_has_no_spread():
-    row = tables_beside(invented(repeats=1)).loc[(4, "COVID-19", "ours")]
+    row = _tables_beside(invented(repeats=1)).loc[(4, "COVID-19", "ours")]
     assert "±" not in row["dice"] and row["n"] == 1
 
 
 def test_losses_know_how_many_runs_go_on(results):
-    losses = running_losses(results, AFTER)
+    losses = _running_losses(results, AFTER)
     assert losses["runs"].tolist() == [2, 2, 2, 2, 1, 1]
     assert losses["train"].iloc[0] == pytest.approx(1.5) and losses["valid_sd"].iloc[-1] == 0
 
 
 def test_bars_are_the_means(results):
-    ax = plot_before_after(results)
+    ax = _plot_before_after(results)
     after = next(c for c in ax.containers if c.get_label() == "after")
     means = stage_images(results, AFTER)[list(VIDAL_SCORES.values())].mean()
     assert [bar.get_height() for bar in after] == pytest.approx(means.tolist())
@@ -156,8 +156,8 @@ def test_most_changed_has_the_most_artifacts_first(results):
         }
     )
     made = replace(results, cases=cases)
-    assert most_changed(made, n=3) == ["b", "d", "c"]
-    assert artifact_table(made)["extra pieces a radiograph"].tolist() == [0.75, 0]
+    assert _most_changed(made, n=3) == ["b", "d", "c"]
+    assert _artifact_table(made)["extra pieces a radiograph"].tolist() == [0.75, 0]
 
 
 def test_gains_are_what_was_put_in(results):
@@ -190,15 +190,15 @@ def test_learning_curve(results):
     scratch = curve.query("route == 'scratch' and share == 0.2")["dice"].item()
     both = gain_table(results).query("question == 'both stages' and share == 0.2")
     assert scratch == pytest.approx(both["dice_without"].item())
-    titles = [draw_share(curve, s).axes[0].get_title() for s in (0.2, 1.0)]
+    titles = [_draw_fraction(curve, s).axes[0].get_title() for s in (0.2, 1.0)]
     assert titles[0].startswith("20% of the portable radiographs") and titles[0] != titles[1]
     with pytest.raises(ValueError, match="no share 0.5"):
-        draw_share(curve, 0.5)
+        _draw_fraction(curve, 0.5)
 
 
 def test_two_heads(results):
     own = stage_images(results, "scratch → two heads")[["right_px", "left_px"]].to_numpy()
-    table = heads_table(results)
+    table = _heads_table(results)
     assert table.loc["scratch", "R/5 (%)"] == pytest.approx(100 * (own < 20).mean())
 
 
