@@ -5,6 +5,7 @@ import struct
 import zlib
 
 from tests.sound_files import corpus
+from tests.structures import broken
 
 
 def cut(data: bytearray, rng: random.Random) -> None:
@@ -78,6 +79,8 @@ def mutant(seed: int, number: int) -> tuple[str, bytes]:
     names = list(corpus())
     rare = rng.random() < 0.01  # the radiograph of 3.6 million pixels takes its time
     name = names[-1] if rare else rng.choice(names[:-1])
+    if rng.random() < 0.5 and (data := broken(name, corpus()[name], rng)) is not None:
+        return f"{name}: structure", data
     changes = [rng.choice(MUTATIONS) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
     title = f"{name}: {', '.join(change.__name__ for change in changes)}"
     if "flate" in name and rng.random() < 0.6:

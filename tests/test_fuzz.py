@@ -1,8 +1,12 @@
 """Broken files give a valid radiograph or the one documented error; see `fuzzing.py`."""
 
+import random
+
 import pytest
 
 from tests.library import planted
+from tests.sound_files import corpus
+from tests.structures import broken
 from tools.project import CommandFailed, python
 
 FUZZING = ("-m", "tests.fuzzing")
@@ -34,3 +38,13 @@ def test_a_planted_bug_is_found(bug, tmp_path):
     with pytest.raises(CommandFailed) as failed:
         python(*FUZZING, *options, cwd=package)
     assert ", 1 findings; peak" in str(failed.value)
+
+
+@pytest.mark.parametrize("name", [name for name in corpus() if not name.startswith("bigtiff")])
+def test_structures_are_broken(name):
+    "Every kind of file is broken along its structure too, and not only unreadable by its length."
+    data = corpus()[name]
+    found = [broken(name, data, random.Random(k)) for k in range(40)]
+    changed = [other for other in found if other is not None and other != data]
+    assert len(changed) >= 20
+    assert len({len(other) for other in changed}) > 1 or name.startswith("tiff")
