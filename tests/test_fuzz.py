@@ -46,5 +46,5 @@ def test_structures_are_broken(name):
     data = corpus()[name]
     found = [broken(name, data, random.Random(k)) for k in range(40)]
     changed = [other for other in found if other is not None and other != data]
-    assert len(changed) >= 20
-    assert len({len(other) for other in changed}) > 1 or name.startswith("tiff")
+    assert len(changed) >= 10  # what no writer would write is left out
+    assert len(set(changed)) >= 5
