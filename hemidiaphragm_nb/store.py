@@ -106,13 +106,26 @@ def claim(self: Store, run: Run) -> FileLock:
 _TABLES = ("summary.json", "cases.csv", "decoders.csv", "history.csv")
 
 
+def _short_tables(folder: Path) -> list[Path]:
+    "Tables that have fewer rows than the run's JSON files say, where they say it."
+    told = {"cases.csv": ("summary.json", "images"), "history.csv": ("config.json", "epochs")}
+    short = []
+    for name, (source, count) in told.items():
+        if (folder / name).exists() and (folder / source).exists():
+            wanted = json.loads((folder / source).read_text(encoding="utf-8")).get(count, 0)
+            if len(pd.read_csv(folder / name, usecols=[0])) < wanted:
+                short.append(folder / name)
+    return short
+
+
 @patch
 def torn(self: Store, run: Run, names: Iterable[str] = ()) -> list[Path]:
     "Files of a finished run that are absent or not what was written: of these names, or of all."
     folder = self.path(run)
-    if not names and not (folder / DIGESTS).exists():  # a run of before
-        names = ["config.json", *(name for name in _TABLES if (folder / name).exists())]
-    return torn_files(folder, names)
+    if (folder / DIGESTS).exists():
+        return torn_files(folder, names)
+    own = ["config.json", *(name for name in _TABLES if (folder / name).exists())]
+    return torn_files(folder, names or own) or _short_tables(folder)
 
 
 @patch
