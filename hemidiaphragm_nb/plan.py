@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 from fastcore.basics import patch
 
-from .files import torn_files, write_atomic
+from .files import EscapedError, torn_files, write_atomic
 from .frames import FrameSet, device_frames, phantom_frames
 from .brain_mri import glioma_frames
 from .folders import load_frames, read_folder
 from .recipes import Recipe, canonical
 
 # %% ../nbs/engine/plan.ipynb #65b511fd
-class ExperimentError(ValueError):
+class ExperimentError(EscapedError):
     "A plan, store or data set that cannot be used; the message says what to do."
 
 
