@@ -256,8 +256,8 @@ def _as_radiograph(given) -> Radiograph:
     kind = f"{type(given).__module__}.{type(given).__qualname__}"
     raise TypeError(
         f"predict takes a path or a Radiograph, not {kind}. Pixels in memory need one around them:"
-        " Radiograph(numpy.asarray(pixels, numpy.float32)), of shape (height, width), brighter where"
-        " denser; `read_radiograph` reads a file"
+        " Radiograph(numpy.asarray(pixels, numpy.float32)), of shape (height, width), bright where"
+        " dense; `read_radiograph` reads a file"
     )
 
 
