@@ -19,6 +19,7 @@ import webbrowser
 from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
+from itertools import chain
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from ipywidgets import (
 )
 
 from .features import SIDES
+from .files import shown
 from .formats import MAX_BYTES
 from .phantom import phantom
 from .radiograph import Radiograph
@@ -156,7 +158,8 @@ class App(VBox):
         self.predictor, self.session, self.upload = predictor, None, Upload()
         self.updating = False  # Python itself sets the boxes
         self.viewer = ImageViewer(layout=Layout(width="100%"))
-        self._make_controls(Path(folder or "reports").expanduser().absolute())
+        self.root = Path(folder or "reports").expanduser().absolute()
+        self._make_controls()
         self._make_results()
         super().__init__(self._columns(), layout=Layout(width="100%"))
         self.add_class("hemi-app")
@@ -179,7 +182,7 @@ def _number_box(description: str) -> BoundedFloatText:
 
 # %% ../nbs/engine/app.ipynb #0744f037
 @patch
-def _make_controls(self: App, folder: Path):
+def _make_controls(self: App):
     "What the user sets and clicks."
     short = dict(layout=_WIDE, style={"description_width": "62px"})
     self.seed = BoundedIntText(3, min=0, max=10**6, description="number", **short)
@@ -194,10 +197,13 @@ def _make_controls(self: App, folder: Path):
     self.boxes = [[_number_box(axis) for axis in "xy"] for _ in SIDES]
     self.back = Button(description="Back to the model's points", disabled=True, layout=_WIDE)
     self.name = Text(description="name", placeholder="of the radiograph", **short)
-    self.folder = Text(str(folder), description="folder", **short)
+    self.folder = Text(str(self.root), description="folder", **short)
     self.save = Button(description="Save report (PNG, CSV)", disabled=True, layout=_WIDE)
 
 # %% ../nbs/engine/app.ipynb #813230f3
+_GREY = np.full((170, 170), 225, np.uint8)
+
+
 @patch
 def _make_results(self: App):
     "Where what came out is shown."
@@ -208,7 +214,7 @@ def _make_results(self: App):
         125, min=10, max=400, step=5, description="β (px)", layout=_WIDE, style=style
     )
     fit = dict(object_fit="contain", object_position="left top")
-    grey = png_bytes(np.full((170, 170), 225, np.uint8))
+    grey = png_bytes(_GREY)
     self.network_map, self.target_map = (
         Image(value=grey, format="png", layout=Layout(width="170px", height="170px", **fit))
         for _ in range(2)
@@ -257,7 +263,7 @@ def _columns(self: App) -> list:
 def show_message(self: App, text: str, wrong: bool = False):
     "Tell something in the app; '' clears it."
     kind, role = ("message wrong", "alert") if wrong else ("message", "status")
-    body = f"<div class='{kind}' role='{role}'>{html.escape(text)}</div>"
+    body = f"<div class='{kind}' role='{role}'>{html.escape(shown(text, lines=True))}</div>"
     self.message.value = body if text else ""
 
 # %% ../nbs/engine/app.ipynb #d202eb5e
@@ -289,18 +295,42 @@ def refresh(self: App, dragging: bool = False):
 
 # %% ../nbs/engine/app.ipynb #694e16dd
 @patch
-def open_radiograph(self: App, radiograph: Radiograph):
-    "Predict and show a radiograph, in place of the one before."
-    session = Session.open(radiograph, self.predictor, float(self.beta.value))
+def _blank(self: App):
+    "Take away the numbers, the handles and what would save them."
+    for control in (self.save, self.back, *chain(*self.boxes)):
+        control.disabled = True
+    self.gap.value = "<div class='quiet'>The model is at work.</div>"
+    self.tables.value = self.remarks.value = ""
+    self.network_map.value = self.target_map.value = png_bytes(_GREY)
+    with self.viewer.hold_sync():
+        self.viewer.points = self.viewer.model_points = [None, None]
+        self.viewer.edited, self.viewer.gap_label = [False, False], ""
+
+
+@patch
+def _show_session(self: App):
+    "Show the open radiograph; last the button that saves what is seen."
+    session = self.session
     self.updating = True
     for x, y in self.boxes:
-        x.max, y.max = radiograph.width - 1, radiograph.height - 1
+        x.max, y.max = session.radiograph.width - 1, session.radiograph.height - 1
     self.updating = False
-    self.session, self.name.value = session, report_name(radiograph)
     self.viewer.show_session(session)
     self.network_map.value = png_bytes(session.heatmap_picture(session.heatmap))
-    self.save.disabled = False
     self.refresh()
+    self.save.disabled = False
+
+# %% ../nbs/engine/app.ipynb #868f8e1a
+@patch
+def open_radiograph(self: App, radiograph: Radiograph):
+    "Predict and show a radiograph, in place of the one before."
+    self._blank()
+    try:
+        session = Session.open(radiograph, self.predictor, float(self.beta.value))
+        self.session, self.name.value = session, report_name(radiograph)
+    finally:
+        if self.session:
+            self._show_session()
 
 # %% ../nbs/engine/app.ipynb #4f59f14d
 @patch
@@ -362,10 +392,23 @@ def on_back(self: App, _=None):
 
 # %% ../nbs/engine/app.ipynb #b132b991
 @patch
+def report_folder(self: App) -> Path:
+    "Where reports go. Raises: ValueError where that is not the app's folder, or one below it."
+    root = self.root.resolve()
+    folder = (root / Path(self.folder.value.strip()).expanduser()).resolve()
+    if not folder.is_relative_to(root):
+        advice = "Choose one of these, or start the app with another folder (--folder)"
+        raise ValueError(f"Reports go into {self.root} or a folder below it. {advice}.")
+    return folder
+
+
+@patch
 @_shows_errors
 def on_save(self: App, _=None):
     "Write the report and tell where it is."
-    path = self.session.save(Path(self.folder.value.strip() or "."), self.name.value)
+    if self.save.disabled:
+        return  # a click that came while the model was at work
+    path = self.session.save(self.report_folder(), self.name.value)
     self.show_message(f"Saved {path}, and a line in {path.with_name('reports.csv')}.")
 
 # %% ../nbs/engine/app.ipynb #21a12514
@@ -399,7 +442,7 @@ def _connect(self: App):
 # %% ../nbs/engine/app.ipynb #c56b4fc0
 def make_app(
     predictor: Predictor | None = None,  # None: the network that comes with the library
-    folder: Path | None = None,  # where reports go at first; None: `reports` in the current folder
+    folder: Path | None = None,  # of the reports, which go there or below; None: `reports` here
 ) -> App:
     "The app as a widget, for a notebook's cell."
     return App(predictor, folder)
@@ -476,6 +519,33 @@ def _voila_options(notebook: Path, port: int) -> list[str]:
         "--Application.log_level=ERROR",
     ]
 
+# %% ../nbs/engine/app.ipynb #f3362cfe
+def _is_own(request, port: int) -> bool:  # of tornado
+    "Whether a request is to the app by its own name, and from its own page or from none."
+    own = {f"{name}:{port}" for name in (_LOOPBACK, "localhost")}
+    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    return host in own and origin in (None, f"http://{host}")
+
+
+def _local_voila(port: int) -> type:
+    "Voilà, for requests of its own page."
+    from tornado.web import ErrorHandler
+    from voila.app import Voila
+
+    class LocalVoila(Voila):
+        def listen(self):
+            app, find = self.app, self.app.find_handler
+
+            def find_own(request, **kwargs):
+                if _is_own(request, port):
+                    return find(request, **kwargs)
+                return app.get_handler_delegate(request, ErrorHandler, {"status_code": 403})
+
+            app.find_handler = find_own
+            super().listen()
+
+    return LocalVoila
+
 # %% ../nbs/engine/app.ipynb #fcd1a70a
 def _announce(
     port: int, token: str, browser: bool, seconds: float = 60
@@ -493,7 +563,7 @@ def _announce(
 # %% ../nbs/engine/app.ipynb #00000050
 def serve(
     port: int = 8866,  # 0: any free one
-    folder: Path = Path("reports"),  # where reports go at first
+    folder: Path = Path("reports"),  # of the reports, which go there or below
     model: Path
     | None = None,  # a trained model's folder; None: the one that comes with the library
     browser: bool = True,  # open it there
@@ -503,7 +573,7 @@ def serve(
     Raises: ValueError without Voilà or where the port is taken.
     """
     try:
-        from voila.app import Voila
+        import voila  # noqa: F401
     except ImportError:
         advice = "pip install 'hemidiaphragm_nb[lab]'"
         raise ValueError(f"the app as a page needs Voilà: {advice}") from None
@@ -512,4 +582,4 @@ def serve(
     with tempfile.TemporaryDirectory() as page:
         notebook = _write_page(Path(page), token, folder, model)
         threading.Thread(target=_announce, args=(port, token, browser), daemon=True).start()
-        Voila.launch_instance(argv=_voila_options(notebook, port))
+        _local_voila(port).launch_instance(argv=_voila_options(notebook, port))

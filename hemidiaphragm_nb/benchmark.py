@@ -40,7 +40,7 @@ from .batches import mask_target
 from .evaluate import evaluate, readings_table
 from .export import export_onnx
 from .features import SIDES
-from .files import provenance
+from .files import provenance, save_table
 from .folders import load_frames, read_folder, real_data_folder
 from .frames import FrameSet, phantom_frames
 from .heatmaps import encode
@@ -787,7 +787,7 @@ def run_benchmark(
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(machine=facts, rows=measured), indent=1) + "\n"
     (out / "benchmark.json").write_text(text, encoding="utf-8")
-    pd.DataFrame(measured).to_csv(out / "benchmark.csv", index=False)
+    save_table(pd.DataFrame(measured), out / "benchmark.csv", index=False)
     print(f"{facts['cpu']}, {facts['cores']} cores, torch {facts['versions']['torch']}")
     print(as_table(measured).to_string(index=False))
     return measured

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from .files import shown, write_atomic
 from .pretrained import checked_state
 from .brain_mri import BrainUNet, load_brain_weights
 from .pretrained import WeightsError
@@ -33,7 +34,8 @@ def convert_brain_weights(
     Raises: WeightsError for another file, other contents than tensors, or another network's.
     """
     net = load_brain_weights(BrainUNet(), checked_state(path, sha256))
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, out)
+    tensors = {k: v.contiguous() for k, v in net.state_dict().items()}
+    write_atomic(out, lambda file: save_file(tensors, file))
     return Path(out)
 
 # %% ../nbs/engine/brain_weights.ipynb #0000000e
@@ -52,7 +54,7 @@ def fetch_brain_weights(
         return cached
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        print(f"fetching {url} into {folder}")
+        print(shown(f"fetching {url} into {folder}"))
         torch.hub.download_url_to_file(url, str(raw), progress=False)
     except OSError as error:
         raise WeightsError(

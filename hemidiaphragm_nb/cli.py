@@ -122,6 +122,7 @@ def check(
     import pandas as pd
 
     from hemidiaphragm_nb.case_checks import draw_cases, odd_cases, validate_folder
+    from hemidiaphragm_nb.files import save_table
     from hemidiaphragm_nb.folders import load_frames, scan_folder
 
     matplotlib.use("Agg")
@@ -129,7 +130,7 @@ def check(
     out.mkdir(parents=True, exist_ok=True)
     columns = ["severity", "file", "reason", "remedy"]
     rows = pd.DataFrame([{k: getattr(p, k) for k in columns} for p in problems], columns=columns)
-    rows.to_csv(out / "problems.csv", index=False)
+    save_table(rows, out / "problems.csv", index=False)
     for problem in problems:
         say(f"{problem.severity}: {problem}", error=problem.severity == "error")
     if len(table):
@@ -468,7 +469,9 @@ app.add_typer(studies)
 # %% ../nbs/engine/cli.ipynb #0000001f
 @app.command("app")
 def open_app(
-    folder: Annotated[Path, typer.Option(help="Where reports go at first.")] = Path("reports"),
+    folder: Annotated[Path, typer.Option(help="Where reports go: there, or below it.")] = Path(
+        "reports"
+    ),
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="On this computer only; 0 takes a free one.")
     ] = 8866,

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .features import SIDES
-from .files import provenance, write_atomic
+from .files import provenance, save_table, write_atomic, write_digests
 from .frames import FrameSet
 from .evaluate import Case
 from .evaluate import evaluate
@@ -251,15 +251,14 @@ def _whole_frames(data, scale: str) -> FrameSet:
 def _save_cases(
     radiographs: pd.DataFrame, plan: Plan, out: Path
 ) -> pd.DataFrame:  # the radiographs
-    "Write radiographs.csv, and facts.json with every run's settings."
-    write_atomic(
-        out / "radiographs.csv", lambda p: radiographs.to_csv(p, index=False, float_format="%.4f")
-    )
+    "Write radiographs.csv, facts.json with every run's settings, and the digests of both."
+    save_table(radiographs, out / "radiographs.csv", index=False, float_format="%.4f")
     facts = {"plan": plan.table().to_dict("records"), **provenance()}
     write_atomic(
         out / "facts.json",
         lambda p: p.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8"),
     )
+    write_digests(out, ["radiographs.csv", "facts.json"])
     return radiographs
 
 # %% ../nbs/engine/crossval.ipynb #98a41efa

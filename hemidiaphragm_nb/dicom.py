@@ -163,6 +163,7 @@ def write_seg(
             **_series_and_instance(source, "SEG", 9001, *content),
         )
         made.BodyPartExamined, made.ContentCreatorName = "CHEST", ""
+        made.PatientOrientation = list(source.directions)  # type 2C: of the stored picture
         made = _without_clock_and_chance(made, source)
     return _save(made, out)
 

@@ -20,7 +20,7 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
-from .dicom_header import header_turn, parse_dicom
+from .dicom_header import header_turn, parse_dicom, patient_orientation
 from .formats import Refusal, _upright, file_content, file_kind, no_warnings
 from .radiograph import RadiographError
 
@@ -81,6 +81,9 @@ def write_example(
     ds.file_meta.MediaStorageSOPInstanceUID = EXAMPLE_HEADER["SOPInstanceUID"]
     about = dict(SOPClassUID=kind, SpecificCharacterSet="ISO_IR 100", Modality="CR")
     about |= dict(ViewPosition="AP") | _picture_elements(image, inverse)
+    about |= dict(SeriesNumber="", InstanceNumber="", PatientOrientation="")
+    about |= dict(BodyPartExamined="CHEST")
+    about |= {"ConversionType": "WSD"} if kind == uid.SecondaryCaptureImageStorage else {}
     for name, value in (about | EXAMPLE_HEADER | header).items():
         if name not in drop:
             setattr(ds, name, value)
@@ -122,9 +125,9 @@ _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceU
 _NEEDED += ("Rows", "Columns", "PixelData")
 
 
-def _source_dataset(path) -> tuple[Dataset, int]:
-    """The header and picture of a single-frame DICOM radiograph, as they are; and the orientation
-    that the reader undoes.
+def _source_dataset(path) -> tuple[Dataset, int, list[str]]:
+    """The header and picture of a single-frame DICOM radiograph, as they are; the orientation that
+    the reader undoes; and PatientOrientation, soundly spelt.
 
     Raises: Refusal; whatever a broken header raises.
     """
@@ -141,7 +144,7 @@ def _source_dataset(path) -> tuple[Dataset, int]:
         raise Refusal(reason, "Export the frame that is the radiograph.")
     if ds.SOPClassUID not in _CLASSES:
         raise Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
-    return ds, header_turn(facts)
+    return ds, header_turn(facts), patient_orientation(facts)
 
 # %% ../nbs/engine/dicom_source.ipynb #0000000c
 def _keyed_hash(secret: bytes, *what: str) -> bytes:
@@ -201,6 +204,7 @@ class Source:
     secret: bytes
     identity: str  # "new" or "keep"
     orientation: int = 1  # that the reader undid: `as_stored` turns back
+    directions: tuple = ()  # PatientOrientation of the stored picture; empty: not to be told
 
     @classmethod
     def read(
@@ -217,11 +221,11 @@ class Source:
         if identity not in IDENTITIES:
             raise ValueError(f"identity must be one of {', '.join(IDENTITIES)}, not {identity!r}")
         with radiograph_errors(path):
-            ds, orientation = _source_dataset(path)
+            ds, orientation, directions = _source_dataset(path)
             secret = key.encode() or hashlib.sha256(ds.PixelData).digest()
             header = new_header(ds, secret, bool(key)) if identity == "new" else _source_header(ds)
             header.SpecificCharacterSet = "ISO_IR 192"
-        return cls(header, secret, identity, orientation)
+        return cls(header, secret, identity, orientation, directions if identity == "keep" else ())
 
     def uid(self, *what: str) -> str:
         "A UID that depends on the radiograph and `what`."

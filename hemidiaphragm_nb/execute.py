@@ -25,7 +25,7 @@ from .landmarks import split_by_device, split_by_fold, split_by_patient
 from .pixels import mask_artifacts
 from .metrics import radial_error
 from .networks import TorchPredictor
-from .plan import Run
+from .plan import ExperimentError, Run
 from .precision import use_bf16
 from .evaluate import Case, evaluate
 from .recipes import Recipe
@@ -135,6 +135,16 @@ def run_files(
     }
 
 
+def _history(folder: Path, epochs: int) -> pd.DataFrame:
+    "What a training has written; also one that another process had ended."
+    history = pd.read_csv(folder / "history.csv")
+    if len(history) != epochs:
+        raise ExperimentError(
+            f"{folder / 'history.csv'} is torn: {len(history)} of {epochs} epochs"
+        )
+    return history
+
+
 def execute(
     run: Run,
     frames: FrameSet,  # of `run.data`
@@ -153,7 +163,7 @@ def execute(
         options = dict(progress=False, device=device, start=start)
         model = train(frames, parts, run.recipe, out=folder, **options)
         files = run_files(run, model, frames, split, threads, device)
-    return model, files | {"history.csv": pd.read_csv(folder / "history.csv")}
+    return model, files | {"history.csv": _history(folder, model.card["epochs"])}
 
 # %% ../nbs/engine/execute.ipynb #f6e06186
 _TRAINING = threading.Lock()

@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image
 
 from .cases import LANDMARKS, case_table
-from .files import image_stem, plainly
+from .files import csv_original, image_stem, plainly, save_table, shown
 from .problems import DatasetError, Problem
 from .frames import FrameSet, loading_bar
 from .landmarks import landmarks_from_mask
@@ -90,11 +90,11 @@ def read_mask(
     labels = _open_grey(str(path), palette=True)
     if labels.max(initial=0) > 2 or labels.min(initial=0) < 0:
         found = np.unique(labels)
-        shown = ", ".join(map(str, found[:6])) + (" ..." if len(found) > 6 else "")
+        some = ", ".join(map(str, found[:6])) + (" ..." if len(found) > 6 else "")
         raise DatasetError(
             Problem(
                 str(path),
-                f"labels outside 0 to 2 (found {shown})",
+                f"labels outside 0 to 2 (found {some})",
                 "Write 0 background, 1 right lung (on the image's left), 2 left lung",
             )
         )
@@ -183,7 +183,7 @@ def read_csv(
     pd.DataFrame, list[Problem]
 ]:  # text cells and their `line`, and everything wrong with the form
     """Read a comma-separated UTF-8 file as text, listing every malformed line instead of
-    stopping at the first.
+    stopping at the first. A text behind an apostrophe, as `files.csv_text` has it, is put back.
     """
     name, empty = path.name, pd.DataFrame(columns=[*needed, "line"])
     try:
@@ -210,7 +210,7 @@ def read_csv(
         return empty, [Problem(name, why, f"Its first line must be {','.join(needed)}")]
     if len(set(head)) < len(head):
         return empty, [Problem(name, "names a column twice", "Rename or remove one of them")]
-    lines = [(i, [c.strip() for c in r]) for i, r in enumerate(rows[1:], 2) if r]
+    lines = [(i, [csv_original(c.strip()) for c in r]) for i, r in enumerate(rows[1:], 2) if r]
     bad = [
         Problem(
             f"{name} line {i}",
@@ -543,11 +543,10 @@ def write_folder(
     marks = pd.DataFrame(points.reshape(-1, 4).round(4), columns=LANDMARKS)
     marks.insert(0, "id", frames.table["id"].to_numpy())
     marks.insert(1, "annotator", "a")
-    marks.to_csv(root / "landmarks.csv", index=False)
+    save_table(marks, root / "landmarks.csv", index=False)
     drop = {"image", "image_reader", "mask", "mask_reader", "same_as", *LANDMARKS}
-    frames.table[[c for c in frames.table if c not in drop]].to_csv(
-        root / "metadata.csv", index=False
-    )
+    rest = frames.table[[c for c in frames.table if c not in drop]]
+    save_table(rest, root / "metadata.csv", index=False)
     return root
 
 # %% ../nbs/engine/folders.ipynb #00000056
@@ -560,9 +559,8 @@ def real_data_folder() -> Path | None:
         if named and (Path(named) / "images").is_dir():
             return Path(named)
         if named:
-            warnings.warn(
-                f"HEMIDIAPHRAGM_DATA names {named}, which has no folder images/: no real data"
-            )
+            reason = f"names {named}, which has no folder images/: no real data"
+            warnings.warn(shown(f"HEMIDIAPHRAGM_DATA {reason}"))
         return None
     here = (
         [Path.cwd(), Path(__file__).resolve().parent] if "__file__" in globals() else [Path.cwd()]

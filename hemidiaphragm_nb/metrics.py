@@ -302,7 +302,7 @@ def wilcoxon_pairs(
 def _patient_sums(values, patients) -> tuple[np.ndarray, np.ndarray]:
     "Sum and number of the known values of each patient who has any."
     v = np.asarray(values, dtype=float)
-    v = v.reshape(len(v), -1)
+    v = v.reshape(len(v), v[:1].size)
     who = np.arange(len(v)) if patients is None else pd.factorize(np.asarray(patients))[0]
     if len(who) != len(v) or (who < 0).any():
         raise ValueError(f"{len(v)} images need {len(v)} known patients")

@@ -21,7 +21,7 @@ from torch import nn
 
 from .batches import set_seed
 from .frames import FrameSet
-from .files import provenance, write_atomic
+from .files import EscapedError, provenance, write_atomic
 from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged
 from .radiograph import FRAME, shrink, to_float
@@ -89,7 +89,7 @@ def members(net: nn.Module) -> list:
     return list(net.nets) if isinstance(net, Ensemble) else [net]
 
 # %% ../nbs/engine/networks.ipynb #9a7f0a8f
-class ModelError(ValueError):
+class ModelError(EscapedError):
     "A folder that holds no model of ours."
 
     def __init__(self, folder: Path, error: Exception):

@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 from fastcore.basics import patch
 
-from .files import write_atomic
+from .files import EscapedError, torn_files, write_atomic
 from .frames import FrameSet, device_frames, phantom_frames
 from .brain_mri import glioma_frames
 from .folders import load_frames, read_folder
 from .recipes import Recipe, canonical
 
 # %% ../nbs/engine/plan.ipynb #65b511fd
-class ExperimentError(ValueError):
+class ExperimentError(EscapedError):
     "A plan, store or data set that cannot be used; the message says what to do."
 
 
@@ -227,7 +227,9 @@ def save(self: Plan, path: Path):
 
 @patch(cls_method=True)
 def load(cls: Plan, path: Path) -> Plan:
-    "Read a plan. Raises: ExperimentError where the keys are not those of the settings."
+    "Read a plan. Raises: ExperimentError where it is torn, or its keys are not its settings'."
+    if torn_files(Path(path).parent, [Path(path).name]):
+        raise ExperimentError(f"{path} is torn or absent; run the plan again, which writes it")
     saved = json.loads(Path(path).read_text(encoding="utf-8"))
     plan = Plan(saved["name"], tuple(run_of(r, r["analysis"], r["name"]) for r in saved["runs"]))
     if [r.key for r in plan] != [r["key"] for r in saved["runs"]]:

@@ -7,6 +7,7 @@ __all__ = ['APART', 'WIDE', 'LUNG_WIDTHS', 'lung_labels', 'mask_points', 'fuse',
            'landmark_findings', 'image_labels', 'interpret', 'without_implausible_mm', 'predict']
 
 # %% ../nbs/15_predict.ipynb #6142654b
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -246,16 +247,31 @@ def without_implausible_mm(p: Prediction) -> Prediction:
     return p
 
 # %% ../nbs/15_predict.ipynb #84dfa7f3
+def _as_radiograph(given) -> Radiograph:
+    "What is given, or read from the path given. Raises: TypeError for anything else."
+    if isinstance(given, Radiograph):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return read_radiograph(given)
+    kind = f"{type(given).__module__}.{type(given).__qualname__}"
+    raise TypeError(
+        f"predict takes a path or a Radiograph, not {kind}. Pixels in memory need one around them:"
+        " Radiograph(numpy.asarray(pixels, numpy.float32)), of shape (height, width), bright where"
+        " dense; `read_radiograph` reads a file"
+    )
+
+
 def predict(
     radiograph: Radiograph | str | Path,  # as read, or a file to read
     predictor: Predictor | None = None,  # None: the one that comes with the library
 ) -> Prediction:
     """Mask, landmarks, gap and findings for one radiograph.
 
-    Raises: RadiographError for a file that cannot be read.
+    Raises: RadiographError for a file that cannot be read; TypeError for pixels without a
+    `Radiograph` around them.
     """
     predictor = predictor or shipped_predictor()
-    r = radiograph if isinstance(radiograph, Radiograph) else read_radiograph(radiograph)
+    r = _as_radiograph(radiograph)
     image, frame = framed(r), Frame.of(r)
     answer = interpret(predictor.predict(image[None, None]), image, frame, predictor.card)
     answer = replace(

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from .files import EscapedError
 from hemidiaphragm_nb.unet import (
     TASKS,
     NetworkError,
@@ -183,7 +184,7 @@ def forward(
     return out if len(out) > 1 else out[0]
 
 # %% ../nbs/engine/pretrained.ipynb #0000001d
-class WeightsError(ValueError):
+class WeightsError(EscapedError):
     "Weights could not be read, or do not fit the network."
 
 # %% ../nbs/engine/pretrained.ipynb #9c8454be

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 
+from .files import EscapedError
+
 # %% ../nbs/engine/recipes.ipynb #d87a9d44
-class RecipeError(ValueError):
+class RecipeError(EscapedError):
     "A recipe that cannot be trained; the message says which setting and what it may be."
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import provenance
+from .files import provenance, save_table, write_atomic
 from .frames import FrameSet
 from .published import published
 from .evaluate import evaluate
@@ -19,6 +19,10 @@ from .evaluate import readings_table
 from .runtime import Predictor
 
 # %% ../nbs/engine/reports.ipynb #ab2d0ba6
+def _write_text(path: Path, text: str):
+    write_atomic(path, lambda file: file.write_text(f"{text}\n", encoding="utf-8"))
+
+
 def write_report(
     report: dict,  # name -> table, text or figure
     folder: Path,
@@ -28,13 +32,13 @@ def write_report(
     lines = []
     for name, part in report.items():
         if isinstance(part, pd.DataFrame):
-            part.replace(r"</?b>", "", regex=True).to_csv(folder / f"{name}.csv")
+            save_table(part.replace(r"</?b>", "", regex=True), folder / f"{name}.csv")
             text = part.replace({r"<b>": "**", r"</b>": "**"}, regex=True).to_markdown()
-            (folder / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+            _write_text(folder / f"{name}.md", text)
             rows = f"{len(part)} rows in {folder / name}.csv"
             lines.append(f"\n{name}\n{text}" if len(part) <= 60 else f"\n{name}: {rows}")
         elif isinstance(part, str):
-            (folder / f"{name}.txt").write_text(part + "\n", encoding="utf-8")
+            _write_text(folder / f"{name}.txt", part)
             lines.append(f"\n{part}")
         else:
             part.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
@@ -61,10 +65,9 @@ def evaluation_report(
     found = evaluate(cases, predictor)
     table = readings_table(found)
     paper = pd.DataFrame(paper_row(), index=["paper (673 private images)"])
-    found.per_image().to_csv(out / "test_cases.csv", index=False)
+    save_table(found.per_image(), out / "test_cases.csv", index=False)
     facts = {"test": table.to_dict("index"), "cases": len(cases), "data": cases.fingerprint}
-    text = json.dumps(facts | provenance(), indent=1) + "\n"
-    (out / "test.json").write_text(text, encoding="utf-8")
+    _write_text(out / "test.json", json.dumps(facts | provenance(), indent=1))
     rows = pd.concat([table, paper]).round(4)
     return [
         f"\n{len(cases)} test cases, accuracy in % within R = 100 px of the 512-px frame and its"

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .files import write_atomic
+from .files import load_table, save_table, write_atomic, write_digests
 from .published import MORIS_SCORES
 from .plan import ExperimentError, Plan
-from .runs import Results
+from .runs import Results, check_results
 from .store import Store
 from .execute import clean
 
@@ -90,12 +90,15 @@ def _runs_text(archive: Archive) -> str:
     return '{"format": 1, "planned": %s,\n"runs": [\n%s\n]}\n' % (planned, ",\n".join(lines))
 
 # %% ../nbs/engine/results.ipynb #af9ca2c3
+_NAMES = ("runs.json", "cases.csv", "history.csv")
+
+
 def export_results(
     source: Store | Path | Results,  # a store, its folder, or results
     folder: Path,  # such as results/covid_cxr/saturation: data set and analysis
     plan: Plan | str = "",  # of a store: the plan, or its name; the folder's name if not given
 ) -> Path:  # the folder
-    """Store results as `runs.json`, `cases.csv` and `history.csv`.
+    """Store results as `runs.json`, `cases.csv` and `history.csv`, with their `digests.json`.
 
     Raises: ExperimentError where no run is finished.
     """
@@ -103,12 +106,11 @@ def export_results(
     got = _gather(source, plan or folder.name)
     folder.mkdir(parents=True, exist_ok=True)
     history = got.history.drop(columns="analysis")
-    for name, save in (
-        ("cases.csv", lambda p: _compact_cases(got).to_csv(p, index=False)),
-        ("history.csv", lambda p: history.to_csv(p, index=False, float_format="%.5g")),
-        ("runs.json", lambda p: p.write_text(_runs_text(got), encoding="utf-8")),
-    ):
-        write_atomic(folder / name, save)
+    save_table(_compact_cases(got), folder / "cases.csv", index=False)
+    save_table(history, folder / "history.csv", index=False, float_format="%.5g")
+    text = _runs_text(got)
+    write_atomic(folder / "runs.json", lambda p: p.write_text(text, encoding="utf-8"))
+    write_digests(folder, _NAMES)
     return folder
 
 # %% ../nbs/engine/results.ipynb #dc5d2bc9
@@ -127,14 +129,18 @@ def _decoders_of(
 
 # %% ../nbs/engine/results.ipynb #e641d533
 def load_results(folder: Path | None) -> Archive | None:  # None where there is no archive
-    "What `export_results` stored; of the decoders the errors alone."
+    """What `export_results` stored; of the decoders the errors alone.
+
+    Raises: ExperimentError where a file is torn or absent.
+    """
     if folder is None or not (Path(folder) / "runs.json").exists():
         return None
+    check_results(folder, _NAMES)
     content = json.loads((Path(folder) / "runs.json").read_text(encoding="utf-8"))
     parts = [pd.DataFrame([r[p] for r in content["runs"]]) for p in ("settings", "figures")]
     runs = pd.concat(parts, axis=1)
     table, history = (
-        pd.read_csv(Path(folder) / f"{n}.csv", dtype={"id": str}) for n in ("cases", "history")
+        load_table(Path(folder) / f"{n}.csv", dtype={"id": str}) for n in ("cases", "history")
     )
     decoders = _decoders_of(table)
     own = [c for c in table if not c.endswith("_px") or c in ("right_px", "left_px")]
@@ -177,7 +183,8 @@ def saved_patients(data: str = "covid_cxr") -> pd.DataFrame | None:
     folder = results_folder("crossval", data, "radiographs.csv")
     if folder is None:
         return None
-    table = pd.read_csv(folder / "radiographs.csv", dtype={"id": str, "patient_id": str})
+    check_results(folder, ["radiographs.csv"])
+    table = load_table(folder / "radiographs.csv", dtype={"id": str, "patient_id": str})
     return table[["id", "patient_id"]].drop_duplicates()
 
 # %% ../nbs/engine/results.ipynb #e4ae1187

@@ -24,6 +24,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from .files import EscapedError
 from .heatmaps import DECODERS
 from .radiograph import FRAME, enlarge, to_float
 
@@ -125,7 +126,7 @@ CARD_KEY = "hemidiaphragm_nb"
 _CARD_MARK = b"\n" + bytes([len(CARD_KEY)]) + CARD_KEY.encode() + b"\x12"
 
 
-class ExportError(ValueError):
+class ExportError(EscapedError):
     "A file that holds no exported network of ours, or a network that cannot be exported."
 
 # %% ../nbs/engine/runtime.ipynb #cd3c8f33

@@ -22,7 +22,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 
 from .features import SIDES
-from .files import csv_path, image_stem, write_atomic
+from .files import csv_path, csv_text, image_stem, shown, write_atomic
 from .formats import MAX_BYTES
 from .heatmaps import encode
 from .measure import Lung, Measurements, as_columns, measure
@@ -415,18 +415,34 @@ def row(self: Session, name: str) -> dict:
     return first | edited | points | as_columns(self.measured()) | made
 
 # %% ../nbs/engine/session.ipynb #d111f2c6
-def append_row(path: Path, row: dict):
-    "Add a line to a CSV file, the header first. Raises: ValueError where its columns are others."
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    if old and next(csv.reader([old.splitlines()[0]])) != list(row):
+def _with_columns(old: str, columns: list[str], path: Path) -> str:
+    "A table's text with these columns, empty where an older version did not have them."
+    table = csv.DictReader(io.StringIO(old, newline=""))
+    if table.fieldnames == columns:
+        return old if old.endswith("\n") else f"{old}\n"
+    if unknown := set(table.fieldnames or ()) - set(columns):
         advice = "from another version of this program. Rename it, and save again."
-        raise ValueError(f"{path} has other columns, {advice}")
+        raise ValueError(
+            shown(f"{path} has other columns ({', '.join(sorted(unknown))}), {advice}")
+        )
     text = io.StringIO(newline="")
+    new = csv.DictWriter(text, columns, lineterminator="\n")
+    new.writeheader()
+    new.writerows(table)
+    return text.getvalue()
+
+
+def append_row(path: Path, row: dict):
+    """Add a line to a CSV file, the header first, and to an older table the columns that it lacks.
+
+    Raises: ValueError where it has columns that `row` does not have.
+    """
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = io.StringIO(_with_columns(old, list(row), path), newline="")
+    text.seek(0, io.SEEK_END)
     table = csv.DictWriter(text, list(row), lineterminator="\n")
-    if not old:
-        table.writeheader()
-    table.writerow(row)
-    write_atomic(path, lambda p: p.write_text(old + text.getvalue(), encoding="utf-8", newline=""))
+    table.writerow({column: csv_text(value) for column, value in row.items()})
+    write_atomic(path, lambda p: p.write_text(text.getvalue(), encoding="utf-8", newline=""))
 
 # %% ../nbs/engine/session.ipynb #0000002a
 @patch

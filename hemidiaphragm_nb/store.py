@@ -9,6 +9,8 @@ __all__ = ['STARTS', 'Store', 'write_file']
 import json
 import shutil
 import traceback
+import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,15 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from .checkpoint import checkpoint_rows
-from .files import provenance, write_atomic
+from hemidiaphragm_nb.files import (
+    DIGESTS,
+    provenance,
+    save_table,
+    shown,
+    torn_files,
+    write_atomic,
+    write_digests,
+)
 from .networks import TorchPredictor
 from .plan import ExperimentError, Plan, Run, run_of
 
@@ -49,7 +59,7 @@ class Store:
 def write_file(path: Path, contents: pd.DataFrame | dict):
     "A table as CSV, a dict as strict JSON; floats so that they are read back exactly."
     if isinstance(contents, pd.DataFrame):
-        contents.to_csv(path, index=False)
+        save_table(contents, path, index=False)
         return
     text = json.dumps(contents, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8")
@@ -68,10 +78,18 @@ def put(self: Store, run: Run, files: dict, model: TorchPredictor | None = None)
         write_file(hidden / name, contents)
     if model:
         model.save(hidden)
+    write_digests(hidden, [path.name for path in hidden.iterdir()])
     hidden.rename(self.path(run))
     self.failure(run).unlink(missing_ok=True)
 
 # %% ../nbs/engine/store.ipynb #b99b0529
+@patch
+def _lock(self: Store, run: Run) -> FileLock:
+    path = self.folder / ".locks" / f"{run.key}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, timeout=0)
+
+
 @patch
 def claim(self: Store, run: Run) -> FileLock:
     """A lock to enter with `with`.
@@ -79,11 +97,60 @@ def claim(self: Store, run: Run) -> FileLock:
     Raises: filelock.Timeout at once if another process has it, or the run it starts from is not
     there yet.
     """
-    path = self.folder / ".locks" / f"{run.key}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = self._lock(run)
     if run.start and run.start not in self and not self.failure(run.start).exists():
-        raise Timeout(str(path))
-    return FileLock(path, timeout=0)
+        raise Timeout(lock.lock_file)
+    return lock
+
+# %% ../nbs/engine/store.ipynb #07359788
+_TABLES = ("summary.json", "cases.csv", "decoders.csv", "history.csv")
+
+
+def _short_tables(folder: Path) -> list[Path]:
+    "Tables that have fewer rows than the run's JSON files say, where they say it."
+    told = {"cases.csv": ("summary.json", "images"), "history.csv": ("config.json", "epochs")}
+    short = []
+    for name, (source, count) in told.items():
+        if (folder / name).exists() and (folder / source).exists():
+            wanted = json.loads((folder / source).read_text(encoding="utf-8")).get(count, 0)
+            if len(pd.read_csv(folder / name, usecols=[0])) < wanted:
+                short.append(folder / name)
+    return short
+
+
+@patch
+def torn(self: Store, run: Run, names: Iterable[str] = ()) -> list[Path]:
+    "Files of a finished run that are absent or not what was written: of these names, or of all."
+    folder = self.path(run)
+    if (folder / DIGESTS).exists():
+        return torn_files(folder, names)
+    own = ["config.json", *(name for name in _TABLES if (folder / name).exists())]
+    return torn_files(folder, names or own) or _short_tables(folder)
+
+
+@patch
+def check(self: Store, run: Run, names: Iterable[str]):
+    "Raises: ExperimentError naming those of a finished run's files that are torn."
+    if bad := self.torn(run, names):
+        files = ", ".join(map(str, bad))
+        advice = f"Run its plan again: the run {run.key} is then set aside, and run again"
+        raise ExperimentError(f"{files}: absent, or not what was written. {advice}")
+
+# %% ../nbs/engine/store.ipynb #37cb595e
+@patch
+def set_aside(self: Store, run: Run):
+    "Move a run with torn files to `torn/`, with a warning, unless a process is at it."
+    place = self.folder / "torn" / run.key
+    if not self.path(run).exists() or not self.torn(run):
+        return
+    with suppress(Timeout), self._lock(run):
+        if not self.path(run).exists() or not (bad := self.torn(run)):
+            return  # another process did it meanwhile
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(exist_ok=True)
+        self.path(run).rename(place)
+        names = ", ".join(path.name for path in bad)
+        warnings.warn(shown(f"{run.key} is run again: torn files ({names}), now in {place}"))
 
 # %% ../nbs/engine/store.ipynb #5adc6543
 @patch
@@ -108,7 +175,12 @@ def fail(self: Store, run: Run, error: BaseException):
 def error(self: Store, run: Run) -> str:
     "Why a run failed; empty where it did not."
     path = self.failure(run)
-    return json.loads(path.read_text(encoding="utf-8"))["error"] if path.exists() else ""
+    if not path.exists():
+        return ""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["error"]
+    except (ValueError, KeyError, TypeError):
+        return f"not known, for {path} is torn; --retry (in Python retry=True) tries the run again"
 
 # %% ../nbs/engine/store.ipynb #dd9c6a8b
 @patch
@@ -133,9 +205,10 @@ def begin(self: Store, run: Run, folder: Path) -> int:
     Raises: ExperimentError where several processes have died of it.
     """
     known, epoch, before = folder / "starts.json", self.epochs(run), None
-    if known.exists():
+    with suppress(FileNotFoundError, ValueError):  # a torn file counts as none
         before = json.loads(known.read_text())
-    starts = before["starts"] + 1 if before and before["epoch"] == epoch else 1
+    again = isinstance(before, dict) and before.get("epoch") == epoch
+    starts = before["starts"] + 1 if again else 1
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"epoch": epoch, "starts": starts})
     write_atomic(known, lambda p: p.write_text(text))
@@ -151,7 +224,7 @@ def begin(self: Store, run: Run, folder: Path) -> int:
 def model(self: Store, run: Run, device: str = "cpu") -> TorchPredictor:
     """The network of a finished run.
 
-    Raises: ExperimentError where the run has failed or has left no weights.
+    Raises: ExperimentError where the run has failed, has left no weights, or they are torn.
     """
     if self.failure(run).exists():
         raise ExperimentError(
@@ -163,6 +236,7 @@ def model(self: Store, run: Run, device: str = "cpu") -> TorchPredictor:
             f"the run was run without saving its weights; remove {self.path(run)} to have it run"
             " again"
         )
+    self.check(run, ("card.json", "weights.safetensors"))
     return TorchPredictor.load(self.path(run), device)
 
 
@@ -174,11 +248,13 @@ def start(self: Store, run: Run, device: str = "cpu") -> TorchPredictor | None:
 # %% ../nbs/engine/store.ipynb #56148be5
 @patch
 def prepare(self: Store, plan: Plan, retry: bool):
-    """Write the plan down, forget failures that are to be retried, and sweep up what finished runs
-    left.
+    """Write the plan down, forget failures that are to be retried, set torn runs aside, and sweep
+    up what finished runs left.
 
     Raises: ExperimentError.
     """
+    for run in plan:
+        self.set_aside(run)
     keys = {r.key for r in plan}
     wanted = {r.start.key for r in plan if r.start and r.start not in self}
     if lacking := wanted - keys:
@@ -195,6 +271,12 @@ def prepare(self: Store, plan: Plan, retry: bool):
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _read_config(path: Path) -> dict:
+    if torn_files(path.parent, [path.name]):
+        raise ExperimentError(f"{path} is torn; remove its folder, and run its plan again")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 @patch
 def plan(self: Store, name: str = "") -> Plan:
     """A plan that this store was filled for; without a name, all runs that it holds.
@@ -202,12 +284,8 @@ def plan(self: Store, name: str = "") -> Plan:
     Raises: ExperimentError.
     """
     if not name:
-        configs = [
-            json.loads(p.read_text("utf-8")) for p in sorted(self.folder.glob("*/config.json"))
-        ]
-        return Plan(
-            "store", tuple(run_of(c["identity"], c["analysis"], c["name"]) for c in configs)
-        )
+        found = map(_read_config, sorted(self.folder.glob("*/config.json")))
+        return Plan("store", tuple(run_of(c["identity"], c["analysis"], c["name"]) for c in found))
     path = self.folder / "plans" / f"{name}.json"
     if not path.exists():
         names = sorted(p.stem for p in path.parent.glob("*.json"))

@@ -28,8 +28,8 @@ from hemidiaphragm_nb.checkpoint import (
     Plateau,
     ProgressBar,
     close_run,
-    load_checkpoint,
     open_run,
+    resume_from,
     run_identity,
 )
 from .heatmaps import decode
@@ -206,8 +206,7 @@ def train(
     data = frames.at(recipe.side).to(device)
     learn = make_learner(data.subset(split["train"]), data.subset(split["valid"]), recipe, start)
     learn.create_opt()
-    goes_on = checkpoint and checkpoint.exists()
-    weights, rows = load_checkpoint(checkpoint, learn) if goes_on else ({}, [])
+    weights, rows = resume_from(checkpoint, learn)
     best = BestWeights(rows, weights)
     own = [best] if recipe.keep == "best" else []
     own += [CheckpointCallback(checkpoint, rows, best)] if checkpoint else []

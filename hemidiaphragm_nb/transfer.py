@@ -139,6 +139,7 @@ def adopt_brain(
     net = load_brain_weights(build_net(base), weights)
     data = DataSpec("published weights", base.side, fingerprint=weights_hash(net))
     run = Run("transfer", "MRI", 0, data, base)
+    store.set_aside(run)  # where its files are torn
     if run not in store:
         store.put(run, _brain_files(run, net), TorchPredictor(net.eval(), base))
     return run

@@ -12,6 +12,7 @@ import json
 import math
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,10 +30,10 @@ from fastai.callback.core import (
 from filelock import FileLock, Timeout
 from safetensors import safe_open
 
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .evaluate import Case, evaluate
 from .execute import DecoderTable, clean, fixed_threads
-from .files import provenance, write_atomic
+from .files import provenance, save_table, torn_files, write_atomic
 from .frames import FrameSet
 from .heatmaps import encode
 from .landmarks import split_by_patient
@@ -201,10 +202,18 @@ def plan_table(
     return pd.DataFrame(rows)
 
 
+def _read_export(path: Path) -> dict:
+    "A curve's export. Raises: ValueError where it is torn."
+    if torn_files(path.parent, [path.name]):
+        advice = "call `hemidiaphragm updates` again: it is then written from its checkpoint"
+        raise ValueError(f"{path} is torn; {advice}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def _exported(folder: Path, curve: Curve) -> dict:
-    "A curve's export; empty where there is none."
+    "A curve's export; empty where there is none, or a torn one."
     path = Path(folder) / "runs" / f"{curve.key}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {} if torn_files(path.parent, [path.name]) else _read_export(path)
 
 # %% ../nbs/engine/updates.ipynb #ed40af7c
 _SAME_PERSON = ("192", "196")  # two patients of covid_cxr that look like one
@@ -376,7 +385,7 @@ def load_curves(
     """
     rows = []
     for path in sorted((Path(folder) / "runs").glob("*.json")):
-        e = json.loads(path.read_text(encoding="utf-8"))
+        e = _read_export(path)
         head = {k: e[k] for k in ("key", "question")} | _settings(e["recipe"])
         head |= {"seed": e["recipe"]["seed"]}
         head |= {k: e[k] for k in ("updates_planned", "complete")}
@@ -392,14 +401,14 @@ def _export(folder: Path, exported: dict):
     path = Path(folder) / "runs" / f"{exported['key']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = exported["curve"]
-    if path.exists() and len(json.loads(path.read_text(encoding="utf-8"))["curve"]) > len(rows):
+    if not torn_files(path.parent, [path.name]) and len(_read_export(path)["curve"]) > len(rows):
         return
     head = json.dumps({k: v for k, v in exported.items() if k != "curve"}, indent=1)
     lines = ",\n  ".join(json.dumps(row) for row in rows)
     text = f'{head[:-2]},\n "curve": [\n  {lines}\n ]\n}}\n'
     write_atomic(path, lambda p: p.write_text(text, encoding="utf-8"))
     table = load_curves(folder).drop(columns="cpu_seconds")
-    write_atomic(Path(folder) / "updates.csv", lambda p: table.to_csv(p, index=False))
+    save_table(table, Path(folder) / "updates.csv", index=False)
 
 # %% ../nbs/engine/updates.ipynb #0b3d61c1
 def _checkpoint(store: Path, curve: Curve) -> Path:
@@ -408,7 +417,11 @@ def _checkpoint(store: Path, curve: Curve) -> Path:
 
 def _resume(path: Path, learn) -> dict:  # the state of `_Marks`
     "Put a checkpoint back into a learner, one of the study's first runner too."
-    state = load_checkpoint(path, learn)[1]
+    try:
+        state = load_checkpoint(path, learn)[1]
+    except CheckpointError as error:
+        warnings.warn(f"{error}: the curve starts again")
+        return _FRESH | {"rows": []}
     if isinstance(state, dict):
         return state
     with safe_open(path, "pt") as f:

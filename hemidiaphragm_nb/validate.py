@@ -16,9 +16,11 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from .features import SIDES
+from .files import load_table
 from .metrics import bootstrap_interval
 from .predict import APART, WIDE, fuse
 from .results import results_folder
+from .runs import check_results
 
 # %% ../nbs/16_validate.ipynb #00000009
 def landmark_errors(
@@ -218,11 +220,10 @@ def held_out_cases(data: str = "covid_cxr", name: str = "crossval") -> pd.DataFr
     None where there are none.
     """
     found = results_folder(name, data, "radiographs.csv")
-    return (
-        pd.read_csv(found / "radiographs.csv", dtype={"id": str, "patient_id": str})
-        if found
-        else None
-    )
+    if found is None:
+        return None
+    check_results(found, ["radiographs.csv"])
+    return load_table(found / "radiographs.csv", dtype={"id": str, "patient_id": str})
 
 # %% ../nbs/16_validate.ipynb #4ef9e36b
 def crossval_report(radiographs: pd.DataFrame) -> dict:

@@ -234,10 +234,10 @@ def run_plan(
     Raises: ExperimentError, DatasetError.
     """
     store = store if isinstance(store, Store) else Store(store)
+    store.prepare(plan, retry)  # first, for a torn run is then one that is not there
     todo = _todo(plan, store, retry)
     specs = dict.fromkeys(r.data for r in todo)
     data = {s: load_data(s) if frames is None else check_frames(s, frames) for s in specs}
-    store.prepare(plan, retry)
     needed = frozenset(r.start.key for r in plan if r.start)
     saved = True if weights is True else frozenset(weights or ()) | needed
     try_one = partial(attempt, threads=threads, device=device, weights=saved)

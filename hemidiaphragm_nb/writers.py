@@ -31,7 +31,9 @@ from filelock import FileLock, Timeout
 
 from . import __version__
 from hemidiaphragm_nb.files import (
+    csv_original,
     csv_path,
+    csv_text,
     image_stem,
     plainly,
     shown,
@@ -346,9 +348,16 @@ TABLE = (*COLUMNS, *(m for m in MEASURES if m not in COLUMNS), "results")
 
 def _table_row(record: dict) -> dict:
     "The row of `predictions.csv` for what STEM.json says."
-    row = {column: record[column] for column in TABLE}
+    row = {column: csv_text(record[column]) for column in TABLE}
     names = {column: csv_path(record[column]) for column in ("file", "results")}
-    return row | names | {"warnings": "; ".join(record["warnings"])}
+    return row | names | {"warnings": csv_text("; ".join(record["warnings"]))}
+
+
+def _completed(record: dict, name: str | Path) -> dict:
+    "What STEM.json says, with what an older version of this library did not write there."
+    status = "warnings" if record["warnings"] else "ok"
+    late = {"status": status, "spacing_source": "", "results": Path(name).as_posix()}
+    return late | record
 
 
 def _json_path(stem: Path) -> Path:
@@ -473,6 +482,7 @@ def _record(out: Path, name: str | Path) -> dict | None:  # None: there is none,
     "What STEM.json says."
     try:
         record = json.loads(_json_path(out / name).read_text(encoding="utf-8"))
+        record = _completed(record, name)
         return record if _table_row(record) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -485,20 +495,35 @@ def _is_of_another(out: Path, name: Path, file: Path) -> bool:
 
 
 def read_table(out: Path) -> list[dict]:  # of strings, by column
-    "The rows of predictions.csv; none where there is no table of this version."
+    "The whole rows of predictions.csv; none where there is no table."
     try:
         with open(Path(out) / "predictions.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            table = csv.DictReader(file)
+            needed = ["file", *(c for c in TABLE if c in (table.fieldnames or ()))]
+            rows = [row for row in table if all(isinstance(row.get(c), str) for c in needed)]
     except (OSError, ValueError, csv.Error):
         return []
-    return [row for row in rows if all(isinstance(row.get(column), str) for column in TABLE)]
+    return [{k: csv_original(v) for k, v in row.items()} for row in rows]
+
+
+def _names_by_file(out: Path) -> dict[str, str]:
+    "The names of the results in a folder by the cells of their files, from STEM.json."
+    names = {}
+    for path in out.rglob("*.json"):
+        name = path.relative_to(out).with_suffix("")
+        if record := _record(out, name):
+            names[csv_path(record["file"])] = name.as_posix()
+    return names
 
 
 def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
     "The rows of an earlier call's table whose results stand, without those of `files`."
-    now = {os.path.abspath(file) for file in files}
-    for row in read_table(out):
-        record = _record(out, row["results"])
+    now, rows = {os.path.abspath(file) for file in files}, read_table(out)
+    older = [row for row in rows if "results" not in row]  # of a version without that column
+    names = _names_by_file(out) if older else {}
+    for row in rows:
+        name = row.get("results") or names.get(row["file"])
+        record = _record(out, name) if name else None
         if record and os.path.abspath(record["file"]) not in now:
             yield _table_row(record)
 

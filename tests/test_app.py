@@ -6,7 +6,8 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -49,6 +50,40 @@ def listening(pid: int) -> set[str]:
     connections = [c for process in family(pid) for c in process.net_connections("inet")]
     listeners = [c for c in connections if c.status == psutil.CONN_LISTEN]
     return {f"{c.laddr.ip}:{c.laddr.port}" for c in listeners}
+
+
+def status(address: str, **headers) -> int:
+    "The status of an answer."
+    try:
+        with urlopen(Request(address, headers=headers), timeout=STEP_SECONDS) as answer:
+            return answer.status
+    except HTTPError as error:
+        return error.code
+
+
+def websocket_status(address: str, origin: str) -> int:
+    "The status of the answer to a WebSocket's first request."
+    key = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    key |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Origin": origin}
+    return status(address, **key)
+
+
+def test_another_origin_is_refused_even_with_the_token(tmp_path):
+    if not find_spec("voila"):
+        pytest.skip("no Voilà here: `pip install voila` installs it")
+    with served(tmp_path) as (process, address):
+        page, token = address.split("?")
+        own, name = page.rstrip("/"), f"{page}login?{token}"
+        other = own.rsplit(":", 1)[0] + ":1"
+        socket = f"{page}api/kernels/00000000-0000-0000-0000-000000000000/channels?{token}"
+        assert websocket_status(socket, own) == 404, "its own page is let in; no such kernel"
+        for origin in ("http://evil.example", other, "null"):
+            assert status(name, Origin=origin) == websocket_status(socket, origin) == 403, origin
+        assert status(name) == status(name, Origin=own) == 200
+        port = own.rsplit(":", 1)[1]
+        assert status(name, Host=f"evil.example:{port}") == 403, "a name that was made to lead here"
+        processes = family(process.pid)
+    psutil.wait_procs(processes, timeout=10)
 
 
 def take(app: AppPage, path: Path) -> None:

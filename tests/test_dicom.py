@@ -1,13 +1,17 @@
 "DICOM writers in the loop over files: what cannot be written costs that file, not the batch."
 
 import csv
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
+from pydicom import dcmread, uid
 
-from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_seg, read_sr
+from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_seg, read_sr, write_seg, write_sr
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.predict import predict
 from hemidiaphragm_nb.writers import predict_folder
 
 
@@ -68,3 +72,54 @@ def test_declared_orientation_changes_neither_sides_nor_numbers(directions, turn
     x, y = (255 - x if directions[0] == "R" else x), (255 - y if directions[1] == "H" else y)
     assert np.allclose(turned["points"], np.stack([x, y], -1), atol=1e-3)
     assert turned["numbers"] == pytest.approx(plain["numbers"])
+
+
+def complaints(path) -> list[str]:
+    "The errors that dicom3tools' checker finds in an object, and dcmtk in reading it."
+    checked = subprocess.run(["dciodvfy", path], capture_output=True, text=True)
+    lines = [line for line in checked.stderr.splitlines() if line.startswith("Error")]
+    if shutil.which("dcmdump"):
+        dumped = subprocess.run(
+            ["dcmdump", "+P", "0020,0020", path], capture_output=True, text=True
+        )
+        lines += dumped.stderr.splitlines()
+    return lines
+
+
+CR, DX = uid.ComputedRadiographyImageStorage, uid.DigitalXRayImageStorageForPresentation
+SC = uid.SecondaryCaptureImageStorage
+
+
+@pytest.mark.parametrize(
+    "kind, stated, kept",
+    [
+        *((kind, None, None) for kind in (CR, DX, SC)),
+        *((kind, ["R", "F"], ["R", "F"]) for kind in (CR, DX, SC)),  # a mirror: the SEG is one too
+        (CR, ["L", "F"], ["L", "F"]),
+        (CR, [" lp", "F "], ["LP", "F"]),
+        (CR, ["R"], None),  # states one edge
+        (CR, ["RP"], None),
+        (CR, ["L", "F", "X"], None),
+        (CR, ["LR", "F"], None),  # states nothing
+    ],
+)
+def test_patient_orientation_is_that_of_the_stored_picture(kind, stated, kept, tmp_path):
+    image = phantom(3, side=256).image
+    mirrored = bool(stated) and stated[0].startswith("R")
+    image = np.fliplr(image).copy() if mirrored else image
+    header = {"PatientOrientation": stated} if stated else {}
+    path = write_example(tmp_path / "a.dcm", image, kind=kind, **header)
+    if kind != DX and shutil.which("dciodvfy"):  # a DX would need what only a detector knows
+        assert stated != kept or complaints(path) == []  # else it was written wrong on purpose
+    made = predict(path)
+    for identity in ("keep", "new"):
+        seg = write_seg(path, made, tmp_path / f"{identity}_seg.dcm", identity)
+        sr = write_sr(path, made, tmp_path / f"{identity}_sr.dcm", identity)
+        ds = dcmread(seg)
+        assert "PatientOrientation" in ds, "type 2C: present, if with no value"
+        told = kept if identity == "keep" else None
+        assert (list(ds.PatientOrientation) if ds.PatientOrientation else None) == told
+        columns = [np.nonzero(read_seg(seg) == lung)[1].mean() for lung in (1, 2)]
+        assert (columns[0] > columns[1]) == mirrored, "sides exchanged"
+        if shutil.which("dciodvfy"):
+            assert complaints(seg) == complaints(sr) == []

@@ -309,6 +309,9 @@ def test_bootstrap_of_an_accuracy():
 def test_bootstrap_of_little():
     assert bootstrap_interval([1.0, nan, 3])[0] == 2.0
     assert np.isnan(bootstrap_interval([nan])[0])
+    for nothing in ([], np.zeros((0, 3)), np.full((3, 2), nan)):
+        assert np.isnan(bootstrap_interval(nothing)).all()
+    assert np.isnan(bootstrap_interval([], [])).all()
     assert np.isnan(bootstrap_interval([1.0, 2], ["a", "a"])[1])
     with pytest.raises(ValueError, match="known patients"):
         bootstrap_interval([1.0, 2], ["a", None])

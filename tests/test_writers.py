@@ -19,10 +19,11 @@ from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.files import load_table
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction, without_implausible_mm
 from hemidiaphragm_nb.readers import read_radiograph
-from hemidiaphragm_nb.session import Session
+from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writers import (
     MaskWriter,
     OverlayWriter,
@@ -210,6 +211,46 @@ def test_no_formula_in_the_table(tmp_path, monkeypatch):
     assert all(Path(line.split(",")[0]).exists() for line in table)
     again = predict_folder(["-b.png"], tmp_path / "out")
     assert again == [] and len(read_table(tmp_path / "out")) == 5
+
+
+LATE = ("status", "spacing_source", "results")  # columns that the first tables did not have
+
+
+@pytest.mark.parametrize("lacking", [LATE[:1], LATE[1:2], LATE])
+def test_a_table_of_an_older_version_gets_the_columns_that_it_lacks(tmp_path, lacking):
+    out = tmp_path / "out"
+    names = ["a.png", "sub/b.c.png"]
+    for i, name in enumerate(names):
+        write_image(tmp_path / "in" / name, seed=i)
+    predict_folder([str(tmp_path / "in")], out)
+    new, whole = read_table(out), pd.read_csv(out / "predictions.csv", dtype=str)
+    whole.drop(columns=list(lacking)).to_csv(out / "predictions.csv", index=False)
+    for record in (out / "a.json", out / "sub/b.c.json"):
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        facts = {k: v for k, v in facts.items() if k not in lacking or k == "spacing_source"}
+        record.write_text(json.dumps(facts), encoding="utf-8")
+    assert [row["file"] for row in read_table(out)] == [row["file"] for row in new]
+    write_image(tmp_path / "more/d.png", seed=5)
+    assert predict_folder([str(tmp_path / "more")], out) == []
+    rows = read_table(out)
+    assert [row["results"] for row in rows] == ["d", "a", "sub/b.c"] and rows[1:] == new
+    r = CliRunner().invoke(app, ["predict", str(tmp_path / "in/a.png"), "--out", str(out)])
+    assert r.exit_code == 0 and "2 rows of earlier calls stay in the table" in r.output, r.output
+
+
+def test_a_report_is_added_to_an_older_table(tmp_path):
+    path, row = tmp_path / "reports.csv", {"report": "=b", "status": "ok", "use": "-"}
+    path.write_text("report,use\na,first", encoding="utf-8")  # whose last line was cut
+    append_row(path, row)
+    append_row(path, row | {"report": "c"})
+    table = load_table(path, keep_default_na=False)
+    assert table["report"].tolist() == ["a", "=b", "c"]
+    assert table["status"].tolist() == ["", "ok", "ok"]
+    assert "=" not in {line[:1] for line in path.read_text(encoding="utf-8").splitlines()}
+    path.write_text("report,other\na,b\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other columns \(other\).*Rename it"):
+        append_row(path, row)
+    assert path.read_text(encoding="utf-8") == "report,other\na,b\n"
 
 
 LOOP = """

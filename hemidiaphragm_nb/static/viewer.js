@@ -183,6 +183,7 @@ function makeHandles(model, stage, showLevels) {
     handle.onkeydown = (event) => step(side, event);
   });
   stage.ondblclick = (event) => {
+    if (model.get("busy_message")) return; // another radiograph is on its way
     const [x, y] = pixelAt(event);
     model.send({ kind: "place", x, y });
   };
