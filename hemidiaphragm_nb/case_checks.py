@@ -31,7 +31,7 @@ def _inside(x: float, y: float, height: int, width: int) -> bool:
     "Whether a point lies on the image; an unknown one does not."
     return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
 
-
+# %% ../nbs/engine/case_checks.ipynb #5dcfd805
 def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
     "Landmarks outside the image, or on the wrong side."
     name, problems = _short(case["image"]), []
@@ -48,7 +48,7 @@ def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
         problems.append(Problem(name, reason, advice))
     return problems
 
-
+# %% ../nbs/engine/case_checks.ipynb #41a6a0a3
 def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     "A lung that is missing, or both on the wrong side."
     name, problems = _short(case["mask"]), []
@@ -61,6 +61,26 @@ def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     if x[0] > x[1]:
         advice = "1 is the patient's right lung, on the image's left: swap 1 and 2"
         problems.append(Problem(name, "label 1 lies on the image's right", advice))
+    return problems
+
+# %% ../nbs/engine/case_checks.ipynb #789da951
+_OFF = 0.08  # of the image's height: how far a landmark may lie from its lung's lower border
+
+
+def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
+    "Landmarks that do not lie on the lower border of their lung."
+    name, problems = _short(case["mask"]), []
+    for label, side in enumerate(("right", "left"), 1):
+        x, y = case[f"{side}_x"], case[f"{side}_y"]
+        rows, columns = np.nonzero(labels == label)
+        if not _inside(x, y, *labels.shape) or case.right_x > case.left_x or not len(rows):
+            continue  # unknown, or told already
+        lowest = pd.Series(rows).groupby(columns).max()
+        off = np.hypot(lowest.index - x, lowest - y).min()
+        if off > _OFF * len(labels):
+            reason = f"the {side} landmark lies {off:.0f} px from the lower border of its lung"
+            advice = "Check both: one of them is of another image, or in other pixels"
+            problems.append(Problem(name, reason, advice, "warning"))
     return problems
 
 # %% ../nbs/engine/case_checks.ipynb #b5000001
@@ -87,27 +107,7 @@ def _turned(case: pd.Series, orientation: int, found: list[Problem]) -> list[Pro
     rest = [p for p in found if p.severity != "error"]
     return [*rest, Problem(_short(case["mask"]), reason, f"Turn the mask: {undo}")]
 
-
-_OFF = 0.08  # of the image's height: how far a landmark may lie from its lung's lower border
-
-
-def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
-    "Landmarks that do not lie on the lower border of their lung."
-    name, problems = _short(case["mask"]), []
-    for label, side in enumerate(("right", "left"), 1):
-        x, y = case[f"{side}_x"], case[f"{side}_y"]
-        rows, columns = np.nonzero(labels == label)
-        if not _inside(x, y, *labels.shape) or case.right_x > case.left_x or not len(rows):
-            continue  # unknown, or told already
-        lowest = pd.Series(rows).groupby(columns).max()
-        off = np.hypot(lowest.index - x, lowest - y).min()
-        if off > _OFF * len(labels):
-            reason = f"the {side} landmark lies {off:.0f} px from the lower border of its lung"
-            advice = "Check both: one of them is of another image, or in other pixels"
-            problems.append(Problem(name, reason, advice, "warning"))
-    return problems
-
-
+# %% ../nbs/engine/case_checks.ipynb #3a7e6013
 def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> list[Problem]:
     "What is wrong with a case's mask."
     try:
@@ -196,7 +196,7 @@ def _numbers(frames: FrameSet) -> pd.DataFrame:
         table[f"{side} landmark, x"], table[f"{side} landmark, y"] = frames.points[:, i].T
     return pd.DataFrame(table, index=frames.table["id"])
 
-
+# %% ../nbs/engine/case_checks.ipynb #7640e694
 def odd_cases(
     frames: FrameSet,
     n: int = 12,  # how many

@@ -88,7 +88,7 @@ def _pair(ds: pydicom.Dataset, keyword: str) -> tuple[float, float] | None:
     values = numbers(ds, keyword)
     return tuple(values) if len(values) == 2 and min(values) > 0 else None
 
-
+# %% ../nbs/engine/dicom_header.ipynb #c676fcc1
 def _spacing(ds: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     "The (row, column) spacing in mm and the element it comes from; None where unknown."
     spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
@@ -152,7 +152,7 @@ def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
                 found.append((_spelt(code.get("CodeValue")), _spelt(code.get("CodeMeaning"))))
     return found
 
-
+# %% ../nbs/engine/dicom_header.ipynb #3cb674c1
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
     "The patient's main direction towards the picture's right edge, and the lower; '' if unstated."
     stated = ds.get("PatientOrientation") or []
@@ -163,7 +163,7 @@ def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
     ]
     return tuple(s[:1] if usable else "" for s, usable in zip(stated, sound))
 
-
+# %% ../nbs/engine/dicom_header.ipynb #15ad0b1b
 _ADVICE = "Leave it out, or read it by force (`force`, --force) if the header is wrong."
 
 
@@ -177,7 +177,7 @@ def _check_view(ds: pydicom.Dataset) -> None:
     if declared:
         raise Refusal(f"its header says that its view is {declared}, not frontal", _ADVICE)
 
-
+# %% ../nbs/engine/dicom_header.ipynb #86d90e73
 def _view(ds: pydicom.Dataset) -> str:
     "The frontal view, in known words; '' where unknown."
     words = re.findall("[A-Z]+", ds.get("ViewPosition", ""))
@@ -208,7 +208,6 @@ _LIMBS = set(
 )
 # parts of words: RAX for THORAX and TORAX in any spelling, TORAC for its Italian
 _CHEST = ("CHEST", "RAX", "THORAC", "TORAC", "LUNG", "PULM", "POUMON", "CXR", "MEDIASTIN", "CHST")
-_OTHER_MODALITIES = set("CT MR US PT NM MG IO PX ES OP OPT XC SM GM ECG IVUS IVOCT BMD".split())
 
 
 def _part(ds: pydicom.Dataset) -> str:
@@ -220,6 +219,9 @@ def _part(ds: pydicom.Dataset) -> str:
         return ""
     known = [word for word in words if word in _PARTS | _LIMBS]
     return known[0] if known else "something else"  # free text may hold a name
+
+# %% ../nbs/engine/dicom_header.ipynb #2001efd1
+_OTHER_MODALITIES = set("CT MR US PT NM MG IO PX ES OP OPT XC SM GM ECG IVUS IVOCT BMD".split())
 
 
 def _check_kind(ds: pydicom.Dataset) -> None:
@@ -237,7 +239,7 @@ def _age(ds: pydicom.Dataset) -> float | None:
     years = {"D": 1 / 365, "W": 7 / 365, "M": 1 / 12, "Y": 1}
     return int(stated[1]) * years[stated[2]] if stated else None
 
-
+# %% ../nbs/engine/dicom_header.ipynb #9b6e6dca
 def _header_warnings(ds: pydicom.Dataset) -> list[str]:
     "What the header says that makes a reading of the radiograph doubtful."
     age, turn = _age(ds), header_turn(ds)
@@ -270,7 +272,7 @@ def _forced(ds: pydicom.Dataset, force: bool) -> list[str]:
             warnings.append(f"{refusal.reason}; it was read by force")
     return warnings
 
-
+# %% ../nbs/engine/dicom_header.ipynb #31779f10
 def header_facts(
     ds: pydicom.Dataset,
     force: bool = False,  # read what is no frontal chest radiograph by its header, too

@@ -243,7 +243,7 @@ def from_scoord(coordinates) -> np.ndarray:
     "And back, as float64."
     return np.asarray(coordinates, float) - 0.5
 
-
+# %% ../nbs/engine/dicom_source.ipynb #1a8da1cb
 def _stored_points(points: np.ndarray, orientation: int, height: int, width: int) -> np.ndarray:
     "Points (n, 2) of an upright picture of this size, in the stored one that was turned."
     x, y = np.asarray(points, float).T
@@ -253,7 +253,7 @@ def _stored_points(points: np.ndarray, orientation: int, height: int, width: int
         x = width - 1 - x
     return np.stack([y, x] if orientation > 4 else [x, y], -1)
 
-
+# %% ../nbs/engine/dicom_source.ipynb #476c0498
 def as_stored(prediction, orientation: int):
     """A prediction on the upright picture, in the pixels that the file stores: mask and points
     turned back (size, numbers and sides stay as they are).

@@ -56,7 +56,7 @@ def _resampled(values: pd.DataFrame, draws: int, seed: int) -> np.ndarray:  # (d
         means.append(mean)
     return np.mean(means, axis=0)
 
-
+# %% ../nbs/engine/effects.ipynb #6d19610e
 def _effect(values: pd.DataFrame, margin: float, draws: int, seed: int) -> Effect:
     "The mean of `value` with its interval; a row an image and training."
     values = values.dropna(subset="value")
@@ -80,12 +80,12 @@ def _figure(results: Results, figure: str, lung: str) -> pd.DataFrame:
     near = errors.lt(_PIXELS[figure]).astype(float).where(errors.notna())
     return 100 * near.T.groupby(level="name", sort=False).mean().T
 
-
+# %% ../nbs/engine/effects.ipynb #34a6f709
 def _by_patient(values: pd.Series, patients: pd.DataFrame | None) -> pd.DataFrame:
     table = values.rename("value").reset_index()
     return table.assign(patient=patients_of(table["id"], patients))
 
-
+# %% ../nbs/engine/effects.ipynb #dab72c1c
 def effect(
     results: Results,
     a: str,  # name of a row of the plan
@@ -105,7 +105,7 @@ def effect(
     table = _figure(results, figure, lung)
     return _effect(_by_patient(table[a] - table[b], patients), margin, draws, seed)
 
-
+# %% ../nbs/engine/effects.ipynb #e2b6b3a7
 def side_effect(
     results: Results,
     names: list[str],  # rows of the plan whose mean is taken

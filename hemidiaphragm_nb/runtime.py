@@ -57,10 +57,6 @@ class Predictor(Protocol):
         "The network's answer, in the order of the frames."
 
 # %% ../nbs/engine/runtime.ipynb #af1e424e
-class CardError(ValueError):
-    "A model's card that this version does not understand; the message has every reason."
-
-
 _KNOWN = {  # facts of a card, and what they may be; absent in cards of other tools
     "format": [1],
     "frame": [FRAME],
@@ -73,9 +69,6 @@ _CHOICES = {  # the same of its recipe
     "shared": [False, True],
     "mask_channels": [1, 2],
 }
-_LIMITS = {"beta": (1e-3, 10 * FRAME), "width": (1, 256), "depth": (1, 8)}  # px of 512, features
-RADIUS_FACTORS = (1e-3, 1e3)
-MEMBERS = 32  # networks of an ensemble, at most
 
 
 def _not_one_of(facts: dict, allowed: dict) -> list[str]:
@@ -86,6 +79,10 @@ def _not_one_of(facts: dict, allowed: dict) -> list[str]:
         for key, values in allowed.items()
         if key in found and not any(type(found[key]) is type(v) and found[key] == v for v in values)
     ]
+
+# %% ../nbs/engine/runtime.ipynb #ac9887f8
+_LIMITS = {"beta": (1e-3, 10 * FRAME), "width": (1, 256), "depth": (1, 8)}  # px of 512, features
+RADIUS_FACTORS = (1e-3, 1e3)
 
 
 def _beyond(facts: dict, limits: dict) -> list[str]:
@@ -99,7 +96,12 @@ def _beyond(facts: dict, limits: dict) -> list[str]:
     return reasons
 
 # %% ../nbs/engine/runtime.ipynb #3185126b
+MEMBERS = 32  # networks of an ensemble, at most
 _NEEDED = ("name", "tasks", "side", "beta", "decoder", "shared")
+
+
+class CardError(ValueError):
+    "A model's card that this version does not understand; the message has every reason."
 
 
 def check_card(card: dict) -> dict:  # the same card
@@ -163,7 +165,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 128:
             return value, at
 
-
+# %% ../nbs/engine/runtime.ipynb #bb78d7bf
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     "The fields of a protobuf message: number, and the whole number or the bytes."
     at = 0
@@ -180,7 +182,7 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 def _all(data: memoryview, number: int) -> Iterator[memoryview]:
     return (value for field, value in _fields(data) if field == number)
 
-
+# %% ../nbs/engine/runtime.ipynb #c52ef277
 def _tensors(data: memoryview) -> Iterator[memoryview]:
     "The initializers of an ONNX model, and the tensors among its nodes' attributes."
     for graph in _all(data, 7):

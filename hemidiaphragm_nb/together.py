@@ -133,7 +133,7 @@ class Job:
     done: int = 0  # updates
     seconds: float = 0.0  # its fraction of the device's time
 
-
+# %% ../nbs/engine/together.ipynb #f2731124
 class _Step:
     "Network, loss, optimiser, and one update of theirs; logs stay on the device."
 
@@ -241,7 +241,7 @@ def _record(self: _Training):
         self.valid_log.fill_(torch.nan)
     torch.cuda.synchronize()
 
-
+# %% ../nbs/engine/together.ipynb #b4c2d7ac
 @dataclass
 class _Copy:
     "A training at a mark."
@@ -252,6 +252,20 @@ class _Copy:
     logs: tuple
     ready: "torch.cuda.Event | None"
 
+    def history(self) -> list[dict]:
+        "A row an epoch, as `checkpoint.History` has them: mean losses, seconds."
+        t, (log, valid) = self.training, (v.cpu().double() for v in self.logs)
+        starts = range(0, self.updates, t.batches)
+        rows = []
+        for epoch, lo in enumerate(starts):
+            means = {
+                "train": log[lo : min(lo + t.batches, self.updates)].mean(0),
+                "valid": valid[epoch],
+            }
+            row = {f"{p}_{k}": v for p, m in means.items() for k, v in zip(t.columns, m.tolist())}
+            rows.append({"epoch": epoch} | row | {"seconds": t.job.seconds / len(starts)})
+        return rows
+
 
 @patch
 def copy(self: _Training) -> _Copy:
@@ -261,22 +275,6 @@ def copy(self: _Training) -> _Copy:
         logs = self.log.clone(), self.valid_log.clone()
         ready = self.stream.record_event() if self.stream else None
     return _Copy(self, self.job.done, weights, logs, ready)
-
-
-@patch
-def history(self: _Copy) -> list[dict]:
-    "A row an epoch, as `checkpoint.History` has them: mean losses, seconds."
-    t, (log, valid) = self.training, (v.cpu().double() for v in self.logs)
-    starts = range(0, self.updates, t.batches)
-    rows = []
-    for epoch, lo in enumerate(starts):
-        means = {
-            "train": log[lo : min(lo + t.batches, self.updates)].mean(0),
-            "valid": valid[epoch],
-        }
-        row = {f"{p}_{k}": v for p, m in means.items() for k, v in zip(t.columns, m.tolist())}
-        rows.append({"epoch": epoch} | row | {"seconds": t.job.seconds / len(starts)})
-    return rows
 
 # %% ../nbs/engine/together.ipynb #afa59efd
 class _Cohort:
@@ -350,7 +348,7 @@ def run_epoch(self: _Cohort) -> list[_Copy]:
             self.coming = epoch_batches(self.frames, self.recipe, self.epoch)
     return copies + [t.copy() for t in ended]
 
-
+# %% ../nbs/engine/together.ipynb #d39a8b33
 def _cohorts(jobs: Iterable[Job], most: int) -> list[list[Job]]:
     "Jobs that can share their pictures, at most so many together, in the order they came."
     groups = {}
@@ -361,18 +359,6 @@ def _cohorts(jobs: Iterable[Job], most: int) -> list[list[Job]]:
     return [g[i : i + most] for g in groups.values() for i in range(0, len(g), most)]
 
 # %% ../nbs/engine/together.ipynb #4d21e80a
-_TURN = 96  # updates of each training before the next cohort's turn
-
-
-def _turn(cohort: _Cohort) -> list[_Copy]:
-    "Some epochs of a cohort."
-    cohort.keep_pace()
-    copies = []
-    for _ in range(max(1, _TURN // cohort.batches)):
-        copies += cohort.run_epoch() if cohort.trainings else []
-    return copies
-
-
 def _ready(copies: list[_Copy], wait: bool) -> Iterator[tuple]:
     "Take those that the device has made, or all, and bring them to the CPU."
     for copy in list(copies):
@@ -382,6 +368,9 @@ def _ready(copies: list[_Copy], wait: bool) -> Iterator[tuple]:
             copies.remove(copy)
             weights = {k: v.cpu() for k, v in copy.weights.items()}
             yield copy.training.job, copy.updates, weights, copy.history()
+
+# %% ../nbs/engine/together.ipynb #852a7ba2
+_TURN = 96  # updates of each training before the next cohort's turn
 
 
 def train_together(
@@ -403,7 +392,9 @@ def train_together(
             active.append(_Cohort(waiting.pop(0), device))
             continue
         for cohort in active:
-            copies += _turn(cohort)
+            cohort.keep_pace()
+            for _ in range(max(1, _TURN // cohort.batches)):
+                copies += cohort.run_epoch() if cohort.trainings else []
         now, here = time.monotonic(), [t.job for c in active for t in c.trainings]
         here += [c.training.job for c in copies if c.training.job not in here]
         for job in here:
@@ -414,35 +405,30 @@ def train_together(
     yield from _ready(copies, wait=True)
 
 # %% ../nbs/engine/together.ipynb #bb9532e2
-_LARGE = 128 * 64  # side times width from which the GPU evaluates too
-
-
 def _restored(recipe: Recipe, weights: dict) -> nn.Module:
     "The network that had these weights."
     net = build_net(recipe)
     net.load_state_dict(weights)
     return net.eval()
 
+# %% ../nbs/engine/together.ipynb #36d75fd2
+_LARGE = 128 * 64  # side times width from which the GPU evaluates too
+
 
 def _publish(run: Run, store: Store, frames: FrameSet, *, weights, rows, device: str, keep: bool):
     "Evaluate a trained run and put it into the store, or note why that cannot be done."
     try:
-        model, files = _evaluated(run, frames, weights, rows, device)
+        split, net = run_split(run, frames.table), _restored(run.recipe, weights)
+        parts = {k: split[k] for k in ("train", "valid", "test")}
+        model = TorchPredictor(net, run.recipe, model_card(frames, parts, net, rows))
+        if run.recipe.side * run.recipe.width > _LARGE:
+            net.to(device)
+        with fixed_threads(1):
+            files = run_files(run, model, frames, split, 1, device)
+        files |= {"history.csv": pd.DataFrame(rows)}
         store.put(run, files, model if keep else None)
     except Exception as error:
         store.fail(run, error)
-
-
-def _evaluated(run: Run, frames: FrameSet, weights: dict, rows: list, device: str) -> tuple:
-    "The network of a trained run, and its files."
-    split, net = run_split(run, frames.table), _restored(run.recipe, weights)
-    parts = {k: split[k] for k in ("train", "valid", "test")}
-    model = TorchPredictor(net, run.recipe, model_card(frames, parts, net, rows))
-    if run.recipe.side * run.recipe.width > _LARGE:
-        net.to(device)
-    with fixed_threads(1):
-        files = run_files(run, model, frames, split, 1, device)
-    return model, files | {"history.csv": pd.DataFrame(rows)}
 
 # %% ../nbs/engine/together.ipynb #433b3ed3
 def _jobs(runs: list[Run], data: dict, device: str, validate: int) -> dict[str, Job]:
@@ -525,7 +511,7 @@ def _measure(curve: Curve, _, parts: dict, *, weights: dict) -> list[dict]:
     with fixed_threads(1):
         return [{"part": part} | _evaluate_part(model, f) for part, f in parts.items()]
 
-
+# %% ../nbs/engine/together.ipynb #dcb15396
 def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, tuple[Curve, Job]]:
     "The longest curve of each key, and its job."
     longest, frames = {}, {}
@@ -540,7 +526,7 @@ def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, t
         jobs[key] = c, job
     return jobs
 
-
+# %% ../nbs/engine/together.ipynb #61e427d3
 def curves_together(
     curves: Iterable[Curve],
     source: str | Path | DataSpec,  # as for `study_data`
