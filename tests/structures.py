@@ -222,7 +222,6 @@ def break_jpeg(data: bytes, rng: random.Random) -> bytes:
 
 
 BREAKERS: dict[str, Callable[[bytes, random.Random], bytes]] = {
-    ".dcm": break_dicom,
     "dicom": break_dicom,
     "png": break_png,
     "jpeg": break_jpeg,
@@ -232,9 +231,8 @@ BREAKERS: dict[str, Callable[[bytes, random.Random], bytes]] = {
 
 def broken(name: str, data: bytes, rng: random.Random) -> bytes | None:
     "The file broken along its structure; None where that could not be written."
-    breaker = next(
-        (f for key, f in BREAKERS.items() if name.startswith(key) or name.endswith(key)), None
-    )
+    kind = "dicom" if name.endswith(".dcm") else name
+    breaker = next((f for key, f in BREAKERS.items() if kind.startswith(key)), None)
     if breaker is None:
         return None
     try:
