@@ -41,7 +41,7 @@ def plan_epochs(plan: Plan, store: Store) -> tuple[int, int, str]:
     closed = sum(r in store or store.failure(r).exists() for r in runs)
     return done, sum(r.recipe.epochs for r in runs), f"{closed} of {len(runs)} runs"
 
-
+# %% ../nbs/engine/workers.ipynb #586cadf0
 @contextmanager
 def _watch(plan: Plan, store: Store, show: bool, every: float = 1.0) -> Iterator[None]:
     "A progress bar over a plan, moved by a thread that reads the store."
@@ -110,17 +110,24 @@ def _submit_all(todo: list, submit: Callable, store: Store) -> list:  # runs of 
 _OWN = {}  # in a worker of `_processes`: the frames of each data specification
 
 
-def _end(*_):
-    "End in good order, or in five seconds all the same: `SystemExit` can be swallowed."
-    timer = threading.Timer(5.0, os._exit, [1])
-    timer.daemon = True
-    timer.start()
-    sys.exit(1)
+def _try_in_worker(try_one: Callable, run: Run, store: Store) -> str:
+    "A task of `_processes`: where it is ended, so is its process, which would go on otherwise."
+    try:
+        return try_one(run, store, _OWN[run.data])
+    except SystemExit:
+        os._exit(1)
 
-
+# %% ../nbs/engine/workers.ipynb #14b76272
 def _be_a_worker(parent, data: dict):
     "What a worker of `_processes` does first."
     _OWN.update(data)
+
+    def end(*_):
+        "End in good order, or in five seconds all the same: `SystemExit` can be swallowed."
+        timer = threading.Timer(5.0, os._exit, [1])
+        timer.daemon = True
+        timer.start()
+        sys.exit(1)
 
     def listen():
         with suppress(EOFError, OSError):
@@ -128,15 +135,7 @@ def _be_a_worker(parent, data: dict):
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    signal.signal(signal.SIGTERM, _end)
-
-
-def _try_in_worker(try_one: Callable, run: Run, store: Store) -> str:
-    "A task of `_processes`: where it is ended, so is its process, which would go on otherwise."
-    try:
-        return try_one(run, store, _OWN[run.data])
-    except SystemExit:
-        os._exit(1)
+    signal.signal(signal.SIGTERM, end)
 
 
 @contextmanager
@@ -184,6 +183,14 @@ def _over_dask(todo: list, scheduler, store: Store, data: dict, try_one: Callabl
             _submit_all(todo, submit, store)
 
 # %% ../nbs/engine/workers.ipynb #301c7f47
+def _submit_with_data(try_one: Callable, store: Store, data: dict, pool: Executor, run: Run):
+    return pool.submit(try_one, run, store, data[run.data])
+
+
+def _submit_alone(try_one: Callable, store: Store, pool: Executor, run: Run):
+    return pool.submit(_try_in_worker, try_one, run, store)
+
+# %% ../nbs/engine/workers.ipynb #a2890075
 def _over(executor, workers: int, store: Store, data: dict, todo: list, try_one: Callable):
     "Run over an executor, over processes of our own, or in this process."
     pools = STARTS * workers  # so many may break; after that, and after a given one, we do it here
@@ -199,21 +206,13 @@ def _over(executor, workers: int, store: Store, data: dict, todo: list, try_one:
         with pool as pool:
             todo = _submit_all(todo, partial(submit_to, pool), store)
 
-
-def _submit_with_data(try_one: Callable, store: Store, data: dict, pool: Executor, run: Run):
-    return pool.submit(try_one, run, store, data[run.data])
-
-
-def _submit_alone(try_one: Callable, store: Store, pool: Executor, run: Run):
-    return pool.submit(_try_in_worker, try_one, run, store)
-
 # %% ../nbs/engine/workers.ipynb #11cac4c6
 def _todo(plan: Plan, store: Store, retry: bool) -> list:
     "The runs that are neither done nor failed; with `retry`, those that have failed too."
     runs = {r.key: r for r in plan}.values()
     return [r for r in runs if r not in store and (retry or not store.failure(r).exists())]
 
-
+# %% ../nbs/engine/workers.ipynb #7344bab3
 def run_plan(
     plan: Plan,
     store: Store | Path,  # or the folder of one
