@@ -56,6 +56,11 @@ TARGETS = {  # the notebooks, and the functions to change where not all
     "05_augment": "",
     "04_losses": "",
 }
+ALSO = {  # tests that stand with those of the module that uses it; tried first
+    "dicom_grey": ["dicom_reader"],
+    "dicom_header": ["dicom_reader"],
+    "dicom_source": ["dicom"],
+}
 FACTOR = 4  # a mutant may take this many times the notebook's own processor time
 MEMORY = 8 << 30  # bytes of address space
 WALL = 600  # seconds that a mutant may take, however little of the processor it gets
@@ -127,7 +132,7 @@ def alternatives(node: ast.AST) -> list[ast.AST]:
 
 def working(node: ast.AST):
     "The nodes below `node` that do something: no annotations, decorators, errors' messages, plots."
-    if isinstance(node, ast.Raise) or getattr(node, "name", "").startswith("plot_"):
+    if isinstance(node, ast.Raise) or str(getattr(node, "name", "")).startswith("plot_"):
         return
     yield node
     for field, value in ast.iter_fields(node):
@@ -220,7 +225,8 @@ def outcome(
     out, into = os.pipe()
     if not (child := os.fork()):
         try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             signal.alarm(WALL)
@@ -235,19 +241,20 @@ def outcome(
 
 
 class Tests:
-    "`tests/test_<module>.py` in a copy of the working tree, whose module may be changed."
+    "The tests of a module in a copy of the working tree, where the module may be changed."
 
     def __init__(self, notebook: str):
         name = re.sub(r"^\d+_", "", Path(notebook).name)
-        self.file, self.tree = ROOT / f"tests/test_{name}.py", None
-        self.module = LIBRARY / f"{name}.py"
+        self.module, self.tree = LIBRARY / f"{name}.py", None
+        files = [f"tests/test_{module}.py" for module in [*ALSO.get(name, []), name]]
+        self.files = [file for file in files if (ROOT / file).exists()]
 
     def _pytest(self, limit: float) -> str:
         "'' where they pass, else the first that does not."
         options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider"]
         try:
             where = dict(cwd=self.tree, PYTHONPATH=str(self.tree))
-            python("-m", "pytest", *options, f"tests/{self.file.name}", limit=limit, **where)
+            python("-m", "pytest", *options, *self.files, limit=limit, **where)
         except CommandFailed as failed:
             found = re.findall(r"^(?:FAILED|ERROR) \S+?::(\S+)", str(failed), re.M)
             return found[0] if found else str(failed).splitlines()[-1][:80]
@@ -255,14 +262,14 @@ class Tests:
 
     def notice(self, cell: dict) -> str:
         "Which test fails where the module holds `cell` as it now is; '' where none does."
-        if not self.file.exists():
+        if not self.files:
             return ""
         if self.tree is None:
             self.tree = Path(tempfile.mkdtemp(prefix="mutate-"))
             copy_tree(self.tree)
             start = time.monotonic()
             if failed := self._pytest(WALL):
-                raise SystemExit(f"{self.file.name} fails unchanged: {failed}")
+                raise SystemExit(f"{self.files} fail unchanged: {failed}")
             self.limit = FACTOR * (time.monotonic() - start) + 30
         source = self.module.read_text(encoding="utf-8")
         mark = re.search(rf"^# %% \S+ #{cell['id']}\n", source, re.M)
