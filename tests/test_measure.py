@@ -101,6 +101,7 @@ SIDE = {"area_px2", "width_px", "dome_px", "chord_px"}
         (arch()[5:], 20.0, ("top",), {"area_px2", "height_px"}),
         (arch()[:25], 20.0, ("bottom",), {"area_px2", "dome_px", "chord_px"}),
         (arch()[:, 8:], 20.0, ("left",), SIDE),
+        (arch()[:, :18], 20.0, ("right",), SIDE),
         (arch()[:, 12:16], 20.0, ("left", "right"), SIDE),  # narrow, and cut on both sides
         (arch(), np.nan, (), {"height_px"}),
         (arch(), 2.0, (), {"height_px"}),  # a landmark above the apex

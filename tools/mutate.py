@@ -253,7 +253,7 @@ class Tests:
 
     def _pytest(self, limit: float) -> str:
         "'' where they pass, else the first that does not."
-        options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+        options = ["-x", "-q", "-rfE", "--no-header", "-p", "no:cacheprovider"]
         try:
             where = dict(cwd=self.tree, PYTHONPATH=str(self.tree))
             python("-m", "pytest", *options, *self.files, limit=limit, **where)
