@@ -393,13 +393,16 @@ def summary(report: pd.DataFrame, folder: Path) -> str:
     for column in ("before", "after"):
         code = left[column].str.replace("|", "\\|").str.replace("\n", " ").str.slice(0, 90)
         left[column] = "`" + code + "`"
+    missing = [notebook for notebook in TARGETS if notebook not in count.index]
     shown = left[["notebook", "function", "before", "after", "verdict", "reason"]]
     parts = [
         f"# Mutation run\n\n{__doc__.strip()}",
         count.to_markdown(),
         "Columns: noticed by the notebook's own cells, by the tests of its module, by never coming"
         " to an end; noticed by none; of these, those that change nothing that can be observed,"
-        " which the percentage leaves out; how many were drawn of how many.",
+        " which the percentage leaves out; how many were drawn of how many. A survivor's verdict is"
+        " `equivalent`, or `tuning`: a number that was chosen and might be another.",
+        f"Targets that this run left out: {', '.join(missing) or 'none'}.",
         f"## Survivors\n\n{shown.to_markdown(index=False)}",
     ]
     return "\n\n".join(parts) + "\n"
