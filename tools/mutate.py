@@ -217,7 +217,8 @@ def _mutated_run(trees: list[ast.Module], names: dict, nodes: tuple) -> str:
         run(trees, names)
         return "survived\t"
     except BaseException as error:
-        return f"notebook\t{type(error).__name__}: {' '.join(str(error).split())[:80]}"
+        said = re.sub(rf"{tempfile.gettempdir()}/\w+", "FOLDER", " ".join(str(error).split()))
+        return f"notebook\t{type(error).__name__}: {said[:80]}"
 
 
 def outcome(
@@ -401,7 +402,10 @@ def summary(report: pd.DataFrame, folder: Path) -> str:
         "Columns: noticed by the notebook's own cells, by the tests of its module, by never coming"
         " to an end; noticed by none; of these, those that change nothing that can be observed,"
         " which the percentage leaves out; how many were drawn of how many. A survivor's verdict is"
-        " `equivalent`, or `tuning`: a number that was chosen and might be another.",
+        " `equivalent`, or `tuning`: a number that was chosen and might be another."
+        " Checks were written for survivors of this very sample, and for some mutants because they"
+        " were drawn: its percentage tells that they are noticed now, and is no estimate for those"
+        " that were not drawn. Another `--seed` gives one.",
         f"Targets that this run left out: {', '.join(missing) or 'none'}.",
         f"## Survivors\n\n{shown.to_markdown(index=False)}",
     ]
