@@ -218,6 +218,7 @@ def _mutated_run(trees: list[ast.Module], names: dict, nodes: tuple) -> str:
         return "survived\t"
     except BaseException as error:
         said = re.sub(rf"{tempfile.gettempdir()}/\w+", "FOLDER", " ".join(str(error).split()))
+        said = said.replace(str(ROOT), "ROOT")
         return f"notebook\t{type(error).__name__}: {said[:80]}"
 
 
