@@ -2,13 +2,17 @@
 for what is left out, or the one error.
 """
 
+import struct
 from io import BytesIO
 
 import numpy as np
 import pydicom
 import pytest
+from pydicom import uid
+from pydicom.encaps import get_frame
 
-from hemidiaphragm_nb.dicom_reader import encode_dicom
+from hemidiaphragm_nb.dicom_header import parse_dicom
+from hemidiaphragm_nb.dicom_reader import _check_rle, _stored_values, encode_dicom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 
@@ -371,3 +375,29 @@ def test_padding_in_either_sign(signed, vr, padding, tmp_path):
     pixels = read_radiograph(tmp_path / "a.dcm").pixels
     assert pixels[:, :20].max() == stored[:, 20:].min()
     assert np.array_equal(pixels[:, 20:], stored[:, 20:])
+
+
+@pytest.mark.parametrize("units, sound", [((15, 15), True), ((17, 15), False), ((15, 17), False)])
+def test_each_rle_segment_may_unfold_to_twice_a_plane(units, sound):
+    "Two segments of a picture of 1000 pixels; each unit unfolds to 128 bytes."
+    segments = [b"\x81\x00" * n for n in units]
+    starts = (64, 64 + len(segments[0]))
+    stream = struct.pack("<16I", 2, *starts, *[0] * 13) + b"".join(segments)
+    if sound:
+        return _check_rle(stream, 1000)
+    with pytest.raises(Exception):
+        _check_rle(stream, 1000)
+
+
+def test_lossless_sv1_states_selection_value_1():
+    "PS3.5 A.4.1: process 14, selection value 1; in the scan's header, after its components."
+    data = encode_dicom(STORED, uid.JPEGLosslessSV1, bits=12)
+    stream = get_frame(pydicom.dcmread(BytesIO(data)).PixelData, 0, number_of_frames=1)
+    at = stream.index(b"\xff\xda")
+    assert stream[at + 5 + 2 * stream[at + 4]] == 1
+
+
+def test_high_bit_of_a_run_length_encoded_picture():
+    ds = parse_dicom(encode_dicom(STORED << 4, uid.RLELossless, bits=16))
+    ds.BitsStored, ds.HighBit = 12, 15
+    assert np.array_equal(_stored_values(ds), STORED)

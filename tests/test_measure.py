@@ -15,6 +15,7 @@ from hemidiaphragm_nb.anatomy import Dials, lung_mask
 from hemidiaphragm_nb.features import SIDES
 from hemidiaphragm_nb.measure import (
     Lung,
+    _draw_length,
     as_columns,
     diaphragm_contour,
     dome_height,
@@ -101,6 +102,7 @@ SIDE = {"area_px2", "width_px", "dome_px", "chord_px"}
         (arch()[5:], 20.0, ("top",), {"area_px2", "height_px"}),
         (arch()[:25], 20.0, ("bottom",), {"area_px2", "dome_px", "chord_px"}),
         (arch()[:, 8:], 20.0, ("left",), SIDE),
+        (arch()[:, :18], 20.0, ("right",), SIDE),
         (arch()[:, 12:16], 20.0, ("left", "right"), SIDE),  # narrow, and cut on both sides
         (arch(), np.nan, (), {"height_px"}),
         (arch(), 2.0, (), {"height_px"}),  # a landmark above the apex
@@ -233,4 +235,17 @@ def test_drawing_names_every_length_once(spacing, unit):
 def test_drawing_of_nothing():
     ax = plot_measurements(np.zeros((30, 30)))
     assert [t.get_text() for t in ax.texts] == []
+    plt.close(ax.figure)
+
+
+@pytest.mark.parametrize(
+    "start, end, alignment",
+    [((5, 5), (9, 5), "bottom"), ((9, 5), (5, 5), "bottom"), ((100, 0), (100, 9), "center")],
+)
+def test_a_number_stands_above_what_lies_and_beside_what_stands(start, end, alignment):
+    ax = plt.subplots()[1]
+    _draw_length(ax, start, end, "4 px", "red")
+    [text] = [text for text in ax.texts if text.get_text() == "4 px"]
+    test_eq(text.get_va(), alignment)
+    test_eq(tuple(text.xy), tuple(np.add(start, end) / 2))
     plt.close(ax.figure)

@@ -1,13 +1,148 @@
-"What `predict` is given: a path or a radiograph; pixels alone are pointed to one."
+"What notebook 15 does not show of `predict`: what it is given, limits, ties, lengths of other frames."
 
 import numpy as np
 import pytest
 import torch
+from fastcore.test import test_close, test_eq
 from PIL import Image
 
 from hemidiaphragm_nb.phantom import phantom
-from hemidiaphragm_nb.predict import predict
-from hemidiaphragm_nb.radiograph import Radiograph
+from hemidiaphragm_nb.predict import (
+    APART,
+    WIDE,
+    Prediction,
+    expected_error,
+    image_labels,
+    interpret,
+    landmark_findings,
+    lung_labels,
+    mask_points,
+    predict,
+    without_implausible_mm,
+)
+from hemidiaphragm_nb.radiograph import FRAME, Frame, Radiograph
+from hemidiaphragm_nb.runtime import Outputs
+
+for helper in (test_close, test_eq):
+    helper.__test__ = False  # fastcore's checks are no tests of ours
+
+
+def boxes(*starts, side=64, width=20):
+    "(n, side, side) probabilities: a certain lung in rows 5 to 40, from each starting column on."
+    planes = np.zeros((len(starts), side, side), np.float32)
+    for plane, start in zip(planes, starts):
+        plane[5:41, start : start + width] = 1
+    return planes
+
+
+def test_half_is_no_lung_and_a_tie_is_right():
+    test_eq(lung_labels(np.full((2, 8, 8), 0.5)).max(), 0)
+    test_eq(lung_labels(np.full((1, 8, 8), 0.5)).max(), 0)
+    test_eq(np.unique(lung_labels(np.full((2, 8, 8), 0.6))), [1])
+    both = np.stack([np.full((8, 8), 0.6), np.full((8, 8), 0.7)])
+    test_eq(np.unique(lung_labels(both)), [2])
+
+
+@pytest.mark.parametrize("start, label", [(5, 1), (39, 2)])
+def test_a_lung_alone_is_of_the_side_that_it_lies_on(start, label):
+    labels = lung_labels(boxes(start))
+    test_eq(labels == label, boxes(start)[0] > 0)
+    test_eq(np.unique(labels), [0, label])
+
+
+def test_of_a_mask_without_sides_the_two_largest_pieces_count():
+    mask = boxes(40).max(0, keepdims=True) + boxes(4)
+    mask[0, 60:62, 30:32] = 1
+    labels = lung_labels(mask)
+    test_eq((labels == 1, labels == 2), (boxes(4)[0] > 0, boxes(40)[0] > 0))
+
+
+def test_points_of_a_small_mask_in_the_frame():
+    "The middle of columns 4 to 23 and the last row, 40, of 64 px; a pixel is 8 px of the frame."
+    labels = lung_labels(boxes(4, 40))
+    expected = [[14 * 8 - 0.5, 40.5 * 8 - 0.5], [50 * 8 - 0.5, 40.5 * 8 - 0.5]]
+    test_close(mask_points(labels), expected, eps=1e-6)
+
+
+def test_expected_error_inverts_equation_2():
+    for distance in (0, 1, 10, 50):
+        heat = np.ones((2, 5, 5))
+        heat[:, 2, 3] = np.tanh(np.pi * distance / 125)
+        test_close(expected_error(heat, 125), [distance] * 2, eps=1e-9)
+    test_eq(expected_error(np.full((2, 3, 3), -0.2), 125), [0, 0])  # no distance is negative
+    assert np.isfinite(expected_error(np.ones((2, 3, 3)), 125)).all()
+    apart = np.stack([np.full((3, 3), 0.2), np.full((3, 3), 0.4)])
+    test_close(expected_error(apart, 1), np.arctanh([0.2, 0.4]) / np.pi)
+
+
+def test_doubts_begin_above_their_limits():
+    codes = ["landmark_disagreement", "landmark_uncertain"]
+    for apart, radius, expected in [
+        (APART, WIDE, []),
+        (APART + 0.1, WIDE, codes[:1]),
+        (APART, WIDE + 0.1, codes[1:]),
+        (APART + 0.1, WIDE + 0.1, codes),
+    ]:
+        found = landmark_findings(np.array([apart, 0]), np.array([radius, 0]))
+        test_eq([(f.code, f.side) for f in found], [(code, "right") for code in expected])
+
+
+@pytest.mark.parametrize("height, width", [(1024, 600), (300, 256)])
+def test_labels_of_the_image_are_those_of_the_frame_enlarged(height, width):
+    frame = Frame(height, width)
+    yy, xx = np.mgrid[:height, :width]
+    truth = np.zeros((height, width), np.uint8)
+    for label, centre in ((1, 0.28), (2, 0.72)):
+        near = np.hypot((xx - centre * width) / (0.2 * width), (yy - height / 2) / (0.3 * height))
+        truth[near < 1] = label
+    for planes in ([truth == 1, truth == 2], [truth > 0]):
+        mask = np.stack([frame.mask(plane.astype(np.uint8)) for plane in planes])
+        labels = image_labels(frame, mask.astype(np.float32), lung_labels(mask))
+        test_eq(labels.shape, truth.shape)
+        assert (labels != truth).mean() < 0.01
+        test_eq(labels[yy > 0.9 * height].max(), 0)
+
+
+def answer(frame, **card):
+    "What is made of outputs whose landmarks, mask and expected error (10 px of 512) are known."
+    heat = np.ones((1, 2, 64, 64), np.float32)
+    for k, column in enumerate((14, 50)):
+        yy, xx = np.mgrid[:64, :64]
+        distance = 8 * np.hypot(xx - column, yy - 40)
+        heat[0, k] = np.tanh(np.pi * np.hypot(distance, 10) / 125)
+    card |= {"recipe": dict(beta=125.0, decoder="argmin", shared=False)}
+    outputs = Outputs(heat, boxes(4, 40)[None])
+    return interpret(outputs, np.zeros((FRAME, FRAME), np.uint8), frame, card, checks=False)
+
+
+@pytest.mark.parametrize("height, width", [(1024, 1024), (1024, 600), (600, 1024)])
+def test_lengths_in_the_image_are_those_of_its_longer_side(height, width):
+    found = answer(Frame(height, width), radius_factor=1.5)
+    test_close(found.expected, [10, 10], eps=1e-3)
+    test_close(found.radius90, [1.5 * 10 * 2] * 2, eps=1e-2)  # 1024 px are 512 of the frame
+    test_eq(found.findings, [])
+    test_eq(np.isnan(answer(Frame(height, width)).radius90), [True, True])
+    wide = answer(Frame(height, width), radius_factor=2.1)
+    test_eq([f.code for f in wide.findings], ["landmark_uncertain"] * 2)
+    points = (1 - 0.75) * found.readings["heatmap"] + 0.75 * found.readings["mask"]
+    corner = np.array([(1024 - width) // 2, (1024 - height) // 2])
+    test_close(found.points, (points + 0.5) * 2 - 0.5 - corner, eps=1e-6)
+    test_close(
+        found.disagreement,
+        np.linalg.norm(found.readings["heatmap"] - found.readings["mask"], axis=1),
+    )
+    test_eq((found.width, found.height, found.mask.shape), (width, height, (height, width)))
+
+
+def test_a_lung_too_narrow_is_believed_where_the_image_cuts_it():
+    for columns, known in ((slice(0, 100), True), (slice(10, 110), False), (slice(300, 400), True)):
+        mask = np.zeros((50, 400), np.uint8)
+        mask[5:45, columns] = 1
+        p = Prediction("a.dcm", 400, 50, np.ones((2, 2)), mask, (0.7, 0.59), "PixelSpacing")
+        believed = without_implausible_mm(p)
+        test_eq(believed.spacing, (0.7, 0.59) if known else None)
+        test_eq([f.side for f in believed.findings], [] if known else ["right"])
+
 
 GREY = phantom(3, side=256).image
 
