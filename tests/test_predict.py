@@ -1,4 +1,4 @@
-"What notebook 15 does not show of `predict`: what it is given, limits, ties, lengths of other frames."
+"What notebook 15 does not show of `predict`: what it is given, limits, ties, lengths in frames."
 
 import numpy as np
 import pytest
