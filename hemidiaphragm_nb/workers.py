@@ -138,6 +138,15 @@ def _be_a_worker(parent, data: dict):
     signal.signal(signal.SIGTERM, end)
 
 
+def _is_broken(pool: Executor) -> bool:
+    "Whether a pool has lost a worker: it takes no more work."
+    try:
+        pool.submit(int)
+    except BrokenExecutor:
+        return True
+    return False
+
+
 @contextmanager
 def _processes(workers: int, data: dict) -> Iterator[ProcessPoolExecutor]:
     "A pool whose processes end with this one, or where the work inside is interrupted."
@@ -151,6 +160,10 @@ def _processes(workers: int, data: dict) -> Iterator[ProcessPoolExecutor]:
         end.close()  # whoever is at work stops now
         raise
     finally:
+        if _is_broken(
+            pool
+        ):  # before Python 3.12.1 it waits for ever for a worker that was starting
+            end.close()
         pool.shutdown(cancel_futures=True)
         end.close()
         listener.close()

@@ -62,3 +62,36 @@ def test_a_pool_that_cannot_start_leaves_the_work_to_this_process(tmp_path):
     plan = Plan("unguarded", (RUN, replace(RUN, repeat=1)))
     top = "import multiprocessing\nif multiprocessing.parent_process(): raise SystemExit(1)"
     assert run_in_a_script(tmp_path, plan, "True", top) == ["done", "done"]
+
+
+SLOW_START = """
+import os, sys, time
+from hemidiaphragm_nb.workers import _processes
+
+class Slow:
+    "Read at once by the first process, in three seconds by the others."
+    def __setstate__(self, state):
+        try:
+            os.mkdir(state["folder"])
+        except FileExistsError:
+            time.sleep(3)
+
+if __name__ == "__main__":
+    slow = Slow()
+    slow.folder = sys.argv[1]
+    with _processes(2, {"slow": slow, "frames": bytes(2_000_000)}) as pool:
+        dead = pool.submit(os._exit, 3)
+        try:
+            pool.submit(abs, -1)  # starts the second process; meanwhile the first one dies
+        except Exception as error:
+            print(type(error).__name__)
+        print(type(dead.exception()).__name__)
+"""
+
+
+def test_a_worker_that_dies_while_another_starts_ends_the_pool(tmp_path):
+    "It waited for ever for the one that was starting."
+    (tmp_path / "main.py").write_text(SLOW_START)
+    command = [sys.executable, tmp_path / "main.py", tmp_path / "first"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.stdout.split()[-1] == "BrokenProcessPool", done.stderr
