@@ -92,7 +92,7 @@ class ImageViewer(anywidget.AnyWidget):
 def _as_traits(points: np.ndarray) -> list:
     return [None if np.isnan(point).any() else [float(v) for v in point] for point in points]
 
-# %% ../nbs/engine/app.ipynb #9a906380
+
 @patch
 def show_points(self: ImageViewer, session: Session):
     "Show the landmarks as they stand."
@@ -382,7 +382,7 @@ def on_beta(self: App, _):
         self.session.beta = float(self.beta.value)
         self.target_map.value = png_bytes(self.session.heatmap_picture(self.session.target()))
 
-# %% ../nbs/engine/app.ipynb #3ca37d8f
+
 @patch
 @_shows_errors
 def on_back(self: App, _=None):
