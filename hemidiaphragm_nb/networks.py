@@ -26,7 +26,7 @@ from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged
 from .radiograph import FRAME, shrink, to_float
 from .recipes import Recipe, RecipeError
-from .runtime import Outputs, check_card
+from .runtime import Outputs, check_answers, check_card, trial_picture
 from .brain_mri import BrainUNet
 from .unet import UNet, count_parameters
 from .pretrained import transfer_encoder
@@ -163,9 +163,21 @@ def check_weights(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: 
         raise ValueError(
             f"weights that are no numbers or beyond {_limit(bad[0]):g}: {bad[0]}{more}"
         )
+    if below := [k for k, v in floats.items() if k.endswith("running_var") and (v < 0).any()]:
+        raise ValueError(f"weights that no training gives: a variance below 0 in {below[0]}")
     return tensors
 
 # %% ../nbs/engine/networks.ipynb #a2777e43
+_TRIAL = 256  # px, at most: larger pictures tell no more
+
+
+@torch.no_grad()
+def _try(net: nn.Module, recipe: Recipe):
+    "Ask a network of unknown origin once. Raises: ValueError where its answer is no picture."
+    answers = as_tuple(net(torch.from_numpy(trial_picture(min(recipe.side, _TRIAL)))))
+    check_answers([a.float().numpy() for a in answers], recipe.tasks)
+
+# %% ../nbs/engine/networks.ipynb #6fa8df70
 @patch(cls_method=True)
 def load(cls: TorchPredictor, folder: Path, device: str = "cpu") -> TorchPredictor:
     "Read a saved model. Raises: ModelError naming the folder and what is wrong with it."
@@ -177,9 +189,10 @@ def load(cls: TorchPredictor, folder: Path, device: str = "cpu") -> TorchPredict
         nets = [build_net(recipe) for _ in card.get("members", [0])]
         net = Ensemble(nets) if "members" in card else nets[0]
         net.load_state_dict(check_weights(load_file(folder / "weights.safetensors")))
+        _try(net.eval(), recipe)
     except Exception as error:
         raise ModelError(folder, error) from error
-    return cls(net.eval().to(device), recipe, card)
+    return cls(net.to(device), recipe, card)
 
 # %% ../nbs/engine/networks.ipynb #00570bca
 def model_card(frames: FrameSet, split: dict, net: nn.Module, rows: list, start=None) -> dict:

@@ -5,8 +5,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
-from hemidiaphragm_nb.export import _write_exported
+from hemidiaphragm_nb.export import _write_exported, export_onnx
+from hemidiaphragm_nb.networks import TorchPredictor, build_net
+from hemidiaphragm_nb.recipes import recipe as settings_of
 from hemidiaphragm_nb.runtime import (
     CardError,
     ExportError,
@@ -80,6 +83,22 @@ def test_onnx_weights_that_are_no_numbers_are_refused(tmp_path, value):
     _write_exported(tmp_path / "m.onnx", model.SerializeToString(), card)
     with pytest.raises(ExportError, match="no numbers or beyond"):
         load_onnx(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("weight, bias, reason", [(0, 1, "the same all"), (None, 999, "beyond 10")])
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_an_exported_network_that_answers_all_alike_is_refused(
+    tmp_path, weight, bias, reason, engine
+):
+    pytest.importorskip(engine)
+    small = settings_of("fast", side=64, width=4, precision="fp32")
+    net = build_net(small)
+    torch.nn.init.constant_(net.heads["heatmap"].bias, bias)
+    if weight is not None:
+        torch.nn.init.constant_(net.heads["heatmap"].weight, weight)
+    export_onnx(TorchPredictor(net.eval(), small, {}), tmp_path / "m.onnx")
+    with pytest.raises(ExportError, match=f"m.onnx: its weights.*{reason}"):
+        load_onnx(tmp_path / "m.onnx", engine)
 
 
 def test_a_card_that_says_other_tasks_is_refused(tmp_path):
