@@ -201,7 +201,8 @@ def _learnt_from(card: dict, frames) -> list[str]:
     known = data.get("fingerprint")
     if known not in (f.fingerprint for f in (frames, frames.at(side))):
         return []
-    count = sum(data["cases"].get(part, 0) for part in ("train", "valid"))
+    cases = data.get("cases", {})
+    count = sum(cases.get(part, 0) for part in ("train", "valid")) or "some"
     return [
         f"warning: this network was trained on {count} of these {len(frames)} radiographs; figures"
         " over them say nothing of new ones. Leave out --all, and give the --seed of its training"

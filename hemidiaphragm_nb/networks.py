@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
@@ -178,6 +179,24 @@ def _try(net: nn.Module, recipe: Recipe):
     check_answers([a.float().numpy() for a in answers], recipe.tasks)
 
 # %% ../nbs/engine/networks.ipynb #6fa8df70
+def _check_shapes(path: Path, recipe: Recipe, card: dict):
+    """Before anything large is built or read, see that a file holds the weights that its card says.
+    Raises: ValueError.
+    """
+    with torch.device("meta"):  # shapes without numbers
+        one = {k: tuple(v.shape) for k, v in build_net(recipe).state_dict().items()}
+    count = range(len(card.get("members", ())))
+    wanted = {f"nets.{i}.{k}": v for i in count for k, v in one.items()} if count else one
+    with safe_open(path, "pt") as file:
+        found = {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}
+    if other := [k for k in wanted | found if wanted.get(k) != found.get(k)]:
+        raise ValueError(
+            f"{path.name} does not hold the network of its card: {len(other)} tensors differ, such"
+            f" as {other[0]}, {found.get(other[0], 'absent')} instead of"
+            f" {wanted.get(other[0], 'none')}"
+        )
+
+# %% ../nbs/engine/networks.ipynb #02002f2a
 @patch(cls_method=True)
 def load(cls: TorchPredictor, folder: Path, device: str = "cpu") -> TorchPredictor:
     "Read a saved model. Raises: ModelError naming the folder and what is wrong with it."
@@ -186,6 +205,7 @@ def load(cls: TorchPredictor, folder: Path, device: str = "cpu") -> TorchPredict
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         check_card(card)
         recipe = Recipe(**card["recipe"])
+        _check_shapes(folder / "weights.safetensors", recipe, card)
         nets = [build_net(recipe) for _ in card.get("members", [0])]
         net = Ensemble(nets) if "members" in card else nets[0]
         net.load_state_dict(check_weights(load_file(folder / "weights.safetensors")))

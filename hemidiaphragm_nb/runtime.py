@@ -25,7 +25,8 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from .files import EscapedError
+from .files import EscapedError, plainly
+from .distances import METRICS
 from .heatmaps import DECODERS
 from .radiograph import FRAME, enlarge, to_float
 
@@ -58,6 +59,7 @@ class Predictor(Protocol):
         "The network's answer, in the order of the frames."
 
 # %% ../nbs/engine/runtime.ipynb #af1e424e
+_PRECISIONS = {"precision": ["float", "int8"]}  # of an exported network
 _KNOWN = {  # facts of a card, and what they may be; absent in cards of other tools
     "format": [1],
     "frame": [FRAME],
@@ -69,6 +71,8 @@ _CHOICES = {  # the same of its recipe
     "decoder": list(DECODERS),
     "shared": [False, True],
     "mask_channels": [1, 2],
+    "metric": list(METRICS),
+    "channels_last": [False, True],
 }
 
 
@@ -82,7 +86,15 @@ def _not_one_of(facts: dict, allowed: dict) -> list[str]:
     ]
 
 # %% ../nbs/engine/runtime.ipynb #ac9887f8
-_LIMITS = {"beta": (1e-3, 10 * FRAME), "width": (1, 256), "depth": (1, 8)}  # px of 512, features
+_LIMITS = {
+    "beta": (1e-3, 10 * FRAME),  # px of 512
+    "width": (1, 256),  # features
+    "depth": (1, 8),
+    "seed": (0, 2**63 - 1),
+    "lam_hem": (0, 1e9),
+    "lam_segm": (0, 1e9),
+}
+_WHOLE = ("width", "depth", "seed", "train", "valid", "test")
 RADIUS_FACTORS = (1e-3, 1e3)
 
 
@@ -91,12 +103,42 @@ def _beyond(facts: dict, limits: dict) -> list[str]:
     reasons = []
     for key, (low, high) in limits.items():
         value = facts.get(key, low)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (number and math.isfinite(value) and low <= value <= high):
-            reasons.append(f"{key} is {value!r:.60}, not a number from {low:g} to {high:g}")
+        kinds, name = ((int,), "a whole number") if key in _WHOLE else ((int, float), "a number")
+        number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not (number and low <= value <= high):  # NaN is not
+            reasons.append(f"{key} is {value!r:.60}, not {name} from {low:g} to {high:g}")
     return reasons
 
 # %% ../nbs/engine/runtime.ipynb #3185126b
+_TEXTS = ("git_commit", "created", "use", "input", "machine", "radius_from", "known_failures")
+_COUNTS = {part: (0, 1e9) for part in ("train", "valid", "test")}
+
+
+def _not_a(kind: type, facts: dict, keys: Sequence[str]) -> list[str]:
+    "A reason for each fact that is of another kind."
+    noun = {str: "a text", dict: "a table"}[kind]
+    bad = [key for key in keys if key in facts and not isinstance(facts[key], kind)]
+    return [f"{key} is {facts[key]!r:.60}, not {noun}" for key in bad]
+
+# %% ../nbs/engine/runtime.ipynb #3e84a9fb
+def _not_of_data(card: dict) -> list[str]:
+    "Reasons why a card does not say what a network was trained on, where it tries to."
+    data = {} if card.get("data") is None else card["data"]
+    if not isinstance(data, dict):
+        return _not_a(dict, card, ("data",))
+    if bad := _not_a(str, data, ("fingerprint",)) + _not_a(dict, data, ("cases",)):
+        return bad
+    return _beyond(data.get("cases", {}), _COUNTS)
+
+# %% ../nbs/engine/runtime.ipynb #32a6b19b
+def _not_of_export(card: dict) -> list[str]:
+    "Reasons why a card does not say how a network was exported, where it tries to."
+    export = card.get("export", {})
+    if not isinstance(export, dict):
+        return _not_a(dict, card, ("export",))
+    return _not_one_of({"precision": export.get("precision")}, _PRECISIONS) if export else []
+
+# %% ../nbs/engine/runtime.ipynb #ae963324
 MEMBERS = 32  # networks of an ensemble, at most
 _NEEDED = ("name", "tasks", "side", "beta", "decoder", "shared")
 
@@ -113,8 +155,11 @@ def check_card(card: dict) -> dict:  # the same card
     reasons = [f"the recipe has no {key}" for key in _NEEDED if key not in recipe]
     reasons += _not_one_of(card, _KNOWN) + _not_one_of(recipe, _CHOICES)
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": RADIUS_FACTORS})
-    members = card.get("members", [0])
-    if not isinstance(members, list) or not 1 <= len(members) <= MEMBERS:
+    reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
+    reasons += _not_of_data(card) + _not_of_export(card)
+    members = card.get("members", [{}])
+    networks = isinstance(members, list) and all(isinstance(m, dict) for m in members)
+    if not networks or not 1 <= len(members) <= MEMBERS:
         reasons.append(f"members is no list of 1 to {MEMBERS} networks")
     size = [recipe.get(key, 1) for key in ("width", "depth")]
     if not reasons and size[0] * 2 ** size[1] > 4096:
@@ -160,11 +205,12 @@ def read_exported(path: Path) -> tuple[bytes, dict]:  # the file's bytes, its ca
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
     "A whole number in groups of 7 bits, the lowest first; and where it ends."
     value = shift = 0
-    while True:
+    while shift < 70:
         byte = data[at]
         value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
         if byte < 128:
             return value, at
+    raise ValueError("a number of more than ten bytes")
 
 # %% ../nbs/engine/runtime.ipynb #bb78d7bf
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -337,7 +383,7 @@ def _probe(predictor: OnnxPredictor, path: Path):
     try:
         answers = predictor.infer(trial_picture(side))
     except Exception as error:
-        reason = str(error).splitlines()[0][:120]
+        reason = plainly(error).splitlines()[0][:120]
         raise ExportError(f"{path}: {predictor.engine} cannot run it ({reason})") from error
     if len(answers) != len(tasks):
         raise ExportError(f"{path}: {len(answers)} outputs for the tasks {', '.join(tasks)}")
@@ -367,8 +413,10 @@ def load_onnx(
     data, card = read_exported(path)
     try:
         _check_onnx_weights(data)
-    except (ValueError, LookupError, TypeError) as error:
-        raise ExportError(f"{path}: {error}. Train or export it again") from None
+    except Exception as error:
+        raise ExportError(f"{path}: {plainly(error)}. Train or export it again") from None
+    if not card.get("export"):
+        raise ExportError(f"{path}: its card does not say how it was exported. Export it again")
     if arithmetic == "auto" and card["export"]["precision"] == "int8":
         arithmetic = "f32"  # what is left is small: be exact
     try:
@@ -377,8 +425,10 @@ def load_onnx(
         raise ExportError(
             f"the package {engine} is missing: pip install 'hemidiaphragm_nb[fast]'"
         ) from None
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0][:120]
+    except ExportError:
+        raise
+    except Exception as error:  # an engine's own kinds
+        reason = plainly(error).splitlines()[0][:120]
         raise ExportError(f"{path}: {engine} cannot run it ({reason})") from error
     predictor = OnnxPredictor(card, infer, engine)
     if path.parent != shipped_folder():  # the one that ships has been tested

@@ -98,3 +98,18 @@ def test_a_folder_without_images_says_why(names, reason, tmp_path):
         (folder / name).write_bytes(b"text")
     r = CliRunner().invoke(cli.app, ["predict", str(folder), "--out", str(tmp_path / "out")])
     assert r.exit_code == 1 and reason in r.output and "0 of 0 images predicted" in r.output
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"fingerprint": "f"}, {"fingerprint": "f", "cases": {}}]
+)
+def test_a_card_that_says_little_of_its_data(data):
+    class Frames(list):
+        fingerprint = "f"
+
+        def at(self, side):
+            return self
+
+    lines = cli._learnt_from({"data": data, "recipe": {"side": 64}}, Frames("abc"))
+    assert len(lines) == (1 if data and "fingerprint" in data else 0)
+    assert all("was trained on some of these 3 radiographs" in line for line in lines)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from hemidiaphragm_nb.networks import ModelError, TorchPredictor, build_net
 from hemidiaphragm_nb.precision import as_tuple
-from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.recipes import RecipeError, recipe
 from hemidiaphragm_nb.runtime import NEAREST, SMALLEST_RANGE, shipped_folder, trial_picture
 
 
@@ -62,6 +62,27 @@ def test_a_card_is_validated_at_once(model, facts, settings, reason):
     with pytest.raises(ModelError, match=reason) as error:
         TorchPredictor.load(model)
     assert time.perf_counter() - start < 10 and str(model) in str(error.value)
+
+
+LARGE = {"members": [{}] * 32}, {"width": 256, "depth": 4}
+
+
+def test_a_network_larger_than_its_file_is_not_built(model):
+    resource = pytest.importorskip("resource")
+    file = model / "card.json"
+    card = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(card | LARGE[0] | {"recipe": card["recipe"] | LARGE[1]}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="does not hold the network of its card") as error:
+        TorchPredictor.load(model)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000 and "tensors differ" in str(error.value)  # KiB
+
+
+def test_what_a_recipe_refuses():
+    for key, value in dict(seed=-1, patience=-1, lam_hem=math.nan, wd=-1, clip=math.inf).items():
+        with pytest.raises(RecipeError, match=f"{key} is"):
+            recipe(**{key: value})
 
 
 def test_a_card_that_is_no_object_is_refused(model):
