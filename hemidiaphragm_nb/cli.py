@@ -255,9 +255,13 @@ _SHOWN = 5  # images whose warnings are shown
 
 def _not_written(rows: list[dict], out: Path, asked: dict[str, bool]) -> list[str]:
     "A line for each kind of DICOM object that was asked for and not written for some images."
+    from hemidiaphragm_nb.writers import name_of_results
+
     lines = []
     for kind in (kind for kind, wanted in asked.items() if wanted):
-        lacking = [r["file"] for r in rows if not (out / f"{r['results']}_{kind}.dcm").exists()]
+        names = [name_of_results(out, row) or row["results"] for row in rows]
+        there = [(out / f"{name}_{kind}.dcm").exists() for name in names]
+        lacking = [row["file"] for row, written in zip(rows, there) if not written]
         if lacking:
             lines.append(
                 f"--{kind}: nothing written for {len(lacking)} of {len(rows)} images, which are not"

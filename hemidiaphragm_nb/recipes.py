@@ -53,7 +53,7 @@ def _check_numbers(recipe):
                 f"{key} is {getattr(recipe, key)!r}; it must be 0 or more, and finite"
             )
     if recipe.lam_hem + recipe.lam_segm <= 0:
-        raise RecipeError("lam_hem and lam_segm must not both be 0")
+        raise RecipeError("lam_hem and lam_segm must not be negative, nor both 0")
 
 # %% ../nbs/engine/recipes.ipynb #e8704671
 # what each architecture of fixed shape goes with
