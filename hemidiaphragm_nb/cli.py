@@ -443,7 +443,7 @@ def predict(
     writers = _writers(masks, seg, sr, identity, key, predictor)
     total = sum(1 for _ in find_inputs(inputs, skip=out))
     for given in () if total else inputs:
-        say(why_nothing(given), error=True)
+        say(why_nothing(given, out), error=True)
     errors = _predict_all(total, inputs, out, predictor, writers, **how)
     for error in errors:
         say(str(error), error=True)

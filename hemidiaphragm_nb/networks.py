@@ -22,7 +22,7 @@ from torch import nn
 
 from .batches import set_seed
 from .frames import FrameSet
-from .files import EscapedError, provenance, write_atomic
+from .files import EscapedError, plainly, provenance, write_atomic
 from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged
 from .radiograph import FRAME, shrink, to_float
@@ -94,7 +94,7 @@ class ModelError(EscapedError):
     "A folder that holds no model of ours."
 
     def __init__(self, folder: Path, error: Exception):
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = plainly(error).splitlines()[0]
         super().__init__(
             f"{folder}: no usable model ({reason}). It must hold card.json and weights.safetensors"
             " as `hemidiaphragm train` writes them"

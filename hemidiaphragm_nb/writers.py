@@ -151,14 +151,36 @@ def _matches(given: str) -> list[Path]:
     return [Path(given)]
 
 
+def _inside(file: Path, folder: Path | None) -> bool:
+    return folder is not None and Path(folder).resolve() in file.resolve().parents
+
+
+def _is_result(file: Path) -> bool:
+    "Whether it is a table of results, or a STEM.json beside it is of its name or lists it."
+    name, folder = file.name, file.parent
+    if name == "predictions.csv":
+        return True
+    stems = (name[:i] for i, c in enumerate(name) if c in "_.")
+    records = ((stem, _record(folder, stem)) for stem in stems)
+    return any(r and name in (f"{s}.json", *_listed_files(r)) for s, r in records)
+
+
+def _listed_files(record: dict) -> list[str]:
+    "The names of the files that STEM.json lists."
+    lists = record["files"].values() if isinstance(record.get("files"), dict) else ()
+    return [name for names in lists if isinstance(names, list) for name in names]
+
+
 def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path]]:
-    "A file, or a folder's images and locked subfolders, with the names of their results."
+    """A file, or a folder's images and locked subfolders, with the names of their results. What
+    lies in `skip` is left out of a folder; a file that is named is, where it is a result.
+    """
     if not os.path.isdir(match):
-        yield match, Path(image_stem(match))
+        if not (_inside(match, skip) and _is_result(match)):
+            yield match, Path(image_stem(match))
         return
     for file in _walk(match):
-        inside = skip is not None and skip.resolve() in file.resolve().parents
-        if not inside and (os.path.isdir(file) or is_image(file)):
+        if not _inside(file, skip) and (os.path.isdir(file) or is_image(file)):
             yield file, file.relative_to(match).parent / image_stem(file)
 
 
@@ -179,8 +201,18 @@ def find_inputs(
                 yield file, name
 
 # %% ../nbs/engine/writers.ipynb #aae14ce4
-def why_nothing(given: str) -> str:
-    "Why a folder or pattern gave no image, in a line."
+def why_nothing(
+    given: str,
+    skip: Path | None = None,  # as for `find_inputs`
+) -> str:
+    "Why a folder, pattern or file gave no image, in a line."
+    if skip and any(True for _ in find_inputs([given])):
+        if os.path.isdir(given):
+            return (
+                f"{given}: its images lie in {skip}, where the results go, and what is there is"
+                " passed over. Choose another folder for the results"
+            )
+        return f"{given}: it names nothing but earlier results in {skip}"
     if not os.path.isdir(given):
         return f"{given}: nothing that it names is an image"
     names = [name for _, _, files in os.walk(given) for name in files]

@@ -451,3 +451,30 @@ def test_a_name_that_is_no_text_stays_in_the_table(tmp_path, older):
         assert predict_folder([str(tmp_path / "more")], out) == []
         assert [row["results"] for row in read_table(out)][0] == "d"
     assert len(read_table(out)) == (2 if older else 3)
+
+
+@pytest.mark.parametrize("where", [".", "..", "sub"])
+def test_results_among_the_radiographs_say_so(tmp_path, where):
+    "The only images are passed over because the results go there: no other reason is given."
+    folder = tmp_path / "a/C"
+    write_image(folder / "sub/film.png")
+    out = folder / where
+    r = CliRunner().invoke(app, ["predict", str(folder), "--out", str(out)])
+    assert r.exit_code == 1 and f"its images lie in {out}, where the results go" in r.output
+    assert "no image among" not in r.output and "Choose another folder" in r.output
+
+
+def test_a_pattern_in_the_folder_of_the_results_passes_over_them(tmp_path):
+    film = write_image(tmp_path / "film.png")
+    write_image(tmp_path / "film_overlay_2.png", seed=4)  # no result, whatever its name
+    given = ["predict", str(tmp_path / "*"), "--masks", "--out", str(tmp_path)]
+    for _ in range(3):
+        r = CliRunner().invoke(app, given)
+        assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
+        assert set(rows_of(tmp_path)) == {"film", "film_overlay_2"}
+    every = [str(path) for path in tmp_path.iterdir()]  # as a shell expands the pattern
+    r = CliRunner().invoke(app, ["predict", *every, "--out", str(tmp_path)])
+    assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
+    overlay = str(film.with_name("film_overlay.png"))
+    r = CliRunner().invoke(app, ["predict", overlay, "--out", str(tmp_path)])
+    assert r.exit_code == 1 and "it names nothing but earlier results in" in r.output
