@@ -201,7 +201,8 @@ def _learnt_from(card: dict, frames) -> list[str]:
     known = data.get("fingerprint")
     if known not in (f.fingerprint for f in (frames, frames.at(side))):
         return []
-    count = sum(data["cases"].get(part, 0) for part in ("train", "valid"))
+    cases = data.get("cases", {})
+    count = sum(cases.get(part, 0) for part in ("train", "valid")) or "some"
     return [
         f"warning: this network was trained on {count} of these {len(frames)} radiographs; figures"
         " over them say nothing of new ones. Leave out --all, and give the --seed of its training"
@@ -254,9 +255,13 @@ _SHOWN = 5  # images whose warnings are shown
 
 def _not_written(rows: list[dict], out: Path, asked: dict[str, bool]) -> list[str]:
     "A line for each kind of DICOM object that was asked for and not written for some images."
+    from hemidiaphragm_nb.writers import name_of_results
+
     lines = []
     for kind in (kind for kind, wanted in asked.items() if wanted):
-        lacking = [r["file"] for r in rows if not (out / f"{r['results']}_{kind}.dcm").exists()]
+        names = [name_of_results(out, row) or row["results"] for row in rows]
+        there = [(out / f"{name}_{kind}.dcm").exists() for name in names]
+        lacking = [row["file"] for row, written in zip(rows, there) if not written]
         if lacking:
             lines.append(
                 f"--{kind}: nothing written for {len(lacking)} of {len(rows)} images, which are not"
@@ -438,7 +443,7 @@ def predict(
     writers = _writers(masks, seg, sr, identity, key, predictor)
     total = sum(1 for _ in find_inputs(inputs, skip=out))
     for given in () if total else inputs:
-        say(why_nothing(given), error=True)
+        say(why_nothing(given, out), error=True)
     errors = _predict_all(total, inputs, out, predictor, writers, **how)
     for error in errors:
         say(str(error), error=True)

@@ -417,7 +417,12 @@ def read_folder(
     table, problems = scan_folder(path, annotator)
     errors = [p for p in problems if p.severity == "error"]
     if errors:
-        raise DatasetError(*(p._replace(file=str(Path(path) / p.file)) for p in errors))
+        raise DatasetError(
+            *(
+                p._replace(file=p.file if p.file == str(path) else str(Path(path) / p.file))
+                for p in errors
+            )
+        )
     if not len(table):
         raise DatasetError(
             Problem(str(path), f"annotator {annotator!r} has no case", "Choose another annotator")

@@ -15,18 +15,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as save_tensors
 from torch import nn
 
 from .batches import set_seed
 from .frames import FrameSet
-from .files import EscapedError, provenance, write_atomic
+from .files import EscapedError, plainly, provenance, write_atomic
 from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged
 from .radiograph import FRAME, shrink, to_float
 from .recipes import Recipe, RecipeError
-from .runtime import Outputs, check_card
+from .runtime import Outputs, check_answers, check_card, trial_picture
 from .brain_mri import BrainUNet
 from .unet import UNet, count_parameters
 from .pretrained import transfer_encoder
@@ -93,7 +94,7 @@ class ModelError(EscapedError):
     "A folder that holds no model of ours."
 
     def __init__(self, folder: Path, error: Exception):
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = plainly(error).splitlines()[0]
         super().__init__(
             f"{folder}: no usable model ({reason}). It must hold card.json and weights.safetensors"
             " as `hemidiaphragm train` writes them"
@@ -163,9 +164,39 @@ def check_weights(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]: 
         raise ValueError(
             f"weights that are no numbers or beyond {_limit(bad[0]):g}: {bad[0]}{more}"
         )
+    if below := [k for k, v in floats.items() if k.endswith("running_var") and (v < 0).any()]:
+        raise ValueError(f"weights that no training gives: a variance below 0 in {below[0]}")
     return tensors
 
 # %% ../nbs/engine/networks.ipynb #a2777e43
+_TRIAL = 256  # px, at most: larger pictures tell no more
+
+
+@torch.no_grad()
+def _try(net: nn.Module, recipe: Recipe):
+    "Ask a network of unknown origin once. Raises: ValueError where its answer is no picture."
+    answers = as_tuple(net(torch.from_numpy(trial_picture(min(recipe.side, _TRIAL)))))
+    check_answers([a.float().numpy() for a in answers], recipe.tasks)
+
+# %% ../nbs/engine/networks.ipynb #6fa8df70
+def _check_shapes(path: Path, recipe: Recipe, card: dict):
+    """Before anything large is built or read, see that a file holds the weights that its card says.
+    Raises: ValueError.
+    """
+    with torch.device("meta"):  # shapes without numbers
+        one = {k: tuple(v.shape) for k, v in build_net(recipe).state_dict().items()}
+    count = range(len(card.get("members", ())))
+    wanted = {f"nets.{i}.{k}": v for i in count for k, v in one.items()} if count else one
+    with safe_open(path, "pt") as file:
+        found = {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}
+    if other := [k for k in wanted | found if wanted.get(k) != found.get(k)]:
+        raise ValueError(
+            f"{path.name} does not hold the network of its card: {len(other)} tensors differ, such"
+            f" as {other[0]}, {found.get(other[0], 'absent')} instead of"
+            f" {wanted.get(other[0], 'none')}"
+        )
+
+# %% ../nbs/engine/networks.ipynb #02002f2a
 @patch(cls_method=True)
 def load(cls: TorchPredictor, folder: Path, device: str = "cpu") -> TorchPredictor:
     "Read a saved model. Raises: ModelError naming the folder and what is wrong with it."
@@ -174,12 +205,14 @@ def load(cls: TorchPredictor, folder: Path, device: str = "cpu") -> TorchPredict
         card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
         check_card(card)
         recipe = Recipe(**card["recipe"])
+        _check_shapes(folder / "weights.safetensors", recipe, card)
         nets = [build_net(recipe) for _ in card.get("members", [0])]
         net = Ensemble(nets) if "members" in card else nets[0]
         net.load_state_dict(check_weights(load_file(folder / "weights.safetensors")))
+        _try(net.eval(), recipe)
     except Exception as error:
         raise ModelError(folder, error) from error
-    return cls(net.eval().to(device), recipe, card)
+    return cls(net.to(device), recipe, card)
 
 # %% ../nbs/engine/networks.ipynb #00570bca
 def model_card(frames: FrameSet, split: dict, net: nn.Module, rows: list, start=None) -> dict:

@@ -43,7 +43,16 @@ def _check_numbers(recipe):
     for key in ("beta", "width", "depth", "epochs", "batch", "lr"):
         if not 0 < getattr(recipe, key) < np.inf:
             raise RecipeError(f"{key} is {getattr(recipe, key)!r}; it must be above 0, and finite")
-    if min(recipe.lam_hem, recipe.lam_segm) < 0 or recipe.lam_hem + recipe.lam_segm <= 0:
+    for key in ("seed", "patience"):
+        value = getattr(recipe, key)
+        if not (isinstance(value, (int, np.integer)) and 0 <= value < 2**63):
+            raise RecipeError(f"{key} is {value!r}; it must be a whole number, 0 or more")
+    for key in ("lam_hem", "lam_segm", "wd", "clip"):
+        if not 0 <= getattr(recipe, key) < np.inf:
+            raise RecipeError(
+                f"{key} is {getattr(recipe, key)!r}; it must be 0 or more, and finite"
+            )
+    if recipe.lam_hem + recipe.lam_segm <= 0:
         raise RecipeError("lam_hem and lam_segm must not be negative, nor both 0")
 
 # %% ../nbs/engine/recipes.ipynb #e8704671

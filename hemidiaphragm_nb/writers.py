@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RED', 'YELLOW', 'LUNG_COLOURS', 'ENDINGS', 'LONGEST', 'COLUMNS', 'TABLE', 'overlay', 'is_image', 'find_inputs',
            'why_nothing', 'with_names', 'as_row', 'made_by', 'as_json', 'Writer', 'OverlayWriter', 'MaskWriter',
-           'ResultsError', 'whole_table', 'read_table', 'predict_folder']
+           'ResultsError', 'whole_table', 'read_table', 'name_of_results', 'predict_folder']
 
 # %% ../nbs/engine/writers.ipynb #07ad4685
 import csv
@@ -14,6 +14,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import stat
 import textwrap
 import threading
@@ -150,14 +151,36 @@ def _matches(given: str) -> list[Path]:
     return [Path(given)]
 
 
+def _inside(file: Path, folder: Path | None) -> bool:
+    return folder is not None and Path(folder).resolve() in file.resolve().parents
+
+
+def _is_result(file: Path) -> bool:
+    "Whether it is a table of results, or a STEM.json beside it is of its name or lists it."
+    name, folder = file.name, file.parent
+    if name == "predictions.csv":
+        return True
+    stems = (name[:i] for i, c in enumerate(name) if c in "_.")
+    records = ((stem, _record(folder, stem)) for stem in stems)
+    return any(r and name in (f"{s}.json", *_listed_files(r)) for s, r in records)
+
+
+def _listed_files(record: dict) -> list[str]:
+    "The names of the files that STEM.json lists."
+    lists = record["files"].values() if isinstance(record.get("files"), dict) else ()
+    return [name for names in lists if isinstance(names, list) for name in names]
+
+
 def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path]]:
-    "A file, or a folder's images and locked subfolders, with the names of their results."
+    """A file, or a folder's images and locked subfolders, with the names of their results. What
+    lies in `skip` is left out of a folder; a file that is named is, where it is a result.
+    """
     if not os.path.isdir(match):
-        yield match, Path(image_stem(match))
+        if not (_inside(match, skip) and _is_result(match)):
+            yield match, Path(image_stem(match))
         return
     for file in _walk(match):
-        inside = skip is not None and skip.resolve() in file.resolve().parents
-        if not inside and (os.path.isdir(file) or is_image(file)):
+        if not _inside(file, skip) and (os.path.isdir(file) or is_image(file)):
             yield file, file.relative_to(match).parent / image_stem(file)
 
 
@@ -178,8 +201,18 @@ def find_inputs(
                 yield file, name
 
 # %% ../nbs/engine/writers.ipynb #aae14ce4
-def why_nothing(given: str) -> str:
-    "Why a folder or pattern gave no image, in a line."
+def why_nothing(
+    given: str,
+    skip: Path | None = None,  # as for `find_inputs`
+) -> str:
+    "Why a folder, pattern or file gave no image, in a line."
+    if skip and any(True for _ in find_inputs([given])):
+        if os.path.isdir(given):
+            return (
+                f"{given}: its images lie in {skip}, where the results go, and what is there is"
+                " passed over. Choose another folder for the results"
+            )
+        return f"{given}: it names nothing but earlier results in {skip}"
     if not os.path.isdir(given):
         return f"{given}: nothing that it names is an image"
     names = [name for _, _, files in os.walk(given) for name in files]
@@ -360,6 +393,12 @@ def _completed(record: dict, name: str | Path) -> dict:
     return late | record
 
 
+def _place(record: dict) -> str:
+    "The file that STEM.json is of, from wherever it was named; in older ones, from here."
+    path = record.get("path")
+    return path if isinstance(path, str) else os.path.abspath(record["file"])
+
+
 def _json_path(stem: Path) -> Path:
     return stem.with_name(f"{stem.name}.json")
 
@@ -385,6 +424,7 @@ def _write_all(
         raise
     files = {name: [f.name for f in paths] for name, paths in written.items()}
     record = as_json(prediction, predictor) | {
+        "path": os.path.abspath(prediction.file),
         "results": name.as_posix(),
         "files": files,
         **facts,
@@ -414,6 +454,7 @@ def _saved_row(
         wanted = [stem.with_name(name) for w in writers for name in record["files"][w.name]]
         whole = all(path.exists() for path in wanted)
         same = now["source"] is not None and record | now == record
+        same = same and _place(record) == os.path.abspath(file)
         return _table_row(record) if same and whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -490,8 +531,9 @@ def _record(out: Path, name: str | Path) -> dict | None:  # None: there is none,
 
 def _is_of_another(out: Path, name: Path, file: Path) -> bool:
     "Whether results of that name are those of another file, which still exists."
-    other = (_record(out, name) or {}).get("file", file)
-    return os.path.abspath(other) != os.path.abspath(file) and os.path.exists(other)
+    record, place = _record(out, name), os.path.abspath(file)
+    other = _place(record) if record else place
+    return other != place and os.path.exists(other)
 
 
 def read_table(out: Path) -> list[dict]:  # of strings, by column
@@ -506,13 +548,30 @@ def read_table(out: Path) -> list[dict]:  # of strings, by column
     return [{k: csv_original(v) for k, v in row.items()} for row in rows]
 
 
+def _as_in_the_table(text: str) -> str:
+    "Bytes that are no text stand there as their escape sequence."
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def name_of_results(
+    out: Path,
+    row: dict,  # of `read_table`
+    without: Iterable[str] = (),  # names of other rows
+) -> str:  # '' where they are not there
+    "The name of a row's results in a folder; of a name that is no text, as the folder has it."
+    cell = row["results"]
+    raw = re.sub(r"\\ud([c-f][0-9a-f]{2})", lambda m: chr(int(f"d{m[1]}", 16)), cell)
+    found = (name for name in (cell, raw) if name not in without)
+    return next((name for name in found if _json_path(out / name).exists()), "")
+
+
 def _names_by_file(out: Path) -> dict[str, str]:
     "The names of the results in a folder by the cells of their files, from STEM.json."
     names = {}
     for path in out.rglob("*.json"):
         name = path.relative_to(out).with_suffix("")
         if record := _record(out, name):
-            names[csv_path(record["file"])] = name.as_posix()
+            names[_as_in_the_table(csv_path(record["file"]))] = name.as_posix()
     return names
 
 
@@ -520,11 +579,12 @@ def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
     "The rows of an earlier call's table whose results stand, without those of `files`."
     now, rows = {os.path.abspath(file) for file in files}, read_table(out)
     older = [row for row in rows if "results" not in row]  # of a version without that column
-    names = _names_by_file(out) if older else {}
+    names, told = _names_by_file(out) if older else {}, set()
     for row in rows:
-        name = row.get("results") or names.get(row["file"])
+        name = names.get(row["file"]) if "results" not in row else name_of_results(out, row, told)
+        told.add(name)
         record = _record(out, name) if name else None
-        if record and os.path.abspath(record["file"]) not in now:
+        if record and _place(record) not in now:
             yield _table_row(record)
 
 # %% ../nbs/engine/writers.ipynb #3bbaecaa

@@ -98,3 +98,38 @@ def test_a_folder_without_images_says_why(names, reason, tmp_path):
         (folder / name).write_bytes(b"text")
     r = CliRunner().invoke(cli.app, ["predict", str(folder), "--out", str(tmp_path / "out")])
     assert r.exit_code == 1 and reason in r.output and "0 of 0 images predicted" in r.output
+
+
+@pytest.mark.parametrize(
+    "data", [None, {}, {"fingerprint": "f"}, {"fingerprint": "f", "cases": {}}]
+)
+def test_a_card_that_says_little_of_its_data(data):
+    class Frames(list):
+        fingerprint = "f"
+
+        def at(self, side):
+            return self
+
+    lines = cli._learnt_from({"data": data, "recipe": {"side": 64}}, Frames("abc"))
+    assert len(lines) == (1 if data and "fingerprint" in data else 0)
+    assert all("was trained on some of these 3 radiographs" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["nosuch", "empty"])
+def test_a_folder_of_data_is_named_once(name, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    r = CliRunner().invoke(cli.app, ["evaluate", "--data", name])
+    text = str(r.exception)
+    assert text.startswith(f"{name}: ") and f"{name}/{name}" not in text
+    other = CliRunner().invoke(cli.app, ["train", "--data", str(tmp_path / name)])
+    assert str(other.exception).startswith(f"{tmp_path / name}: ")
+
+
+def test_a_model_without_a_card_is_said_in_words(tmp_path, capsys, monkeypatch):
+    words = ["hemidiaphragm", "predict", "film.png", "--model", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'card.json'}: No such file or directory" in said and "Errno" not in said

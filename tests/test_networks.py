@@ -4,12 +4,15 @@ import json
 import math
 import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from hemidiaphragm_nb.networks import ModelError, TorchPredictor, build_net
-from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.precision import as_tuple
+from hemidiaphragm_nb.recipes import RecipeError, recipe
+from hemidiaphragm_nb.runtime import NEAREST, SMALLEST_RANGE, shipped_folder, trial_picture
 
 
 @pytest.fixture
@@ -61,8 +64,115 @@ def test_a_card_is_validated_at_once(model, facts, settings, reason):
     assert time.perf_counter() - start < 10 and str(model) in str(error.value)
 
 
+LARGE = {"members": [{}] * 32}, {"width": 256, "depth": 4}
+
+
+def test_a_network_larger_than_its_file_is_not_built(model):
+    resource = pytest.importorskip("resource")
+    file = model / "card.json"
+    card = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(card | LARGE[0] | {"recipe": card["recipe"] | LARGE[1]}))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ModelError, match="does not hold the network of its card") as error:
+        TorchPredictor.load(model)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 100_000 and "tensors differ" in str(error.value)  # KiB
+
+
+def test_what_a_recipe_refuses():
+    for key, value in dict(seed=-1, patience=-1, lam_hem=math.nan, wd=-1, clip=math.inf).items():
+        with pytest.raises(RecipeError, match=f"{key} is"):
+            recipe(**{key: value})
+
+
 def test_a_card_that_is_no_object_is_refused(model):
     for text in ("[]", "1", "null", '{"recipe": []}', "{"):
         (model / "card.json").write_text(text)
         with pytest.raises(ModelError, match="no usable model"):
             TorchPredictor.load(model)
+
+
+def every(value):
+    return lambda name, tensor: tensor.fill_(value)
+
+
+def heads(**values):
+    def change(name, tensor):
+        for kind, value in values.items():
+            if name.startswith("heads.") and name.endswith(kind):
+                tensor.fill_(value)
+
+    return change
+
+
+def a_variance(name, tensor):
+    if name.endswith("running_var"):
+        tensor.view(-1)[0] = -0.5
+
+
+def one_heatmap(name, tensor):
+    if name == "heads.heatmap.weight":
+        tensor[0] = 0
+
+
+ABSURD = {
+    "all 0": every(0),
+    "heads 0": heads(weight=0, bias=0),
+    "heads' weights 0": heads(weight=0),
+    "one heatmap's weights 0": one_heatmap,
+    "times 500": lambda name, tensor: tensor.mul_(500),
+    "times 10": lambda name, tensor: tensor.mul_(10),
+    "all -900": every(-900),
+    "heads' biases 999": heads(bias=999),
+    "heads' biases -999": heads(bias=-999),
+    "a variance below 0": a_variance,
+}
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", "instance", None])
+@pytest.mark.parametrize("change", ABSURD.values(), ids=ABSURD)
+def test_absurd_weights_are_refused(tmp_path, change, norm):
+    "Their maps would be the same for every radiograph: landmarks in a corner, a gap of 0."
+    if change is a_variance and norm != "batch":
+        pytest.skip("no variance among the weights")
+    if change is ABSURD["times 10"] and norm in ("group", "instance"):
+        pytest.skip("what is divided by its own deviation answers as before")
+    small = recipe(side=64, width=4, norm=norm, seed=1)
+    net = build_net(small)
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if tensor.is_floating_point():
+                change(name, tensor)
+    TorchPredictor(net, small, {}).save(tmp_path)
+    with pytest.raises(ModelError, match="weights") as error:
+        TorchPredictor.load(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+SOUND = [
+    *(dict(side=64, width=w, norm=n) for w in (4, 8) for n in ("batch", "group", "instance", None)),
+    dict(side=64, width=4, tasks=("mask",)),
+    dict(side=128, width=4, tasks=("heatmap",), shared=True),
+    dict(side=64, width=4, arch="lite0"),
+    dict(side=64, width=2, arch="brain", tasks=("mask",), mask_channels=1),
+]
+
+
+@pytest.mark.parametrize("settings", SOUND, ids=str)
+def test_fresh_networks_pass_with_a_margin(settings):
+    "Ten times the smallest range that is allowed, a fifth of the largest distance from 0."
+    for seed in range(8):
+        made = recipe(seed=seed, **settings)
+        with torch.no_grad():
+            maps = as_tuple(build_net(made).eval()(torch.from_numpy(trial_picture(made.side))))
+        for task, map in zip(made.tasks, maps):
+            assert np.ptp(map.numpy(), (-2, -1)).min() > 10 * SMALLEST_RANGE, seed
+            assert map.abs().amin((-2, -1)).max() < NEAREST[task] / 5, seed
+
+
+def test_the_network_that_ships_passes_with_a_margin():
+    predictor = TorchPredictor.load(shipped_folder())
+    with torch.no_grad():
+        heatmap, mask = predictor.net(torch.from_numpy(trial_picture(256)))
+    assert np.ptp(heatmap.numpy(), (-2, -1)).min() > 0.1 and heatmap.abs().max() < 2
+    assert np.ptp(mask.numpy(), (-2, -1)).min() > 5 and mask.abs().max() < 50

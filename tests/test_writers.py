@@ -398,3 +398,83 @@ def test_a_spacing_that_is_none_is_an_error(text, radiographs, tmp_path):
     r = CliRunner().invoke(app, words)
     assert isinstance(r.exception, ValueError) and "--spacing takes" in str(r.exception)
     assert not out.exists()
+
+
+def test_the_same_relative_name_in_two_folders(tmp_path, monkeypatch):
+    "Named from different folders `film.png` is two files: both stay, and neither is done twice."
+    out = tmp_path / "out"
+    for i, ward in enumerate(("one", "two")):
+        write_image(tmp_path / ward / "film.png", seed=i)
+    for ward in ("one", "two", "one", "two"):
+        monkeypatch.chdir(tmp_path / ward)
+        assert predict_folder(["film.png"], out) == []
+        before = {p.name: p.stat().st_mtime_ns for p in out.glob("*.json")}
+    assert before == {p.name: p.stat().st_mtime_ns for p in out.glob("*.json")}
+    rows = rows_of(out)
+    assert set(rows) == {"film", "film-2"} and {r["file"] for r in rows.values()} == {"film.png"}
+    places = {n: json.loads((out / f"{n}.json").read_text(encoding="utf-8"))["path"] for n in rows}
+    assert places == {
+        "film": str(tmp_path / "one/film.png"),
+        "film-2": str(Path.cwd() / "film.png"),
+    }
+    assert "path" not in rows["film"]
+
+
+def test_results_of_an_older_version_name_no_path(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    write_image(tmp_path / "film.png")
+    monkeypatch.chdir(tmp_path)
+    predict_folder(["film.png"], out)
+    facts = json.loads((out / "film.json").read_text(encoding="utf-8"))
+    (out / "film.json").write_text(json.dumps({k: v for k, v in facts.items() if k != "path"}))
+    before = (out / "film.json").stat().st_mtime_ns
+    predict_folder(["film.png"], out)
+    assert (out / "film.json").stat().st_mtime_ns == before and list(rows_of(out)) == ["film"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text on this system")
+@pytest.mark.parametrize("older", [False, True])
+def test_a_name_that_is_no_text_stays_in_the_table(tmp_path, older):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    names = [b"scan\xff.dcm", b"scan\\udcff.dcm"]  # the second reads like the first's escape
+    for name in names[: 1 if older else 2]:
+        write_example(folder / os.fsdecode(name), phantom(3, side=256).image)
+    words = ["predict", str(folder), "--seg", "--out", str(out)]
+    r = CliRunner().invoke(app, words)
+    assert r.exit_code == 0 and "nothing written" not in r.output, r.output
+    if older:
+        table = pd.read_csv(out / "predictions.csv", dtype=str)
+        table.drop(columns="results").to_csv(out / "predictions.csv", index=False)
+    write_image(tmp_path / "more/d.png", seed=5)
+    for _ in range(1 if older else 2):
+        assert predict_folder([str(tmp_path / "more")], out) == []
+        assert [row["results"] for row in read_table(out)][0] == "d"
+    assert len(read_table(out)) == (2 if older else 3)
+
+
+@pytest.mark.parametrize("where", [".", "..", "sub"])
+def test_results_among_the_radiographs_say_so(tmp_path, where):
+    "The only images are passed over because the results go there: no other reason is given."
+    folder = tmp_path / "a/C"
+    write_image(folder / "sub/film.png")
+    out = folder / where
+    r = CliRunner().invoke(app, ["predict", str(folder), "--out", str(out)])
+    assert r.exit_code == 1 and f"its images lie in {out}, where the results go" in r.output
+    assert "no image among" not in r.output and "Choose another folder" in r.output
+
+
+def test_a_pattern_in_the_folder_of_the_results_passes_over_them(tmp_path):
+    film = write_image(tmp_path / "film.png")
+    write_image(tmp_path / "film_overlay_2.png", seed=4)  # no result, whatever its name
+    given = ["predict", str(tmp_path / "*"), "--masks", "--out", str(tmp_path)]
+    for _ in range(3):
+        r = CliRunner().invoke(app, given)
+        assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
+        assert set(rows_of(tmp_path)) == {"film", "film_overlay_2"}
+    every = [str(path) for path in tmp_path.iterdir()]  # as a shell expands the pattern
+    r = CliRunner().invoke(app, ["predict", *every, "--out", str(tmp_path)])
+    assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
+    overlay = str(film.with_name("film_overlay.png"))
+    r = CliRunner().invoke(app, ["predict", overlay, "--out", str(tmp_path)])
+    assert r.exit_code == 1 and "it names nothing but earlier results in" in r.output
