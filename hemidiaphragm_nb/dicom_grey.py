@@ -144,16 +144,30 @@ def _of_interest(
     return shown, messages + more
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10017
-def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
-    "Where the detector measured nothing (boolean), or None."
+def _within(values: np.ndarray, ends: list[float], bits: int, signed: bool) -> np.ndarray:
+    "Where values of so many bits lie between two ends, which may be written in either sign."
+    size = 2.0**bits
+    ends = [end % size for end in ends]
+    if signed:
+        ends = [end - size if end >= size / 2 else end for end in ends]
+    return (values >= min(ends)) & (values <= max(ends))
+
+
+def _padding(
+    stored: np.ndarray, ds: pydicom.Dataset, words: np.ndarray | None = None
+) -> np.ndarray | None:
+    "Where the detector measured nothing (boolean), or None. `words`: as for `grey_values`."
     value, limit = numbers(ds, "PixelPaddingValue"), numbers(ds, "PixelPaddingRangeLimit")
     if not value:
         return None
-    ends, size = value[:1] + limit[:1], 2.0 ** (ds.get("BitsAllocated") or 16)
-    ends = [end % size for end in ends]
-    if ds.get("PixelRepresentation"):
-        ends = [end - size if end >= size / 2 else end for end in ends]
-    padded = (stored >= min(ends)) & (stored <= max(ends))
+    ends, signed = value[:1] + limit[:1], bool(ds.get("PixelRepresentation"))
+    whole = ds.get("BitsAllocated") or 16
+    low, high = _stored_span(ds)
+    padded = np.zeros(stored.shape, bool)
+    if words is not None and not all(low <= end <= high for end in ends):
+        padded = _within(words, ends, whole, signed)
+    if not padded.any():
+        padded = _within(stored, ends, ds.get("BitsStored") or whole, signed)
     return padded if padded.any() and not padded.all() else None
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10019
@@ -168,12 +182,13 @@ def _inverted(ds: pydicom.Dataset) -> tuple[bool, tuple[str, ...]]:
 
 
 def grey_values(
-    stored: np.ndarray, ds: pydicom.Dataset, little: bool = True
+    stored: np.ndarray,
+    ds: pydicom.Dataset,
+    little: bool = True,  # the byte order of tables
+    words: np.ndarray | None = None,  # the words that the stored values are a part of, if known
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Grey values in which brighter is denser, float32; and warnings. `little`: the byte order of
-    tables.
-    """
-    padded = _padding(stored, ds)
+    "Grey values in which brighter is denser, float32; and warnings."
+    padded = _padding(stored, ds, words)
     values, span, doubts = _meant(stored, ds, little)
     values, messages = _of_interest(values, span, ds, little)
     values = values.astype(np.float32)
