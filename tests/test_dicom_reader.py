@@ -273,9 +273,90 @@ def test_other_parts_are_stated_or_refused(read):
             read(**header)
 
 
+LIMBS = """HANDS FEET KNEES FINGERS TOES THIGH HEEL UPPERARM LOWERLEG TIBFIB RADIUSULNA METACARPUS
+CARPUS UP_EXM LOW_EXM LOWER-LIMB RT_HAND hands LFOOT WRISTS FEMURS LEGS""".split()
+
+
+@pytest.mark.parametrize("part", [*LIMBS, "UPPER LIMB", "LOWER LIMB", "HAND AND WRIST"])
+def test_limbs_are_refused_however_they_are_written(part, read):
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(BodyPartExamined=part)
+
+
+def coded(**elements) -> pydicom.Dataset:
+    "The item of a sequence of codes."
+    ds = pydicom.Dataset()
+    for name, value in elements.items():
+        setattr(ds, name, value)
+    return ds
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        dict(CodeValue="85562004", CodeMeaning="Hand"),
+        dict(CodeValue="T-D9700", CodeMeaning="pes"),
+        dict(LongCodeValue="72696002"),
+        dict(CodeValue="1", CodeMeaning="Lower leg"),
+    ],
+)
+def test_coded_limb_is_refused(code, read):
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(AnatomicRegionSequence=[coded(**code)])
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(BodyPartExamined="CHEST", AnatomicRegionSequence=[coded(**code)])
+
+
+@pytest.mark.parametrize("meaning", ["Chest", "Thorax", "Brustkorb", "Lung"])
+def test_coded_chest_passes(meaning, read):
+    code = coded(CodeValue="51185008", CodeMeaning=meaning)
+    assert read(AnatomicRegionSequence=[code], BodyPartExamined="CHEST").warnings == ()
+    skull = coded(CodeValue="89546000", CodeMeaning="Skull")
+    assert "shows SKULL" in read(AnatomicRegionSequence=[skull]).warnings[0]
+
+
+OTHERS = """CTImageStorage MRImageStorage UltrasoundImageStorage EnhancedCTImageStorage
+EnhancedMRImageStorage NuclearMedicineImageStorage PositronEmissionTomographyImageStorage
+DigitalMammographyXRayImageStorageForPresentation DigitalIntraOralXRayImageStorageForProcessing
+SegmentationStorage RTImageStorage VLPhotographicImageStorage BreastTomosynthesisImageStorage
+OphthalmicTomographyImageStorage UltrasoundMultiFrameImageStorage BasicTextSRStorage""".split()
+CLASSES = """ComputedRadiographyImageStorage DigitalXRayImageStorageForPresentation
+DigitalXRayImageStorageForProcessing SecondaryCaptureImageStorage XRayAngiographicImageStorage
+MultiFrameGrayscaleWordSecondaryCaptureImageStorage""".split()
+
+
+@pytest.mark.parametrize("modality", ["", "OT", "DX"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_class_of_another_picture_is_refused(name, modality, read):
+    with pytest.raises(RadiographError, match="not a radiograph"):
+        read(SOPClassUID=getattr(uid, name), Modality=modality)
+
+
+@pytest.mark.parametrize("name", [*CLASSES, "1.2.3.4", None])
+def test_class_of_a_radiograph_passes(name, read):
+    assert read(SOPClassUID=getattr(uid, name or "", name), Modality="DX").warnings == ()
+
+
+@pytest.mark.parametrize("modality", [["CT", "DX"], ["DX", "CT"], "SEG", "SR", "OCT", "RTSTRUCT"])
+def test_modality_of_another_picture_is_refused(modality, read):
+    with pytest.raises(RadiographError, match="not a radiograph"):
+        read(Modality=modality)
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "OT", "", ["CR", "DX"]])
+def test_modality_of_a_radiograph_passes(modality, read):
+    assert read(Modality=modality).warnings == ()
+
+
+def test_unknown_modality_is_noted(read):
+    assert read(Modality="CHEST").warnings == ("its header states a modality that is not known",)
+
+
 @pytest.mark.parametrize(
     "header",
     [
+        dict(SOPClassUID=uid.CTImageStorage, Modality="OT"),
+        dict(AnatomicRegionSequence=[coded(CodeValue="85562004")]),
         dict(Modality="CT"),
         dict(Modality="MR"),
         dict(BodyPartExamined="HAND"),
