@@ -7,6 +7,7 @@ __all__ = ['parse_dicom', 'numbers', 'header_turn', 'patient_orientation', 'head
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00003
 import re
+import unicodedata
 import zlib
 from io import BytesIO
 
@@ -119,10 +120,16 @@ def _believed(
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00012
 _NOT_FRONTAL = set(
-    "LL RL LLAT RLAT LLO RLO LLD RLD LPO RPO LAO RAO DEC XTL PROFIL PROFILE SWIMMERS".split()
+    """LL RL LLAT RLAT LTLAT RTLAT XLAT XTLAT APLAT PALAT LLO RLO LLD RLD LPO RPO LAO RAO DEC XTL ML
+LM MLO LMO PROFIL PROFILE SWIMMERS""".split()
 )
 # and how words for them begin, in several languages
-_VIEWS = {"LATERAL": "LAT", "OBLIQUE": "OBL", "DECUBITUS": "DECUB"}
+_VIEWS = {
+    "LATERAL": ("LAT", "SEITLICH", "SEITENL"),
+    "OBLIQUE": ("OBL", "SCHRAEG", "SCHRAG"),
+    "DECUBITUS": ("DECUB",),
+}
+_BEAMS = dict(CROSSTABLE="CROSS-TABLE", XTABLE="CROSS-TABLE", HORIZONTALBEAM="HORIZONTAL BEAM")
 _FRONTAL = set("AP PA AXIAL LORDOTIC SUPINE ERECT UPRIGHT SITTING PORTABLE FRONTAL".split())
 # Lateral and oblique projections of CID 4010, as SNOMED CT and as SNOMED RT numbers
 _CODES = set(
@@ -134,13 +141,17 @@ R-10204 R-10208 R-10216 R-10220 R-10228 R-10230 R-10232 R-10234 R-10236 R-10238 
 
 def _not_frontal(text: str) -> str:
     "The word that says that a view is lateral, oblique or decubitus; '' where none does."
-    for word in re.findall("[A-Z]+", text):
-        for view, beginning in _VIEWS.items():
-            if word.startswith(beginning) or (view in word and word != "BILATERAL"):
+    apart = unicodedata.normalize("NFKD", text)
+    plain = "".join(c for c in apart if not unicodedata.combining(c))  # without accents
+    words = re.findall("[A-Z]+", plain)
+    for word in words:
+        for view, beginnings in _VIEWS.items():
+            inside = view in word or "DECUB" in word and view == "DECUBITUS"
+            if word.startswith(beginnings) or (inside and word != "BILATERAL"):
                 return view
         if word in _NOT_FRONTAL:
             return word
-    return ""
+    return next((beam for letters, beam in _BEAMS.items() if letters in "".join(words)), "")
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00014
 def _code(item: pydicom.Dataset) -> tuple[str, str]:
@@ -303,6 +314,7 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
     how = {2: "mirrored", 3: "upside down", 6: "on its side", 8: "on its side"}
     part = "" if _part(ds) in _LIMBS else _part(ds)  # limbs are read by force, with a warning
     words = set(ds.get("Modality", "").split()) - _OTHER_MODALITIES
+    side = ds.get("ViewPosition", "")
     young = "less than a year" if (age or 0) < 1 else f"{age:.0f} years"
     doubts = {
         "it holds raw detector values, not a radiograph for viewing": (
@@ -311,6 +323,9 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
         f"its header says that it is {how.get(turn, 'mirrored and turned')}: it was turned back,"
         " and coordinates in tables are those of the turned picture": turn != 1,
         f"its header says that it shows {part}, not a chest": part,
+        f"its header says that its view is {side}, which may be a lateral": (
+            side in ("L", "R", "LEFT", "RIGHT")
+        ),
         "its header states a modality that is not known": words - _RADIOGRAPHS,
         f"its header says that the patient is {young} old": age is not None and age < 18,
     }

@@ -201,7 +201,9 @@ def test_escapes_of_a_header_reach_nobody(read):
 
 
 NOT_FRONTAL = """LL RL LATERAL L_LAT OBLIQUE DECUBITUS LAO lateral AP-LLD PA-RLD L-LAT
-LEFT-LATERAL PA-OBLIQUE LAT-DECUB""".split()
+LEFT-LATERAL PA-OBLIQUE LAT-DECUB LLDECUB RLDECUB LTLAT RTLAT CROSSTABLE CROSS-TABLE SEITLICH
+SCHRAEG schräg ML LM LATEROMEDIAL DÉCUBITUS""".split()
+NOT_FRONTAL += ["HORIZONTAL BEAM", "CROSS TABLE", "AP X-TABLE", "PA SEITLICH"]
 
 
 @pytest.mark.parametrize("view", NOT_FRONTAL)
@@ -229,6 +231,27 @@ def test_coded_view_that_is_not_frontal_is_refused(meaning, value, nested, read)
         outer.ViewModifierCodeSequence, code = [code], outer
     with pytest.raises(RadiographError, match="LATERAL"):
         read(ViewCodeSequence=[code])
+
+
+@pytest.mark.parametrize("place", ["CodeValue", "LongCodeValue", "URNCodeValue"])
+def test_code_of_a_lateral_is_refused_wherever_it_stands(place, read):
+    value = "urn:oid:2.16.840.1.113883.6.96:399067008" if "URN" in place else "399067008"
+    with pytest.raises(RadiographError, match="LATERAL"):
+        read(ViewCodeSequence=[coded(**{place: value})])
+
+
+@pytest.mark.parametrize("view", ["L", "R", "LEFT", "right "])
+def test_a_side_for_a_view_is_noted(view, read):
+    [warning] = read(ViewPosition=view).warnings
+    assert f"its view is {view.strip().upper()}, which may be a lateral" in warning
+
+
+FRONTAL = "PORTABLE AP-PORTABLE SEMI-ERECT FLAT BILATERAL POSTERO-ANTERIOR LORDOTIC AP/PA".split()
+
+
+@pytest.mark.parametrize("view", [*FRONTAL, "AP SUPINE", "PA BEIDSEITIG", "SUPINE TABLE", "a.p."])
+def test_no_frontal_view_is_refused(view, read):
+    assert read(ViewPosition=view).warnings == ()
 
 
 @pytest.mark.parametrize("view", ["AP", "PA", "", None, "AP AXIAL", "PA ERECT"])
