@@ -171,15 +171,22 @@ def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
     return found
 
 # %% ../nbs/engine/dicom_header.ipynb #3cb674c1
+_AXES = ("LR", "AP", "HF")
+
+
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
     "The patient's main direction towards the picture's right edge, and the lower; '' if unstated."
     stated = ds.get("PatientOrientation") or []
-    stated = [*([stated] if isinstance(stated, str) else stated), "", ""][:2]
+    stated = [*([stated] if isinstance(stated, str) else stated)]
     sound = [
-        set(s) <= set("LRAPHF") and not re.search("(?=.*L)(?=.*R)|(?=.*A)(?=.*P)", s)
+        set(s) <= set("".join(_AXES)) and not any(set(axis) <= set(s) for axis in _AXES)
         for s in stated
     ]
-    return tuple(s[:1] if usable else "" for s, usable in zip(stated, sound))
+    found = [s[:1] if usable else "" for s, usable in zip(stated, sound)]
+    along_one = len(stated) == 2 and any(set(found) <= set(axis) for axis in _AXES)
+    if (along_one or len(stated) > 2) and not {"A", "P"} & set(found):  # those are of laterals
+        return "", ""
+    return tuple([*found, "", ""][:2])
 
 # %% ../nbs/engine/dicom_header.ipynb #15ad0b1b
 _ADVICE = "Leave it out, or read it by force (`force`, --force) if the header is wrong."
@@ -202,12 +209,20 @@ def _view(ds: pydicom.Dataset) -> str:
     return " ".join(word for word in words if word in _FRONTAL)
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00017
-_TURNS = {"LF": 1, "RF": 2, "RH": 3, "LH": 4, "FL": 5, "FR": 6, "HR": 7, "HL": 8, "R": 2, "H": 1}
+_TURNS = {"LF": 1, "RF": 2, "RH": 3, "LH": 4, "FL": 5, "FR": 6, "HR": 7, "HL": 8}
+_TURNS = {tuple(stated): turn for stated, turn in _TURNS.items()} | {("L", ""): 1, ("R", ""): 2}
 
 
 def header_turn(ds: pydicom.Dataset) -> int:
     "The orientation (1 to 8) to undo; 1 where nothing usable is stated."
-    return _TURNS.get("".join(_directions(ds)), 1)
+    return _TURNS.get(_directions(ds), 1)
+
+
+def _sides_unsettled(ds: pydicom.Dataset) -> bool:
+    "Whether an orientation is stated that does not say where right and left are."
+    directions = _directions(ds)
+    lateral = {"A", "P"} & set(directions)  # which is refused, or read by force
+    return "PatientOrientation" in ds and directions not in _TURNS and not lateral
 
 
 def patient_orientation(ds: pydicom.Dataset) -> list[str]:
@@ -322,6 +337,8 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
         ),
         f"its header says that it is {how.get(turn, 'mirrored and turned')}: it was turned back,"
         " and coordinates in tables are those of the turned picture": turn != 1,
+        "its header states a PatientOrientation that does not settle the sides: they are taken as"
+        " they are in the picture": _sides_unsettled(ds),
         f"its header says that it shows {part}, not a chest": part,
         f"its header says that its view is {side}, which may be a lateral": (
             side in ("L", "R", "LEFT", "RIGHT")

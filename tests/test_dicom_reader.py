@@ -272,6 +272,32 @@ def test_declared_mirror_image_is_turned_back(directions, read):
     assert ["mirrored" in warning for warning in radiograph.warnings] == [True]
 
 
+UNSETTLED = [["", "H"], ["H", ""], ["F", ""], ["", "F"], ["L", "L"], ["LEFT", "FOOT"], ["L/R", "F"]]
+UNSETTLED += [
+    ["X", "Y"],
+    ["R", "F", "X"],
+    ["", "R"],
+    ["", "L"],
+    ["LR", "F"],
+    ["H", "F"],
+    ["HF", "L"],
+]
+UNSETTLED += [["L", "R"], ["H"], ["DOE"]]
+
+
+@pytest.mark.parametrize("directions", UNSETTLED)
+def test_orientation_that_does_not_settle_the_sides_is_noted(directions, read):
+    radiograph = read(PatientOrientation=directions)
+    assert np.array_equal(radiograph.pixels, STORED) and radiograph.orientation == 1
+    [warning] = radiograph.warnings
+    assert "does not settle the sides" in warning and "DOE" not in warning
+
+
+@pytest.mark.parametrize("directions", [["L", "F"], ["L"], ["L", ""], ["LP", "FA"], None, ["", ""]])
+def test_orientation_of_an_upright_picture_passes(directions, read):
+    assert read(PatientOrientation=directions).warnings == ()
+
+
 def test_turned_picture_is_turned_back_with_its_spacing(read):
     "Rows that run towards the feet, columns to the right: a quarter turn."
     radiograph = read(PatientOrientation=["F", "R"], PixelSpacing=[0.1, 0.2])
