@@ -203,9 +203,14 @@ def read_dicom(
     little = ds.file_meta.TransferSyntaxUID.is_little_endian
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         stored = palette_colours(stored, ds, little)
-    if stored.ndim == 3:
-        pixels = to_grey(stored)
+    grey = ds.PhotometricInterpretation.startswith("MONOCHROME")
+    samples = 1 if stored.ndim == 2 else stored.shape[-1]
+    if stored.ndim == 2 or grey:
+        pixels, messages = grey_values(to_grey(stored), ds, little, None if samples > 1 else words)
     else:
-        pixels, messages = grey_values(stored, ds, little, words)
+        pixels = to_grey(stored)
+    if grey != (stored.ndim == 2):
+        stated = f"{ds.PhotometricInterpretation} and {samples} samples a pixel"
+        messages += (f"its header says {stated}, which contradict: it was read as grey",)
     facts["warnings"] = messages + facts["warnings"]
     return _upright(pixels, facts["orientation"]), facts

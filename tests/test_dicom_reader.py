@@ -148,6 +148,80 @@ def test_unusable_table_is_left_out_with_a_warning(kind, stage, read):
     assert ["look-up table is unusable" in warning for warning in radiograph.warnings] == [True]
 
 
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_table_without_data_is_left_out_with_a_warning(stage, read):
+    table = item(np.arange(4096), 16)
+    table["LUTData"].value = None
+    radiograph = read(**{stage: [table]})
+    assert same_up_to_scale(radiograph, STORED)
+    assert ["look-up table is unusable" in warning for warning in radiograph.warnings] == [True]
+
+
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_second_table_serves_where_the_first_does_not(stage, read):
+    entries = np.round(CURVE * 65535).astype(int)
+    tables = [item(np.arange(2000), 16, stated=4096), item(entries, 16)]
+    radiograph = read(**{stage: tables})
+    assert same_up_to_scale(radiograph, entries[STORED])
+    assert len(radiograph.warnings) == 1 and "its first" in radiograph.warnings[0]
+
+
+def test_second_window_serves_where_the_first_does_not(read):
+    radiograph = read(WindowCenter=[9e6, 2000], WindowWidth=[4, 3000])
+    assert same_up_to_scale(radiograph, linear(STORED, 2000, 3000))
+    assert len(radiograph.warnings) == 1 and "its first window" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("slope", ["0", "0.0", "1e-300", "1e300", "-0"])
+def test_slope_that_leaves_no_picture_is_left_out_with_a_warning(slope, read):
+    radiograph = read(RescaleSlope=slope, RescaleIntercept="5")
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert "rescale slope or intercept leaves no picture" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("intercept", ["1e30", "1e20", "-1e300"])
+def test_intercept_that_leaves_no_picture_is_left_out_with_a_warning(intercept, read):
+    radiograph = read(RescaleIntercept=intercept, RescaleSlope="1")
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert len(radiograph.warnings) == 1
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("offset", [2**31, 2**32 - 5000, 0])
+def test_grey_levels_far_from_zero_stay_apart(offset, invert, read):
+    "float32 has 24 bits."
+    stored = STORED.astype(np.uint32) + np.uint32(offset)
+    elements = dict(PhotometricInterpretation=f"MONOCHROME{1 if invert else 2}")
+    pixels = read(stored, 32, **elements).pixels
+    expected = (STORED.max() - STORED.astype(float)) if invert else STORED
+    assert np.array_equal(pixels - pixels.min(), expected - expected.min())
+    far = read(RescaleSlope="1", RescaleIntercept="4000000001").pixels
+    assert np.array_equal(far - far.min(), STORED - STORED.min())
+
+
+def test_high_bit_that_cannot_be_is_noted(read):
+    radiograph = read(HighBit=8)
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert "12 bits of 16 end at bit 8" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_beyond_those_stated_are_noted(signed, read):
+    [warning] = read(STORED, 8, PixelRepresentation=int(signed)).warnings
+    assert "more than the 8 bits" in warning
+    values = STORED.astype(np.int16) - 2048 if signed else STORED
+    assert read(values).warnings == () == read(STORED, PixelRepresentation=int(signed)).warnings
+
+
+@pytest.mark.parametrize("photometric", [1, 2])
+def test_grey_of_three_samples_is_inverted_with_a_warning(photometric, read):
+    grey8 = (STORED >> 4).astype(np.uint8)
+    header = dict(PhotometricInterpretation=f"MONOCHROME{photometric}")
+    radiograph = read(np.stack([grey8] * 3, -1), 8, **header)
+    assert same_up_to_scale(radiograph, -grey8.astype(float) if photometric == 1 else grey8)
+    assert "which contradict" in radiograph.warnings[0]
+
+
 def test_window_serves_where_the_table_does_not(read):
     table = item(np.arange(2000), 16, stated=4096)
     radiograph = read(VOILUTSequence=[table], WindowCenter=2000, WindowWidth=3000)
