@@ -6,6 +6,8 @@
 __all__ = ['grey_values', 'palette_colours']
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10003
+from collections.abc import Callable
+
 import numpy as np
 import pydicom
 
@@ -16,6 +18,8 @@ from .formats import Refusal, to_grey
 def _words(element: pydicom.DataElement, little: bool = True) -> np.ndarray:
     "The data of a table as 16-bit words."
     value = element.value
+    if value is None:
+        return np.zeros(0, np.uint16)
     if isinstance(value, bytes):
         even = value + b"\0" * (len(value) % 2)
         return np.frombuffer(even, "<u2" if little else ">u2").astype(np.uint16)
@@ -54,6 +58,17 @@ def _stored_span(ds: pydicom.Dataset) -> tuple[float, float]:
     )
 
 
+def _kept(stored: np.ndarray, values: np.ndarray, slope: float) -> bool:
+    "Whether the values differ as the stored ones do, and fit into 32-bit floating point."
+    with np.errstate(all="ignore"):
+        expected = abs(slope) * (float(stored.max()) - float(stored.min()))
+        reach = float(values.max()) - float(values.min())
+        largest = float(np.abs(values).max())
+    if expected == 0 and slope:
+        return True  # the picture itself is constant, which is told elsewhere
+    return 1e-30 < reach and largest < 1e30 and abs(reach - expected) <= 1e-3 * expected
+
+
 def _rescaled(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple, tuple[str, ...]]:
     "The values by slope and intercept, their span, and warnings."
     keywords, span = ("RescaleSlope", "RescaleIntercept"), _stored_span(ds)
@@ -64,27 +79,43 @@ def _rescaled(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tupl
     if not found:
         return stored, span, ()
     slope, intercept = (found.get(k, [d])[0] for k, d in zip(keywords, (1.0, 0.0)))
-    values = stored.astype(np.float64) * slope
-    values += intercept
+    with np.errstate(all="ignore"):
+        values = stored.astype(np.float64) * slope
+        values += intercept
+    if not _kept(stored, values, slope):
+        return stored, span, (f"its rescale slope or intercept leaves no picture {_IGNORED}",)
     return values, tuple(sorted(end * slope + intercept for end in span)), ()
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c1000d
+def _through_table(
+    values: np.ndarray,
+    items: pydicom.Sequence,
+    usable: Callable,  # of the result
+    little: bool,
+) -> tuple[np.ndarray, int, bool] | None:
+    "The values through the first table that is usable, its bits, and whether one was skipped."
+    for place, item in enumerate(items):
+        form, table = numbers(item, "LUTDescriptor"), None
+        if "LUTData" in item:
+            table = _table(form, _words(item["LUTData"], little))
+        if table and usable(shown := _looked_up(values, *table)):
+            return shown, int(form[2]), place > 0
+    return None
+
+
 def _meant(
     stored: np.ndarray, ds: pydicom.Dataset, little: bool
 ) -> tuple[np.ndarray, tuple, tuple]:
     "The values after the modality LUT or rescale, their span, and warnings."
     if not ds.get("ModalityLUTSequence"):
         return _rescaled(stored, ds)
-    item = ds.ModalityLUTSequence[0]
-    form, table = numbers(item, "LUTDescriptor"), None
-    if "LUTData" in item:
-        table = _table(form, _words(item["LUTData"], little))
-    if table:
-        values = _looked_up(stored, *table)
-        if values.min() < values.max():
-            return values, (0, 2 ** min(max(int(form[2]), 8), 16) - 1), ()
-    warning = f"its modality look-up table is unusable {_IGNORED}"
-    return stored, _stored_span(ds), (warning,)
+    found = _through_table(stored, ds.ModalityLUTSequence, np.ptp, little)
+    if found:
+        values, bits, skipped = found
+        warnings = (f"its first modality look-up table is unusable {_IGNORED}",) * skipped
+        return values, (0, 2 ** min(max(bits, 8), 16) - 1), warnings
+    values, span, more = _rescaled(stored, ds)
+    return values, span, (f"its modality look-up table is unusable {_IGNORED}", *more)
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10010
 def _through_window(
@@ -108,53 +139,86 @@ def _shows(shown: np.ndarray) -> bool:
 
 
 def _windowed(values: np.ndarray, span: tuple, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple]:
-    "The values through the first window, unless it is unusable; and warnings."
+    "The values through the first window that is usable; and warnings."
     keywords, function = ("WindowCenter", "WindowWidth"), ds.get("VOILUTFunction") or "LINEAR"
     if any(ds.get(keyword) in (None, "", []) for keyword in keywords):
         return values, ()
-    found, doubts = [numbers(ds, keyword)[:1] for keyword in keywords], ()
+    found, doubts = [numbers(ds, keyword) for keyword in keywords], ()
     if not all(found):
         return values, (f"its window is no pair of numbers {_IGNORED}",)
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         function, doubts = "LINEAR", ("its VOI LUT function is unknown and was taken as linear",)
     shift = (0.5, 1) if function == "LINEAR" else (0, 0)
-    centre, width = (value - by for [value], by in zip(found, shift))
-    if width > 0:
-        shown = _through_window(values, span, centre, width, function)
-        if _shows(shown):
-            return shown, doubts
+    for place, window in enumerate(zip(*found)):
+        centre, width = (value - by for value, by in zip(window, shift))
+        if width > 0:
+            shown = _through_window(values, span, centre, width, function)
+            if _shows(shown):
+                skipped = (f"its first window shows almost nothing {_IGNORED}",) * (place > 0)
+                return shown, doubts + skipped
     return values, (f"its window shows almost nothing {_IGNORED}",)
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10014
 def _of_interest(
     values: np.ndarray, span: tuple, ds: pydicom.Dataset, little: bool
 ) -> tuple[np.ndarray, tuple]:
-    "The values through the first VOI LUT, else the first window; and warnings."
+    "The values through the first usable VOI LUT, else window; and warnings."
     messages = ()
     if ds.get("VOILUTSequence"):
-        item, table = ds.VOILUTSequence[0], None
-        if "LUTData" in item:
-            table = _table(numbers(item, "LUTDescriptor"), _words(item["LUTData"], little))
-        if table:
-            shown = _looked_up(values, *table)
-            if _shows(shown):
-                return shown, ()
+        found = _through_table(values, ds.VOILUTSequence, _shows, little)
+        if found:
+            shown, _, skipped = found
+            return shown, (f"its first VOI look-up table is unusable {_IGNORED}",) * skipped
         messages = (f"its VOI look-up table is unusable {_IGNORED}",)
     shown, more = _windowed(values, span, ds)
     return shown, messages + more
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10017
-def _padding(stored: np.ndarray, ds: pydicom.Dataset) -> np.ndarray | None:
-    "Where the detector measured nothing (boolean), or None."
+def _within(values: np.ndarray, ends: list[float], bits: int, signed: bool) -> np.ndarray:
+    "Where values of so many bits lie between two ends, which may be written in either sign."
+    size = 2.0**bits
+    ends = [end % size for end in ends]
+    if signed:
+        ends = [end - size if end >= size / 2 else end for end in ends]
+    return (values >= min(ends)) & (values <= max(ends))
+
+
+def _padding(
+    stored: np.ndarray, ds: pydicom.Dataset, words: np.ndarray | None = None
+) -> np.ndarray | None:
+    "Where the detector measured nothing (boolean), or None. `words`: as for `grey_values`."
     value, limit = numbers(ds, "PixelPaddingValue"), numbers(ds, "PixelPaddingRangeLimit")
     if not value:
         return None
-    ends, size = value[:1] + limit[:1], 2.0 ** (ds.get("BitsAllocated") or 16)
-    ends = [end % size for end in ends]
-    if ds.get("PixelRepresentation"):
-        ends = [end - size if end >= size / 2 else end for end in ends]
-    padded = (stored >= min(ends)) & (stored <= max(ends))
+    ends, signed = value[:1] + limit[:1], bool(ds.get("PixelRepresentation"))
+    whole = ds.get("BitsAllocated") or 16
+    low, high = _stored_span(ds)
+    padded = np.zeros(stored.shape, bool)
+    if words is not None and not all(low <= end <= high for end in ends):
+        padded = _within(words, ends, whole, signed)
+    if not padded.any():
+        padded = _within(stored, ends, ds.get("BitsStored") or whole, signed)
     return padded if padded.any() and not padded.all() else None
+
+# %% ../nbs/engine/dicom_grey.ipynb #6b1d0c47
+def _bit_doubts(
+    stored: np.ndarray, ds: pydicom.Dataset, words: np.ndarray | None, padded: np.ndarray | None
+) -> tuple[str, ...]:
+    "What is wrong with the bits that the header names, as warnings."
+    size, bits, high = (ds.get(k) for k in ("BitsAllocated", "BitsStored", "HighBit"))
+    if None in (size, bits, high):
+        return ()
+    if not bits <= high + 1 <= size:
+        return (f"its header says that {bits} bits of {size} end at bit {high} {_IGNORED}",)
+    if words is None or high != bits - 1 or bits >= size:
+        return ()
+    beyond = words != stored
+    if ds.get("PixelRepresentation"):  # a sign need not be extended
+        beyond &= (words & (2**bits - 1)) != words
+    if padded is not None:
+        beyond &= ~padded
+    text = f"its pixels hold more than the {bits} bits that its header states: others were left out"
+    return (text,) * bool(beyond.any())
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10019
 def _inverted(ds: pydicom.Dataset) -> tuple[bool, tuple[str, ...]]:
@@ -167,16 +231,25 @@ def _inverted(ds: pydicom.Dataset) -> tuple[bool, tuple[str, ...]]:
     return stated, (text,)
 
 
+def _single(values: np.ndarray, padded: np.ndarray | None) -> np.ndarray:
+    "The values as float32; from their smallest on, where that keeps apart what would be rounded."
+    if max(abs(float(values.min())), abs(float(values.max()))) > 2**24:
+        measured = values if padded is None else values[~padded]
+        values = values.astype(np.float64) - float(measured.min())
+    return values.astype(np.float32)
+
+
 def grey_values(
-    stored: np.ndarray, ds: pydicom.Dataset, little: bool = True
+    stored: np.ndarray,
+    ds: pydicom.Dataset,
+    little: bool = True,  # the byte order of tables
+    words: np.ndarray | None = None,  # the words that the stored values are a part of, if known
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Grey values in which brighter is denser, float32; and warnings. `little`: the byte order of
-    tables.
-    """
-    padded = _padding(stored, ds)
+    "Grey values in which brighter is denser, float32; and warnings."
+    padded = _padding(stored, ds, words)
     values, span, doubts = _meant(stored, ds, little)
     values, messages = _of_interest(values, span, ds, little)
-    values = values.astype(np.float32)
+    values = _single(values, padded)
     measured = values if padded is None else values[~padded]
     low, high = measured.min(), measured.max()
     inverted, contradiction = _inverted(ds)
@@ -184,7 +257,8 @@ def grey_values(
         values = (high + low) - values
     if padded is not None:
         values[padded] = low
-    return values, doubts + messages + contradiction
+    beyond = _bit_doubts(stored, ds, words, padded)
+    return values, beyond + doubts + messages + contradiction
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c1001c
 def _segment(data: list[int], at: int, table: list[int]) -> int:

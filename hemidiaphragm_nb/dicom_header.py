@@ -7,6 +7,7 @@ __all__ = ['parse_dicom', 'numbers', 'header_turn', 'patient_orientation', 'head
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00003
 import re
+import unicodedata
 import zlib
 from io import BytesIO
 
@@ -54,7 +55,7 @@ EstimatedRadiographicMagnificationFactor RedPaletteColorLookupTableDescriptor
 GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor
 RedPaletteColorLookupTableData GreenPaletteColorLookupTableData BluePaletteColorLookupTableData
 SegmentedRedPaletteColorLookupTableData SegmentedGreenPaletteColorLookupTableData
-SegmentedBluePaletteColorLookupTableData
+SegmentedBluePaletteColorLookupTableData SOPClassUID AnatomicRegionSequence
 """.split()
 
 
@@ -119,10 +120,16 @@ def _believed(
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00012
 _NOT_FRONTAL = set(
-    "LL RL LLAT RLAT LLO RLO LLD RLD LPO RPO LAO RAO DEC XTL PROFIL PROFILE SWIMMERS".split()
+    """LL RL LLAT RLAT LTLAT RTLAT XLAT XTLAT APLAT PALAT LLO RLO LLD RLD LPO RPO LAO RAO DEC XTL ML
+LM MLO LMO PROFIL PROFILE SWIMMERS""".split()
 )
 # and how words for them begin, in several languages
-_VIEWS = {"LATERAL": "LAT", "OBLIQUE": "OBL", "DECUBITUS": "DECUB"}
+_VIEWS = {
+    "LATERAL": ("LAT", "SEITLICH", "SEITENL"),
+    "OBLIQUE": ("OBL", "SCHRAEG", "SCHRAG"),
+    "DECUBITUS": ("DECUB",),
+}
+_BEAMS = dict(CROSSTABLE="CROSS-TABLE", XTABLE="CROSS-TABLE", HORIZONTALBEAM="HORIZONTAL BEAM")
 _FRONTAL = set("AP PA AXIAL LORDOTIC SUPINE ERECT UPRIGHT SITTING PORTABLE FRONTAL".split())
 # Lateral and oblique projections of CID 4010, as SNOMED CT and as SNOMED RT numbers
 _CODES = set(
@@ -134,34 +141,52 @@ R-10204 R-10208 R-10216 R-10220 R-10228 R-10230 R-10232 R-10234 R-10236 R-10238 
 
 def _not_frontal(text: str) -> str:
     "The word that says that a view is lateral, oblique or decubitus; '' where none does."
-    for word in re.findall("[A-Z]+", text):
-        for view, beginning in _VIEWS.items():
-            if word.startswith(beginning) or (view in word and word != "BILATERAL"):
+    apart = unicodedata.normalize("NFKD", text)
+    plain = "".join(c for c in apart if not unicodedata.combining(c))  # without accents
+    words = re.findall("[A-Z]+", plain)
+    for word in words:
+        for view, beginnings in _VIEWS.items():
+            inside = view in word or "DECUB" in word and view == "DECUBITUS"
+            if word.startswith(beginnings) or (inside and word != "BILATERAL"):
                 return view
         if word in _NOT_FRONTAL:
             return word
-    return ""
+    return next((beam for letters, beam in _BEAMS.items() if letters in "".join(words)), "")
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00014
+def _code(item: pydicom.Dataset) -> tuple[str, str]:
+    "The value and the meaning of a code, wherever its value stands."
+    places = ("CodeValue", "LongCodeValue", "URNCodeValue")
+    values = [_spelt(item.get(place)) for place in places]
+    return next((v for v in values if v), "").rsplit(":", 1)[-1], _spelt(item.get("CodeMeaning"))
+
+
 def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
     "(code, meaning) of the view and of the patient's position, with their modifiers."
     found = []
     for name in ("View", "PatientOrientation"):
         for item in ds.get(f"{name}CodeSequence") or []:
             for code in (item, *(item.get(f"{name}ModifierCodeSequence") or [])):
-                found.append((_spelt(code.get("CodeValue")), _spelt(code.get("CodeMeaning"))))
+                found.append(_code(code))
     return found
 
 # %% ../nbs/engine/dicom_header.ipynb #3cb674c1
+_AXES = ("LR", "AP", "HF")
+
+
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
     "The patient's main direction towards the picture's right edge, and the lower; '' if unstated."
     stated = ds.get("PatientOrientation") or []
-    stated = [*([stated] if isinstance(stated, str) else stated), "", ""][:2]
+    stated = [*([stated] if isinstance(stated, str) else stated)]
     sound = [
-        set(s) <= set("LRAPHF") and not re.search("(?=.*L)(?=.*R)|(?=.*A)(?=.*P)", s)
+        set(s) <= set("".join(_AXES)) and not any(set(axis) <= set(s) for axis in _AXES)
         for s in stated
     ]
-    return tuple(s[:1] if usable else "" for s, usable in zip(stated, sound))
+    found = [s[:1] if usable else "" for s, usable in zip(stated, sound)]
+    along_one = len(stated) == 2 and any(set(found) <= set(axis) for axis in _AXES)
+    if (along_one or len(stated) > 2) and not {"A", "P"} & set(found):  # those are of laterals
+        return "", ""
+    return tuple([*found, "", ""][:2])
 
 # %% ../nbs/engine/dicom_header.ipynb #15ad0b1b
 _ADVICE = "Leave it out, or read it by force (`force`, --force) if the header is wrong."
@@ -184,12 +209,20 @@ def _view(ds: pydicom.Dataset) -> str:
     return " ".join(word for word in words if word in _FRONTAL)
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00017
-_TURNS = {"LF": 1, "RF": 2, "RH": 3, "LH": 4, "FL": 5, "FR": 6, "HR": 7, "HL": 8, "R": 2, "H": 1}
+_TURNS = {"LF": 1, "RF": 2, "RH": 3, "LH": 4, "FL": 5, "FR": 6, "HR": 7, "HL": 8}
+_TURNS = {tuple(stated): turn for stated, turn in _TURNS.items()} | {("L", ""): 1, ("R", ""): 2}
 
 
 def header_turn(ds: pydicom.Dataset) -> int:
     "The orientation (1 to 8) to undo; 1 where nothing usable is stated."
-    return _TURNS.get("".join(_directions(ds)), 1)
+    return _TURNS.get(_directions(ds), 1)
+
+
+def _sides_unsettled(ds: pydicom.Dataset) -> bool:
+    "Whether an orientation is stated that does not say where right and left are."
+    directions = _directions(ds)
+    lateral = {"A", "P"} & set(directions)  # which is refused, or read by force
+    return "PatientOrientation" in ds and directions not in _TURNS and not lateral
 
 
 def patient_orientation(ds: pydicom.Dataset) -> list[str]:
@@ -203,32 +236,82 @@ _PARTS = set(
     "ABDOMEN BREAST CSPINE HEAD HIP LSPINE NECK PELVIS RIBS SHOULDER SKULL SPINE TSPINE".split()
 )
 _LIMBS = set(
-    "ANKLE ARM CALCANEUS ELBOW EXTREMITY FEMUR FIBULA FINGER FOOT FOREARM HAND HUMERUS KNEE LEG"
-    " PATELLA THUMB TIBIA TOE WRIST".split()
+    """ANKLE ARM CALCANEUS CARPUS CARPAL ELBOW EXM EXTREMITIE EXTREMITY FEET FEMUR FIB FIBULA FINGER
+FOOT FOREARM FUSS HAND HEEL HINDFOOT HUMERUS KNEE KNIE LEG LIMB METACARPUS METACARPAL METATARSUS
+METATARSAL PATELLA RADIUS TARSUS TARSAL THIGH THUMB TIB TIBIA TOE ULNA WRIST""".split()
 )
+_BESIDE = "LEFT RIGHT LT RT L R UPPER LOWER UP LOW FORE HIND MID BOTH BILATERAL AND".split()
 # parts of words: RAX for THORAX and TORAX in any spelling, TORAC for its Italian
 _CHEST = ("CHEST", "RAX", "THORAC", "TORAC", "LUNG", "PULM", "POUMON", "CXR", "MEDIASTIN", "CHST")
 
 
-def _part(ds: pydicom.Dataset) -> str:
-    "The body part where that is no chest, as a known word or 'something else'; '' for a chest."
-    text = ds.get("BodyPartExamined", "")
+def _limb(word: str) -> str:
+    "The limb that a word means, LOWERLEG or HANDS or TIBFIB; '' where it means none."
+    limbs, beside = ("|".join(sorted(names)) for names in (_LIMBS, _BESIDE))
+    found = re.fullmatch(f"(?:(?:{beside})|(?P<limb>{limbs})S?)+", word[:40])
+    return (found and found["limb"]) or ""
+
+
+def _part_of(text: str) -> str:
+    "The body part of a text where that is no chest: a known word or 'something else'; else ''."
     words = re.findall("[A-Z]+", text)
     chest = any(name in text for name in _CHEST) and "SPINE" not in words
     if not text or chest:
         return ""
-    known = [word for word in words if word in _PARTS | _LIMBS]
-    return known[0] if known else "something else"  # free text may hold a name
+    known = [word if word in _PARTS else _limb(word) for word in words]
+    return next(filter(None, known), "something else")  # free text may hold a name
+
+# %% ../nbs/engine/dicom_header.ipynb #5e11a0d2
+# Limbs of PS3.16 annex L, as SNOMED CT and as SNOMED RT numbers
+_LIMB_CODES = set(
+    """85562004 56459004 72696002 70258002 40983000 16953009 7569003 14975008 85050009 30021000
+61685007 53120007 68367000 76505004 29707007 8205005 71341001 12611008 87342007 64234005 80144004
+62413002 23416004 66019005 110535000 110536004 T-D8700 T-D9700 T-D9200 T-15750 T-D8200 T-D8300
+T-D8800 T-D8500 T-12410 T-D9400 T-D9000 T-D8000 T-D9100 T-D8810 T-D9800 T-15460 T-12710 T-12740
+T-12750 T-12730 T-12770 T-12420 T-12430""".split()
+)
+
+
+def _part(ds: pydicom.Dataset) -> str:
+    "The body part where that is no chest, by its text or its code; '' for a chest."
+    parts = [_part_of(ds.get("BodyPartExamined", ""))]
+    for code, meaning in map(_code, ds.get("AnatomicRegionSequence") or []):
+        part = "EXTREMITY" if code in _LIMB_CODES else _part_of(meaning)
+        parts += [part] * (part in _PARTS | _LIMBS)  # other texts are of any language
+    limbs = [part for part in parts if part in _LIMBS]
+    return next(filter(None, limbs + parts), "")
 
 # %% ../nbs/engine/dicom_header.ipynb #2001efd1
-_OTHER_MODALITIES = set("CT MR US PT NM MG IO PX ES OP OPT XC SM GM ECG IVUS IVOCT BMD".split())
+_RADIOGRAPHS = set("CR DX DR RG RF XA DF OT HC SC".split())  # modalities that may show a chest
+_OTHER_MODALITIES = set(
+    """ANN AR ASMT AU BDUS BI BMD CFM CT CTPROTOCOL DG DMS DOC ECG EEG EMG EOG EPS ES FID GM HD IO
+IOL IVOCT IVUS KER KO LEN LS M3D MG MR NM OAM OCT OP OPM OPT OPTBSV OPTENF OPV OSS PLAN POS PR PT PX
+REG RESP RTDOSE RTIMAGE RTINTENT RTPLAN RTRAD RTRECORD RTSEGANN RTSTRUCT RWV SEG SM SMR SR SRF ST
+STAIN TEXTUREMAP TG US VA XC""".split()
+)
+# words in the names of the SOP classes of other pictures, and of what is no picture
+_OTHER_CLASSES = re.compile(
+    r"""\b(CT|MR|RT|SR|VL|PET|Positron|Ultrasound|Nuclear|Mammography|Breast|Intra-Oral|Video
+|Ophthalmic|Optical|Corneal|Segmentation|Waveform|Presentation|Encapsulated|Photographic|Endoscopic
+|Microscop\w+|Dermoscopic|Intravascular|Parametric|Report)\b(?! - For)""".replace("\n", "")
+)
+
+
+def _other_kind(ds: pydicom.Dataset) -> str:
+    "The modality or the SOP class that no radiograph has; '' where none is stated."
+    found = [word for word in ds.get("Modality", "").split() if word in _OTHER_MODALITIES]
+    meta = getattr(ds, "file_meta", None) or {}
+    for stated in (ds.get("SOPClassUID"), meta.get("MediaStorageSOPClassUID")):
+        name = uid.UID(str(stated or "")).name
+        if _OTHER_CLASSES.search(name.removesuffix(" - For Presentation")):
+            found.append(name)
+    return found[0] if found else ""
 
 
 def _check_kind(ds: pydicom.Dataset) -> None:
-    "Refuse what no chest radiograph can be, by its header's modality or its body part."
-    modality = ds.get("Modality", "")
-    if modality in _OTHER_MODALITIES:
-        raise Refusal(f"its header says that it is {modality}, not a radiograph", _ADVICE)
+    "Refuse what no chest radiograph can be, by its header's modality, class or body part."
+    if kind := _other_kind(ds):
+        raise Refusal(f"its header says that it is {kind}, not a radiograph", _ADVICE)
     if _part(ds) in _LIMBS:
         raise Refusal(f"its header says that it shows {_part(ds)}, not a chest", _ADVICE)
 
@@ -245,6 +328,8 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
     age, turn = _age(ds), header_turn(ds)
     how = {2: "mirrored", 3: "upside down", 6: "on its side", 8: "on its side"}
     part = "" if _part(ds) in _LIMBS else _part(ds)  # limbs are read by force, with a warning
+    words = set(ds.get("Modality", "").split()) - _OTHER_MODALITIES
+    side = ds.get("ViewPosition", "")
     young = "less than a year" if (age or 0) < 1 else f"{age:.0f} years"
     doubts = {
         "it holds raw detector values, not a radiograph for viewing": (
@@ -252,7 +337,13 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
         ),
         f"its header says that it is {how.get(turn, 'mirrored and turned')}: it was turned back,"
         " and coordinates in tables are those of the turned picture": turn != 1,
+        "its header states a PatientOrientation that does not settle the sides: they are taken as"
+        " they are in the picture": _sides_unsettled(ds),
         f"its header says that it shows {part}, not a chest": part,
+        f"its header says that its view is {side}, which may be a lateral": (
+            side in ("L", "R", "LEFT", "RIGHT")
+        ),
+        "its header states a modality that is not known": words - _RADIOGRAPHS,
         f"its header says that the patient is {young} old": age is not None and age < 18,
     }
     return [doubt for doubt, holds in doubts.items() if holds]

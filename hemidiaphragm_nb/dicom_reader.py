@@ -106,15 +106,17 @@ def _signed(array: np.ndarray, bits: int) -> np.ndarray:
     return (array << spare).view(f"i{array.dtype.itemsize}") >> spare
 
 # %% ../nbs/engine/dicom_reader.ipynb #a15f0021
-def _justified(ds: pydicom.Dataset) -> np.ndarray:
-    "The pixels of an uncompressed data set, wherever in their words `HighBit` puts them."
+def _justified(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels of an uncompressed data set, wherever in their words `HighBit` puts them; and the
+    words.
+    """
     size, bits, high = (ds.get(k) or 0 for k in ("BitsAllocated", "BitsStored", "HighBit"))
-    if not (0 < bits < size and bits <= high < size and size in (8, 16, 32)):
-        return ds.pixel_array
+    if not (0 < bits < size and bits <= high + 1 <= size and size in (8, 16, 32)):
+        return ds.pixel_array, ds.pixel_array
     ds.BitsStored, ds.HighBit = size, size - 1
     array = ds.pixel_array
     ds.BitsStored, ds.HighBit = bits, high
-    return (array << (size - 1 - high)) >> (size - bits)
+    return (array << (size - 1 - high)) >> (size - bits), array
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000001e
 _PLUGIN = {
@@ -130,17 +132,20 @@ _PLUGIN = {
 _TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)  # decoded by libjpeg-turbo
 
 
-def _stored_values(ds: pydicom.Dataset) -> np.ndarray:
-    "The stored values of a single-frame data set, (h, w) or (h, w, 3)."
+def _stored_values(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+    """The stored values of a single-frame data set, (h, w) or (h, w, 3); and the whole words that
+    hold them, where they are known.
+    """
     syntax = ds.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
     if syntax.is_encapsulated:
         stream = _checked_frame(ds, syntax)
         if syntax in _TURBO:
             array = imagecodecs.jpeg8_decode(stream)
-            return _signed(array, ds.BitsStored) if ds.get("PixelRepresentation") else array
+            signed = ds.get("PixelRepresentation")
+            return _signed(array, ds.BitsStored) if signed else array, None
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
         if syntax != uid.RLELossless:
-            return ds.pixel_array
+            return ds.pixel_array, None
     return _justified(ds)
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000002b
@@ -192,15 +197,20 @@ def read_dicom(
     facts = header_facts(ds, force, spacing)
     if "TransferSyntaxUID" not in ds.file_meta:
         ds.file_meta.TransferSyntaxUID = _guess_syntax(ds)
-    stored, messages = _stored_values(ds), ()
+    (stored, words), messages = _stored_values(ds), ()
     if stored.shape[:2] != (ds.Rows, ds.Columns):
         raise Refusal("its picture is not of the size that its header states")
     little = ds.file_meta.TransferSyntaxUID.is_little_endian
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         stored = palette_colours(stored, ds, little)
-    if stored.ndim == 3:
-        pixels = to_grey(stored)
+    grey = ds.PhotometricInterpretation.startswith("MONOCHROME")
+    samples = 1 if stored.ndim == 2 else stored.shape[-1]
+    if stored.ndim == 2 or grey:
+        pixels, messages = grey_values(to_grey(stored), ds, little, None if samples > 1 else words)
     else:
-        pixels, messages = grey_values(stored, ds, little)
+        pixels = to_grey(stored)
+    if grey != (stored.ndim == 2):
+        stated = f"{ds.PhotometricInterpretation} and {samples} samples a pixel"
+        messages += (f"its header says {stated}, which contradict: it was read as grey",)
     facts["warnings"] = messages + facts["warnings"]
     return _upright(pixels, facts["orientation"]), facts

@@ -33,8 +33,10 @@ from hemidiaphragm_nb.lung_masks import (
     decode_raster,
     decode_rle,
     fill_rings,
+    LUNG_CLASSES,
     is_lung,
     label_sides,
+    misnamed_lungs,
 )
 from .radiograph import Radiograph
 
@@ -210,15 +212,27 @@ def _wrong_form(path, form: str, error: Exception, advice: str) -> DatasetError:
     return DatasetError(Problem(str(path), f"is not in the {form} form ({error!r})", advice))
 
 # %% ../nbs/engine/public.ipynb #5a3bc125
-def _darwin_lung(annotation: dict, raster: dict, height: int, width: int) -> np.ndarray:
+def _check_names(path: str, names: Sequence[str]):
+    "Refuse names that sound like a lung's and are none."
+    if wrong := misnamed_lungs(names):
+        reason = f"has the class {', '.join(map(repr, wrong))}, which is no name for a lung here"
+        advice = f"Name it one of: {', '.join(sorted(LUNG_CLASSES))}"
+        raise DatasetError(Problem(str(path), reason, advice))
+
+
+def _darwin_lung(annotation: dict, layers: list[dict], height: int, width: int) -> np.ndarray:
     """One lung of a Darwin file, (height, width) bool, from its polygon or from the file's raster
-    layer. Raises: ValueError for what is drawn otherwise, or has no pixel.
+    layers. Raises: ValueError for what is drawn otherwise, or has no pixel.
     """
     if rings := _darwin_rings(annotation):
         lung = fill_rings(rings, height, width)
-    elif "mask" in annotation and raster:
-        label = raster["mask_annotation_ids_mapping"][annotation["id"]]
-        lung = decode_raster(raster["dense_rle"], height, width) == label
+    elif "mask" in annotation and layers:
+        key, mapping = annotation["id"], "mask_annotation_ids_mapping"
+        holding = [layer for layer in layers if key in layer[mapping]]
+        if not holding:
+            raise ValueError(f"no raster layer holds the lung {key}")
+        parts = [decode_raster(r["dense_rle"], height, width) == r[mapping][key] for r in holding]
+        lung = np.any(parts, 0)
     else:
         kinds = sorted(set(annotation) - {"id", "name", "slot_names", "properties", "annotators"})
         raise ValueError(f"a lung drawn as {' and '.join(kinds) or 'nothing'} cannot be read")
@@ -241,10 +255,11 @@ def read_darwin_mask(
         height, width = _radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
         layers = [a["raster_layer"] for a in data["annotations"] if "raster_layer" in a]
         lungs = [a for a in data["annotations"] if is_lung(a["name"])]
-        masks = [_darwin_lung(a, layers[0] if layers else {}, height, width) for a in lungs]
+        masks = [_darwin_lung(a, layers, height, width) for a in lungs]
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as e:
         advice = "Export it from Darwin as JSON, each lung a polygon or a brush's mask"
         raise _wrong_form(path, "Darwin", e, advice) from e
+    _check_names(path, [a["name"] for a in data["annotations"]])
     if not masks:
         return np.zeros((height, width), np.uint8)
     return label_sides(masks, [a["name"] for a in lungs])
@@ -258,7 +273,8 @@ def _darwin_name(path: Path) -> str:
     data = _read_json(path)
     try:
         annotations = data.get("annotations", []) if isinstance(data, dict) else []
-        if not any(is_lung(a.get("name", "")) for a in annotations):
+        names = [a.get("name", "") for a in annotations]
+        if not (any(map(is_lung, names)) or misnamed_lungs(names)):  # those are told when read
             return ""
         item = data.get("image") or data.get("item") or {}
         return str(item.get("original_filename") or item.get("name") or item.get("filename") or "")
@@ -328,6 +344,8 @@ def _check_lungs(path: str, kinds: dict, lungs: dict):
     if similar and not any(map(is_lung, names)):
         reason = f"no category is a lung; {', '.join(map(repr, similar))} is no name for one here"
         problems.append(Problem(path, reason, "Name it lung, right lung or left lung"))
+    else:
+        _check_names(path, names)
     if problems:
         raise DatasetError(*problems)
 

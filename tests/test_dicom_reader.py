@@ -148,6 +148,80 @@ def test_unusable_table_is_left_out_with_a_warning(kind, stage, read):
     assert ["look-up table is unusable" in warning for warning in radiograph.warnings] == [True]
 
 
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_table_without_data_is_left_out_with_a_warning(stage, read):
+    table = item(np.arange(4096), 16)
+    table["LUTData"].value = None
+    radiograph = read(**{stage: [table]})
+    assert same_up_to_scale(radiograph, STORED)
+    assert ["look-up table is unusable" in warning for warning in radiograph.warnings] == [True]
+
+
+@pytest.mark.parametrize("stage", ["ModalityLUTSequence", "VOILUTSequence"])
+def test_second_table_serves_where_the_first_does_not(stage, read):
+    entries = np.round(CURVE * 65535).astype(int)
+    tables = [item(np.arange(2000), 16, stated=4096), item(entries, 16)]
+    radiograph = read(**{stage: tables})
+    assert same_up_to_scale(radiograph, entries[STORED])
+    assert len(radiograph.warnings) == 1 and "its first" in radiograph.warnings[0]
+
+
+def test_second_window_serves_where_the_first_does_not(read):
+    radiograph = read(WindowCenter=[9e6, 2000], WindowWidth=[4, 3000])
+    assert same_up_to_scale(radiograph, linear(STORED, 2000, 3000))
+    assert len(radiograph.warnings) == 1 and "its first window" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("slope", ["0", "0.0", "1e-300", "1e300", "-0"])
+def test_slope_that_leaves_no_picture_is_left_out_with_a_warning(slope, read):
+    radiograph = read(RescaleSlope=slope, RescaleIntercept="5")
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert "rescale slope or intercept leaves no picture" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("intercept", ["1e30", "1e20", "-1e300"])
+def test_intercept_that_leaves_no_picture_is_left_out_with_a_warning(intercept, read):
+    radiograph = read(RescaleIntercept=intercept, RescaleSlope="1")
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert len(radiograph.warnings) == 1
+
+
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize("offset", [2**31, 2**32 - 5000, 0])
+def test_grey_levels_far_from_zero_stay_apart(offset, invert, read):
+    "float32 has 24 bits."
+    stored = STORED.astype(np.uint32) + np.uint32(offset)
+    elements = dict(PhotometricInterpretation=f"MONOCHROME{1 if invert else 2}")
+    pixels = read(stored, 32, **elements).pixels
+    expected = (STORED.max() - STORED.astype(float)) if invert else STORED
+    assert np.array_equal(pixels - pixels.min(), expected - expected.min())
+    far = read(RescaleSlope="1", RescaleIntercept="4000000001").pixels
+    assert np.array_equal(far - far.min(), STORED - STORED.min())
+
+
+def test_high_bit_that_cannot_be_is_noted(read):
+    radiograph = read(HighBit=8)
+    assert np.array_equal(radiograph.pixels, STORED)
+    assert "12 bits of 16 end at bit 8" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_bits_beyond_those_stated_are_noted(signed, read):
+    [warning] = read(STORED, 8, PixelRepresentation=int(signed)).warnings
+    assert "more than the 8 bits" in warning
+    values = STORED.astype(np.int16) - 2048 if signed else STORED
+    assert read(values).warnings == () == read(STORED, PixelRepresentation=int(signed)).warnings
+
+
+@pytest.mark.parametrize("photometric", [1, 2])
+def test_grey_of_three_samples_is_inverted_with_a_warning(photometric, read):
+    grey8 = (STORED >> 4).astype(np.uint8)
+    header = dict(PhotometricInterpretation=f"MONOCHROME{photometric}")
+    radiograph = read(np.stack([grey8] * 3, -1), 8, **header)
+    assert same_up_to_scale(radiograph, -grey8.astype(float) if photometric == 1 else grey8)
+    assert "which contradict" in radiograph.warnings[0]
+
+
 def test_window_serves_where_the_table_does_not(read):
     table = item(np.arange(2000), 16, stated=4096)
     radiograph = read(VOILUTSequence=[table], WindowCenter=2000, WindowWidth=3000)
@@ -201,7 +275,9 @@ def test_escapes_of_a_header_reach_nobody(read):
 
 
 NOT_FRONTAL = """LL RL LATERAL L_LAT OBLIQUE DECUBITUS LAO lateral AP-LLD PA-RLD L-LAT
-LEFT-LATERAL PA-OBLIQUE LAT-DECUB""".split()
+LEFT-LATERAL PA-OBLIQUE LAT-DECUB LLDECUB RLDECUB LTLAT RTLAT CROSSTABLE CROSS-TABLE SEITLICH
+SCHRAEG schräg ML LM LATEROMEDIAL DÉCUBITUS""".split()
+NOT_FRONTAL += ["HORIZONTAL BEAM", "CROSS TABLE", "AP X-TABLE", "PA SEITLICH"]
 
 
 @pytest.mark.parametrize("view", NOT_FRONTAL)
@@ -231,6 +307,27 @@ def test_coded_view_that_is_not_frontal_is_refused(meaning, value, nested, read)
         read(ViewCodeSequence=[code])
 
 
+@pytest.mark.parametrize("place", ["CodeValue", "LongCodeValue", "URNCodeValue"])
+def test_code_of_a_lateral_is_refused_wherever_it_stands(place, read):
+    value = "urn:oid:2.16.840.1.113883.6.96:399067008" if "URN" in place else "399067008"
+    with pytest.raises(RadiographError, match="LATERAL"):
+        read(ViewCodeSequence=[coded(**{place: value})])
+
+
+@pytest.mark.parametrize("view", ["L", "R", "LEFT", "right "])
+def test_a_side_for_a_view_is_noted(view, read):
+    [warning] = read(ViewPosition=view).warnings
+    assert f"its view is {view.strip().upper()}, which may be a lateral" in warning
+
+
+FRONTAL = "PORTABLE AP-PORTABLE SEMI-ERECT FLAT BILATERAL POSTERO-ANTERIOR LORDOTIC AP/PA".split()
+
+
+@pytest.mark.parametrize("view", [*FRONTAL, "AP SUPINE", "PA BEIDSEITIG", "SUPINE TABLE", "a.p."])
+def test_no_frontal_view_is_refused(view, read):
+    assert read(ViewPosition=view).warnings == ()
+
+
 @pytest.mark.parametrize("view", ["AP", "PA", "", None, "AP AXIAL", "PA ERECT"])
 def test_frontal_view_is_read(view, read):
     radiograph = read(ViewPosition=view, PatientOrientation=["L", "F"])
@@ -247,6 +344,32 @@ def test_declared_mirror_image_is_turned_back(directions, read):
     assert np.array_equal(radiograph.pixels, STORED[:, ::-1])
     assert radiograph.orientation == 2
     assert ["mirrored" in warning for warning in radiograph.warnings] == [True]
+
+
+UNSETTLED = [["", "H"], ["H", ""], ["F", ""], ["", "F"], ["L", "L"], ["LEFT", "FOOT"], ["L/R", "F"]]
+UNSETTLED += [
+    ["X", "Y"],
+    ["R", "F", "X"],
+    ["", "R"],
+    ["", "L"],
+    ["LR", "F"],
+    ["H", "F"],
+    ["HF", "L"],
+]
+UNSETTLED += [["L", "R"], ["H"], ["DOE"]]
+
+
+@pytest.mark.parametrize("directions", UNSETTLED)
+def test_orientation_that_does_not_settle_the_sides_is_noted(directions, read):
+    radiograph = read(PatientOrientation=directions)
+    assert np.array_equal(radiograph.pixels, STORED) and radiograph.orientation == 1
+    [warning] = radiograph.warnings
+    assert "does not settle the sides" in warning and "DOE" not in warning
+
+
+@pytest.mark.parametrize("directions", [["L", "F"], ["L"], ["L", ""], ["LP", "FA"], None, ["", ""]])
+def test_orientation_of_an_upright_picture_passes(directions, read):
+    assert read(PatientOrientation=directions).warnings == ()
 
 
 def test_turned_picture_is_turned_back_with_its_spacing(read):
@@ -273,9 +396,90 @@ def test_other_parts_are_stated_or_refused(read):
             read(**header)
 
 
+LIMBS = """HANDS FEET KNEES FINGERS TOES THIGH HEEL UPPERARM LOWERLEG TIBFIB RADIUSULNA METACARPUS
+CARPUS UP_EXM LOW_EXM LOWER-LIMB RT_HAND hands LFOOT WRISTS FEMURS LEGS""".split()
+
+
+@pytest.mark.parametrize("part", [*LIMBS, "UPPER LIMB", "LOWER LIMB", "HAND AND WRIST"])
+def test_limbs_are_refused_however_they_are_written(part, read):
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(BodyPartExamined=part)
+
+
+def coded(**elements) -> pydicom.Dataset:
+    "The item of a sequence of codes."
+    ds = pydicom.Dataset()
+    for name, value in elements.items():
+        setattr(ds, name, value)
+    return ds
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        dict(CodeValue="85562004", CodeMeaning="Hand"),
+        dict(CodeValue="T-D9700", CodeMeaning="pes"),
+        dict(LongCodeValue="72696002"),
+        dict(CodeValue="1", CodeMeaning="Lower leg"),
+    ],
+)
+def test_coded_limb_is_refused(code, read):
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(AnatomicRegionSequence=[coded(**code)])
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(BodyPartExamined="CHEST", AnatomicRegionSequence=[coded(**code)])
+
+
+@pytest.mark.parametrize("meaning", ["Chest", "Thorax", "Brustkorb", "Lung"])
+def test_coded_chest_passes(meaning, read):
+    code = coded(CodeValue="51185008", CodeMeaning=meaning)
+    assert read(AnatomicRegionSequence=[code], BodyPartExamined="CHEST").warnings == ()
+    skull = coded(CodeValue="89546000", CodeMeaning="Skull")
+    assert "shows SKULL" in read(AnatomicRegionSequence=[skull]).warnings[0]
+
+
+OTHERS = """CTImageStorage MRImageStorage UltrasoundImageStorage EnhancedCTImageStorage
+EnhancedMRImageStorage NuclearMedicineImageStorage PositronEmissionTomographyImageStorage
+DigitalMammographyXRayImageStorageForPresentation DigitalIntraOralXRayImageStorageForProcessing
+SegmentationStorage RTImageStorage VLPhotographicImageStorage BreastTomosynthesisImageStorage
+OphthalmicTomographyImageStorage UltrasoundMultiFrameImageStorage BasicTextSRStorage""".split()
+CLASSES = """ComputedRadiographyImageStorage DigitalXRayImageStorageForPresentation
+DigitalXRayImageStorageForProcessing SecondaryCaptureImageStorage XRayAngiographicImageStorage
+MultiFrameGrayscaleWordSecondaryCaptureImageStorage""".split()
+
+
+@pytest.mark.parametrize("modality", ["", "OT", "DX"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_class_of_another_picture_is_refused(name, modality, read):
+    with pytest.raises(RadiographError, match="not a radiograph"):
+        read(SOPClassUID=getattr(uid, name), Modality=modality)
+
+
+@pytest.mark.parametrize("name", [*CLASSES, "1.2.3.4", None])
+def test_class_of_a_radiograph_passes(name, read):
+    assert read(SOPClassUID=getattr(uid, name or "", name), Modality="DX").warnings == ()
+
+
+@pytest.mark.parametrize("modality", [["CT", "DX"], ["DX", "CT"], "SEG", "SR", "OCT", "RTSTRUCT"])
+def test_modality_of_another_picture_is_refused(modality, read):
+    with pytest.raises(RadiographError, match="not a radiograph"):
+        read(Modality=modality)
+
+
+@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "OT", "", ["CR", "DX"]])
+def test_modality_of_a_radiograph_passes(modality, read):
+    assert read(Modality=modality).warnings == ()
+
+
+def test_unknown_modality_is_noted(read):
+    assert read(Modality="CHEST").warnings == ("its header states a modality that is not known",)
+
+
 @pytest.mark.parametrize(
     "header",
     [
+        dict(SOPClassUID=uid.CTImageStorage, Modality="OT"),
+        dict(AnatomicRegionSequence=[coded(CodeValue="85562004")]),
         dict(Modality="CT"),
         dict(Modality="MR"),
         dict(BodyPartExamined="HAND"),
@@ -377,6 +581,35 @@ def test_padding_in_either_sign(signed, vr, padding, tmp_path):
     assert np.array_equal(pixels[:, 20:], stored[:, 20:])
 
 
+@pytest.mark.parametrize(
+    "vr, padding, word, signed",
+    [
+        ("US", 65535, 0xFFFF, False),  # beyond the stored bits: in the whole words
+        ("SS", -1, 0xFFFF, False),
+        ("SS", -32768, 0x8000, True),  # whose stored bits are those of 0
+        ("US", 0x8000, 0x8000, True),
+        ("SS", -1, 0x0FFF, False),  # in the stored bits, which is how the standard means it
+        ("SS", -2048, 0x0800, True),
+        ("SS", -2048, 0xF800, True),
+        ("US", 4095, 0x0FFF, False),
+    ],
+)
+def test_padding_beyond_the_stored_bits(vr, padding, word, signed, tmp_path):
+    "PS3.3 C.7.5.1.1.2; what merely has the same stored bits was measured."
+    stored = STORED % 2000 + 1
+    words = stored.copy()
+    words[:, :20] = word
+    if word in (0xFFFF, 0x8000):
+        words[-1] = stored[-1] = word & 0xFFF
+    ds = pydicom.dcmread(BytesIO(encode_dicom(words, bits=12, PixelRepresentation=int(signed))))
+    ds.add_new("PixelPaddingValue", vr, padding)
+    ds.save_as(tmp_path / "a.dcm")
+    pixels = read_radiograph(tmp_path / "a.dcm").pixels
+    measured = stored[:, 20:]
+    assert np.array_equal(pixels[:, 20:], measured)
+    assert (pixels[:-1, :20] == measured.min()).all()
+
+
 @pytest.mark.parametrize("units, sound", [((15, 15), True), ((17, 15), False), ((15, 17), False)])
 def test_each_rle_segment_may_unfold_to_twice_a_plane(units, sound):
     "Two segments of a picture of 1000 pixels; each unit unfolds to 128 bytes."
@@ -400,4 +633,4 @@ def test_lossless_sv1_states_selection_value_1():
 def test_high_bit_of_a_run_length_encoded_picture():
     ds = parse_dicom(encode_dicom(STORED << 4, uid.RLELossless, bits=16))
     ds.BitsStored, ds.HighBit = 12, 15
-    assert np.array_equal(_stored_values(ds), STORED)
+    assert np.array_equal(_stored_values(ds)[0], STORED)

@@ -144,3 +144,47 @@ def test_classes_are_matched_exactly(tmp_path):
     square = [4, 8, 18, 8, 18, 32, 4, 32]
     with pytest.raises(DatasetError, match="'lung opacity' is no name for one"):
         read_coco_mask(coco(tmp_path / "c.json", "lung opacity", segmentation=[square]), SIZE)
+
+
+SQUARES = {"right": [4, 8, 18, 8, 18, 32, 4, 32], "left": [28, 8, 44, 8, 44, 32, 28, 32]}
+
+
+@pytest.mark.parametrize("names", [("right lung", "Lung_L"), ("R lung", "lung"), ("lung", "lung2")])
+def test_a_coco_class_that_sounds_like_a_lung_is_an_error(names, tmp_path):
+    "Beside a known one, too: its lung would be missing from the mask."
+    data = dict(
+        images=[dict(id=1, file_name="f.png", height=SIZE[0], width=SIZE[1])],
+        categories=[dict(id=i, name=name) for i, name in enumerate(names)],
+        annotations=[
+            dict(id=i, image_id=1, category_id=i, segmentation=[ring])
+            for i, ring in enumerate(SQUARES.values())
+        ],
+    )
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    with pytest.raises(DatasetError, match="no name for a lung.*right lung"):
+        read_coco_mask(f"{tmp_path / 'c.json'}#1", SIZE)
+    data["categories"] = [dict(id=0, name="lung"), dict(id=1, name="lung opacity")]
+    (tmp_path / "d.json").write_text(json.dumps(data))  # a finding in it is another class
+    assert read_coco_mask(f"{tmp_path / 'd.json'}#1", SIZE).max() == 1
+
+
+@pytest.mark.parametrize("names", [("Lung", "Lung_L"), ("Lung_L",), ("Lungs 1", "heart")])
+def test_a_darwin_class_that_sounds_like_a_lung_is_an_error(names, tmp_path):
+    drawn = [
+        dict(id=name, name=name, polygon=dict(paths=[[dict(x=x, y=y) for x, y in corners(box)]]))
+        for name, box in zip(names, (RIGHT, LEFT))
+    ]
+    file = darwin(tmp_path / "a.json", *drawn)
+    with pytest.raises(DatasetError, match="no name for a lung.*left lung"):
+        read_darwin_mask(file, SIZE)
+
+
+def test_every_raster_layer_is_read(tmp_path):
+    both = labels()
+    layers = [raster((both == 1) * 1, {"a": 1}), raster((both == 2) * 1, {"b": 1})]
+    mask = read_darwin_mask(darwin(tmp_path / "a.json", *BRUSHED, *layers), (1, 1))
+    assert (mask == both).all()
+    halves = [both * (np.indices(SIZE)[0] < 20), both * (np.indices(SIZE)[0] >= 20)]
+    layers = [raster(half, {"a": 1, "b": 2}) for half in halves]  # a lung in two layers
+    mask = read_darwin_mask(darwin(tmp_path / "b.json", *BRUSHED, *layers), (1, 1))
+    assert (mask == both).all()
