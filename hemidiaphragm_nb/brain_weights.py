@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from .files import shown, write_atomic
+from .files import plainly, shown, write_atomic
 from .pretrained import checked_state
 from .brain_mri import BrainUNet, load_brain_weights
 from .pretrained import WeightsError
@@ -58,7 +58,7 @@ def fetch_brain_weights(
         torch.hub.download_url_to_file(url, str(raw), progress=False)
     except OSError as error:
         raise WeightsError(
-            f"{url} cannot be fetched ({error}). Without it stage 0 is trained on made-up gliomas,"
-            " which is the default"
+            f"{url} cannot be fetched ({plainly(error)}). Without it stage 0 is trained on made-up"
+            " gliomas, which is the default"
         ) from error
     return convert_brain_weights(raw, cached, sha256)

@@ -23,7 +23,15 @@ from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .files import save_table, shown, sweep, write_atomic
+from hemidiaphragm_nb.files import (
+    DIGESTS,
+    save_table,
+    shown,
+    sweep,
+    torn_files,
+    write_atomic,
+    write_digests,
+)
 from .frames import FrameSet
 from .networks import TorchPredictor, weights_hash
 from .recipes import Recipe, RecipeError, canonical
@@ -236,7 +244,8 @@ def run_identity(
     return identity | ({"start": weights_hash(start.net)} if start else {})
 
 # %% ../nbs/engine/checkpoint.ipynb #26d853ba
-_FILES = ("checkpoint.safetensors", "weights.safetensors", "card.json", "history.csv")
+_RESULTS = ("weights.safetensors", "card.json", "history.csv")
+_FILES = ("checkpoint.safetensors", *_RESULTS, DIGESTS)
 
 
 def _read_run(path: Path) -> dict:
@@ -260,6 +269,10 @@ def open_run(out: Path | None, run: dict, resume: bool = True) -> Path | None:
             f"{out} holds another run (its recipe, data or split differ, see run.json); choose"
             " another folder, or start afresh with resume=False (--fresh)"
         )
+    if resume and (out / "card.json").exists() and (torn := torn_files(out)):
+        names = ", ".join(map(str, torn))
+        advice = "Restore them, or start afresh with resume=False (--fresh)"
+        raise RecipeError(f"{names}: absent, or not what was written. {advice}")
     for name in () if resume else _FILES:
         (out / name).unlink(missing_ok=True)
     write_atomic(known, lambda p: p.write_text(json.dumps(run)))
@@ -267,8 +280,9 @@ def open_run(out: Path | None, run: dict, resume: bool = True) -> Path | None:
 
 # %% ../nbs/engine/checkpoint.ipynb #b9774303
 def close_run(model: TorchPredictor, checkpoint: Path, rows: list):
-    "Write history, weights and card; the checkpoint has done its work."
+    "Write history, weights and card, and their digests; the checkpoint has done its work."
     out = checkpoint.parent
     save_table(pd.DataFrame(rows), out / "history.csv", index=False)
     model.save(out)
+    write_digests(out, _RESULTS)
     checkpoint.unlink(missing_ok=True)

@@ -83,6 +83,15 @@ def _evidently_torn(path: Path) -> bool:
         return True
 
 
+def _known_digests(folder: Path) -> dict[str, str]:  # none where the list is torn
+    "What `digests.json` lists."
+    if _evidently_torn(folder / DIGESTS):
+        return {}
+    known = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+    sound = isinstance(known, dict) and all(isinstance(digest, str) for digest in known.values())
+    return known if sound else {}
+
+
 def torn_files(
     folder: Path,
     names: Iterable[str] = (),  # look at these; of none, at all that `digests.json` lists
@@ -92,9 +101,9 @@ def torn_files(
     """
     folder, known = Path(folder), {}
     if (folder / DIGESTS).exists():
-        if _evidently_torn(folder / DIGESTS):
+        known = _known_digests(folder)
+        if not known:
             return [folder / DIGESTS]
-        known = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
     torn = []
     for path in (folder / name for name in names or known):
         there = path.exists() and path.name in known

@@ -231,7 +231,11 @@ def load(cls: Plan, path: Path) -> Plan:
     if torn_files(Path(path).parent, [Path(path).name]):
         raise ExperimentError(f"{path} is torn or absent; run the plan again, which writes it")
     saved = json.loads(Path(path).read_text(encoding="utf-8"))
-    plan = Plan(saved["name"], tuple(run_of(r, r["analysis"], r["name"]) for r in saved["runs"]))
+    try:
+        runs = tuple(run_of(r, r["analysis"], r["name"]) for r in saved["runs"])
+        plan = Plan(saved["name"], runs)
+    except (KeyError, TypeError):
+        raise ExperimentError(f"{path} is no plan; run the plan again, which writes it") from None
     if [r.key for r in plan] != [r["key"] for r in saved["runs"]]:
         raise ExperimentError(
             f"{path}: its keys do not belong to its settings; it was edited, or made by another"

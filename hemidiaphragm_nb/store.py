@@ -106,13 +106,22 @@ def claim(self: Store, run: Run) -> FileLock:
 _TABLES = ("summary.json", "cases.csv", "decoders.csv", "history.csv")
 
 
+def _facts(path: Path) -> dict | None:  # None where it is no JSON object
+    "What a JSON file of a run says."
+    with suppress(ValueError):
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return facts if isinstance(facts, dict) else None
+
+
 def _short_tables(folder: Path) -> list[Path]:
     "Tables that have fewer rows than the run's JSON files say, where they say it."
     told = {"cases.csv": ("summary.json", "images"), "history.csv": ("config.json", "epochs")}
-    short = []
+    facts = [folder / name for name in ("config.json", "summary.json")]
+    if short := [path for path in facts if path.exists() and _facts(path) is None]:
+        return short
     for name, (source, count) in told.items():
         if (folder / name).exists() and (folder / source).exists():
-            wanted = json.loads((folder / source).read_text(encoding="utf-8")).get(count, 0)
+            wanted = _facts(folder / source).get(count, 0)
             if len(pd.read_csv(folder / name, usecols=[0])) < wanted:
                 short.append(folder / name)
     return short
@@ -272,9 +281,11 @@ def prepare(self: Store, plan: Plan, retry: bool):
 
 
 def _read_config(path: Path) -> dict:
-    if torn_files(path.parent, [path.name]):
+    torn = torn_files(path.parent, [path.name])
+    config = None if torn else _facts(path)
+    if not {"identity", "analysis", "name"} <= set(config or ()):
         raise ExperimentError(f"{path} is torn; remove its folder, and run its plan again")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return config
 
 
 @patch

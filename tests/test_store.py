@@ -6,7 +6,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from hemidiaphragm_nb.files import DIGESTS
+from hemidiaphragm_nb.files import DIGESTS, torn_files
 from hemidiaphragm_nb.plan import DataSpec, ExperimentError, Plan, Run
 from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.results import export_results, load_results
@@ -154,3 +154,40 @@ def test_keys_do_not_change():
     "The folders of stores that are in use are named by them."
     identity = json.dumps(RUN.identity, sort_keys=True)
     assert RUN.key.startswith("beta125-heatmap-alone-r0-") and "digest" not in identity
+
+
+NO_LIST = ("null", "[]", "{}", '"x"', "1", '{"config.json": 5}', "")
+
+
+@pytest.mark.parametrize("text", NO_LIST)
+def test_a_list_of_digests_that_lists_none_is_torn(store, text):
+    listed = store.path(RUN) / DIGESTS
+    listed.write_text(text)
+    assert torn_files(store.path(RUN)) == [listed] == torn_files(store.path(RUN), ["cases.csv"])
+    with pytest.raises(ExperimentError, match=f"{DIGESTS}: absent, or not what was written"):
+        store.results(PLAN)
+    with pytest.raises(ExperimentError, match="config.json is torn"):
+        store.plan()
+    with pytest.warns(UserWarning, match="is run again"):
+        store.prepare(PLAN, retry=False)
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("name", ["config.json", "summary.json"])
+@pytest.mark.parametrize("text", ["[]", "null", "1", '"x"'])
+def test_facts_that_are_no_table_name_their_file(store, name, text, older):
+    (store.path(RUN) / name).write_text(text)
+    if older:
+        (store.path(RUN) / DIGESTS).unlink()
+    with pytest.raises(ExperimentError, match=f"{name}: absent, or not what was written"):
+        store.results(PLAN)
+    if name == "config.json":
+        with pytest.raises(ExperimentError, match="config.json is torn"):
+            store.plan()
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"name": "toy", "runs": [1]}'])
+def test_a_plan_that_is_none_is_named(tmp_path, text):
+    (tmp_path / "toy.json").write_text(text)
+    with pytest.raises(ExperimentError, match="toy.json is no plan"):
+        Plan.load(tmp_path / "toy.json")

@@ -11,6 +11,7 @@ from fastai.callback.core import Callback
 from hemidiaphragm_nb import checkpoint
 from hemidiaphragm_nb.checkpoint import checkpoint_rows
 from hemidiaphragm_nb.evaluate import evaluate
+from hemidiaphragm_nb.files import DIGESTS, torn_files
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import decode
 from hemidiaphragm_nb.landmarks import split_by_patient
@@ -162,3 +163,21 @@ def test_one_task_alone_needs_no_other_code(frames, split):
     outputs = shared.predict(frames.images[:2])
     assert outputs.heatmaps.shape[1] == outputs.lungs.shape[1] == 1
     assert "error_px_median" in evaluate(frames.subset(range(4)), shared).compute("heatmap")
+
+
+def test_a_torn_file_of_a_finished_training_is_named(frames, split, tmp_path):
+    short, out = replace(TINY, epochs=2), tmp_path / "model"
+    first = again(frames, split, short, out=out)
+    assert weights_hash(again(frames, split, short, out=out).net) == weights_hash(first.net)
+    for name in ("history.csv", "weights.safetensors", "card.json"):
+        data = (out / name).read_bytes()
+        (out / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(RecipeError, match=f"{name}: absent, or not what was written.*--fresh"):
+            again(frames, split, short, out=out)
+        (out / name).write_bytes(data)
+    (out / "history.csv").write_text("half")
+    fresh = again(frames, split, short, out=out, resume=False)
+    assert weights_hash(fresh.net) == weights_hash(first.net) and torn_files(out) == []
+    (out / DIGESTS).unlink()  # a folder of before
+    (out / "history.csv").write_text("half")
+    assert weights_hash(again(frames, split, short, out=out).net) == weights_hash(first.net)
