@@ -6,6 +6,7 @@
 __all__ = ['check_case', 'validate_folder', 'odd_cases', 'draw_cases']
 
 # %% ../nbs/engine/case_checks.ipynb #e4226068
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,19 @@ def _inside(x: float, y: float, height: int, width: int) -> bool:
     return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
 
 # %% ../nbs/engine/case_checks.ipynb #5dcfd805
+def _implausible(case: pd.Series, height: int) -> list[Problem]:
+    "Landmarks without a mask that lie where no diaphragm is."
+    high = [side for side in SIDES if case[f"{side}_y"] < height / 3]
+    apart, above = abs(case.left_x - case.right_x), abs(case.left_y - case.right_y)
+    if not (high or above > apart):
+        return []
+    reason = "one landmark lies above the other rather than beside it"
+    if high:
+        reason = f"the {high[0]} landmark lies in the upper third of the image"
+    advice = "Check that x stands before y"
+    return [Problem(_short(case["image"]), reason, advice, "warning")]
+
+
 def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
     "Landmarks outside the image, or on the wrong side."
     name, problems = _short(case["image"]), []
@@ -46,13 +60,16 @@ def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
         reason = "the right landmark lies on the image's right"
         advice = "Right is the patient's right, on the image's left: swap the sides"
         problems.append(Problem(name, reason, advice))
-    return problems
+    return problems or ([] if case["mask"] else _implausible(case, height))
 
 # %% ../nbs/engine/case_checks.ipynb #41a6a0a3
 def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     "A lung that is missing, or both on the wrong side."
     name, problems = _short(case["mask"]), []
     lungs = [labels == label for label in (1, 2)]
+    if not labels.any():
+        advice = "Draw the lungs, or remove the file: it would train as a picture without lungs"
+        return [Problem(name, "is empty: it holds no lung", advice)]
     x = [np.nonzero(lung)[1].mean() if lung.any() else np.nan for lung in lungs]
     for side, centre in zip(("right", "left"), x):
         if np.isnan(centre):
@@ -113,24 +130,30 @@ def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> lis
     try:
         labels = read_labels(case, size)
         found = _check_labels(case, labels)
-        found += [] if found else _check_border(case, labels)
+        wrong = any(p.severity == "error" for p in found)
+        found += [] if wrong else _check_border(case, labels)
     except DatasetError as e:
         found = [p._replace(file=_short(case["mask"])) for p in e.problems]
     return found if orientation == 1 else _turned(case, orientation, found)
 
 # %% ../nbs/engine/case_checks.ipynb #b5000002
-def check_case(
-    case: pd.Series,  # one row of the table of cases
-) -> list[Problem]:
-    "Open one case's picture and mask and list everything wrong with them."
+def _digest(pixels: np.ndarray) -> bytes:
+    "The same for the same pixels, of which it reads up to a million, however they are stored."
+    step = -(-max(pixels.shape) // 1024)
+    sample = np.ascontiguousarray(pixels[::step, ::step], np.float32)
+    return hashlib.blake2b(repr(pixels.shape).encode() + sample.tobytes()).digest()
+
+
+def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
+    "Everything wrong with a case's picture and mask, and the picture's digest (b'': unreadable)."
     name = _short(case["image"])
     try:
         radiograph = _read_image(case)
     except RadiographError as e:
         advice = _advice(e, "Replace the file or remove the case")
-        return [Problem(name, f"is unreadable: {e.reason}", advice)]
+        return [Problem(name, f"is unreadable: {e.reason}", advice)], b""
     except DatasetError as e:
-        return e.problems
+        return e.problems, b""
     (height, width), problems = radiograph.pixels.shape, []
     if max(height, width) > 2 * min(height, width):
         reason = f"its shape ({width} x {height} pixels) is beyond 2:1"
@@ -140,7 +163,14 @@ def check_case(
     problems += _check_landmarks(case, height, width)
     if case["mask"]:
         problems += _check_mask(case, (height, width), radiograph.orientation)
-    return problems
+    return problems, _digest(radiograph.pixels)
+
+
+def check_case(
+    case: pd.Series,  # one row of the table of cases
+) -> list[Problem]:
+    "Open one case's picture and mask and list everything wrong with them."
+    return _opened(case)[0]
 
 # %% ../nbs/engine/case_checks.ipynb #0000002b
 def _annotators(root: Path) -> list[str]:
@@ -154,7 +184,7 @@ def _annotators(root: Path) -> list[str]:
 
 # %% ../nbs/engine/case_checks.ipynb #095fb01a
 def _same_picture(table: pd.DataFrame) -> list[Problem]:
-    "Byte-identical images that stand under different patients."
+    "Images of the same pixels (`same_as`) that stand under different patients."
     of = table.set_index("id")
     return [
         Problem(
@@ -168,6 +198,31 @@ def _same_picture(table: pd.DataFrame) -> list[Problem]:
     ]
 
 # %% ../nbs/engine/case_checks.ipynb #da8a2495
+def _with_twins(table: pd.DataFrame, digests: list[bytes]) -> pd.DataFrame:
+    "The table, `same_as` also where two files hold the same pixels."
+    first, same = {}, []
+    for digest, name, stated in zip(digests, table["id"], table["same_as"]):
+        twin = first.setdefault(digest, name) if digest else name
+        same.append(stated or (twin if twin != name else ""))
+    return table.assign(same_as=same)
+
+
+def _without_landmarks(root: Path, ids: list[str]) -> list[Problem]:
+    "Images for which landmarks.csv, where it is there, has no row."
+    path = root / "landmarks.csv"
+    if not path.exists():
+        return []
+    table, _ = read_csv(path, ["id", *LANDMARKS])
+    listed = set(table["id"])
+    missing = [name for name in ids if name not in listed]
+    if not missing or len(missing) == len(ids):
+        return []
+    names = ", ".join(map(repr, missing[:5])) + ", ..." * (len(missing) > 5)
+    reason = f"has no row for {len(missing)} of {len(ids)} images: {names}"
+    advice = "Add the rows, empty where there is no landmark"
+    return [Problem("landmarks.csv", reason, advice, "warning")]
+
+
 def validate_folder(
     path: str | Path,  # a folder in the form above
     workers: int = 2,  # threads that open pictures
@@ -176,8 +231,12 @@ def validate_folder(
     root, problems = Path(path), []
     for annotator in _annotators(root):
         table, found = scan_folder(root, annotator)
-        opened = _in_threads(check_case, [r for _, r in table.iterrows()], workers)
-        problems += found + sum(opened, []) + (_same_picture(table) if annotator == "a" else [])
+        problems += found
+        opened = list(_in_threads(_opened, [r for _, r in table.iterrows()], workers))
+        problems += sum((told for told, _ in opened), [])
+        if annotator == "a":
+            problems += _same_picture(_with_twins(table, [digest for _, digest in opened]))
+            problems += _without_landmarks(root, list(table["id"]))
     return sorted(dict.fromkeys(problems), key=lambda p: p.severity)
 
 # %% ../nbs/engine/case_checks.ipynb #34da6de6

@@ -107,16 +107,41 @@ def _spacing(ds: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     return scanned, "NominalScannedPixelSpacing" if scanned else ""
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c0000f
+def _spacing_doubts(
+    ds: pydicom.Dataset, spacing: tuple[float, float] | None, source: str
+) -> list[str]:
+    "What the header says of lengths that was ignored, or contradicts the spacing."
+    kinds = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
+    stated = [kind for kind in kinds if ds.get(kind) not in (None, "", [])]
+    doubts = [
+        f"its {kind} is no pair of positive numbers and was ignored"
+        for kind in stated
+        if not _pair(ds, kind)
+    ]
+    keyword = "EstimatedRadiographicMagnificationFactor"
+    factor = ds.get(keyword)
+    used = source.startswith("ImagerPixelSpacing") and factor not in (None, "", [])
+    if used and not (len(f := numbers(ds, keyword)) == 1 and 1 <= f[0] <= 2):
+        doubts.append(f"its {keyword} is no number from 1 to 2 and was ignored")
+    ratio = _pair(ds, "PixelAspectRatio")
+    if spacing and ratio and not 0.98 < spacing[0] / spacing[1] * ratio[1] / ratio[0] < 1.02:
+        text = f"its PixelAspectRatio contradicts its {source.split(' ')[0]}"
+        doubts.append(f"{text}, which was followed")
+    return doubts
+
+
 def _believed(
     ds: pydicom.Dataset,
     stated: tuple[float, float] | None = None,  # by hand, which overrides the header
 ) -> tuple[tuple[float, float] | None, str, list[str]]:
     "The spacing (mm), its source, and warnings; None where it is unknown or not believed."
     spacing, source = (stated, BY_HAND) if stated else _spacing(ds)
+    doubts = [] if stated else _spacing_doubts(ds, spacing, source)
     if spacing:
-        return believed_spacing(spacing, source, ds.get("Rows", 0), ds.get("Columns", 0))
+        found = believed_spacing(spacing, source, ds.get("Rows", 0), ds.get("Columns", 0))
+        return *found[:2], [*doubts, *found[2]]
     ratio = _pair(ds, "PixelAspectRatio") or (1, 1)
-    return None, "", believed_spacing(ratio, "", 0, 0)[2]
+    return None, "", [*doubts, *believed_spacing(ratio, "", 0, 0)[2]]
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00012
 _NOT_FRONTAL = set(
@@ -318,9 +343,10 @@ def _check_kind(ds: pydicom.Dataset) -> None:
 # %% ../nbs/engine/dicom_header.ipynb #d1c0001c
 def _age(ds: pydicom.Dataset) -> float | None:
     "The patient's age in years, as the header states it, or None."
-    stated = re.fullmatch("([0-9]{1,3})([DWMY])", ds.get("PatientAge", ""))
+    units = "D|DAYS?|W|WEEKS?|M|MONTHS?|Y|YRS?|YEARS?"
+    stated = re.fullmatch(f"([0-9]{{1,3}}) ?({units})", ds.get("PatientAge", ""))
     years = {"D": 1 / 365, "W": 7 / 365, "M": 1 / 12, "Y": 1}
-    return int(stated[1]) * years[stated[2]] if stated else None
+    return int(stated[1]) * years[stated[2][0]] if stated else None
 
 # %% ../nbs/engine/dicom_header.ipynb #9b6e6dca
 def _header_warnings(ds: pydicom.Dataset) -> list[str]:

@@ -536,6 +536,43 @@ def test_magnification_and_calibration(read):
         assert read(**header).spacing == pytest.approx((expected, expected))
 
 
+@pytest.mark.parametrize("age, years", [("5 Y", 5), ("005 Y", 5), ("7 years", 7), ("012 M ", 1)])
+def test_age_of_a_child_is_stated_in_other_spellings(age, years, read):
+    assert f"is {years} year" in read(PatientAge=age).warnings[0]
+    assert read(PatientAge="44 Y").warnings == ()
+
+
+IMAGER = dict(ImagerPixelSpacing=[0.2, 0.2])
+FACTOR = "EstimatedRadiographicMagnificationFactor"
+
+
+@pytest.mark.parametrize("factor, noted", [(0.5, True), (2.5, True), (0, True), (1, False)])
+def test_magnification_that_cannot_be_is_noted(factor, noted, read):
+    radiograph = read(**IMAGER, **{FACTOR: factor})
+    assert radiograph.spacing == (0.2, 0.2)
+    assert ["MagnificationFactor is no number" in w for w in radiograph.warnings] == [True] * noted
+
+
+@pytest.mark.parametrize("spacing", [[0, 0], [-0.1, 0.1], [0.1]])
+@pytest.mark.parametrize(
+    "keyword", ["PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"]
+)
+def test_spacing_that_is_none_is_noted(keyword, spacing, read):
+    radiograph = read(**{keyword: spacing})
+    assert radiograph.spacing is None
+    assert radiograph.warnings == (f"its {keyword} is no pair of positive numbers and was ignored",)
+    assert read(**{keyword: None}).warnings == ()
+
+
+@pytest.mark.parametrize("header", [IMAGER, IMAGER | dict(PixelSpacing=[0.2, 0.2])])
+def test_aspect_ratio_that_contradicts_the_spacing_is_noted(header, read):
+    [warning] = read(**header, PixelAspectRatio=["2", "1"]).warnings
+    assert "PixelAspectRatio contradicts its ImagerPixelSpacing" in warning
+    assert read(**header, PixelAspectRatio=["1", "1"]).warnings == ()
+    narrow = read(PixelSpacing=[0.2, 0.1], PixelAspectRatio=["2", "1"]).warnings
+    assert len(narrow) == 1 and "not square" in narrow[0]
+
+
 def test_pixels_that_are_not_square_are_stated(read):
     for header in (dict(PixelSpacing=[0.1, 0.2]), dict(PixelAspectRatio=["1", "2"])):
         assert "not square" in read(**header).warnings[0]
