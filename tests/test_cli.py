@@ -63,7 +63,7 @@ def test_an_error_of_the_system_is_said_in_words(monkeypatch, capsys):
         cli.main()
     said = capsys.readouterr().err.strip()
     assert end.value.code == 2 and said == (
-        "hemidiaphragm: out/a\\x1b[2J.png: No space left on device"
+        "hemidiaphragm: out/a\\x1b[2J.png: No space left on device. Make room there, and call again"
     )
 
 
