@@ -201,7 +201,7 @@ def train(
     run = run_identity(frames, split, recipe, start)
     checkpoint = open_run(out, run, resume)
     if checkpoint and (checkpoint.parent / "card.json").exists():
-        return TorchPredictor.load(checkpoint.parent, device or "cpu")
+        return TorchPredictor.load(checkpoint.parent, device or "cpu", trial=False)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     data = frames.at(recipe.side).to(device)
     learn = make_learner(data.subset(split["train"]), data.subset(split["valid"]), recipe, start)

@@ -149,6 +149,18 @@ def test_absurd_weights_are_refused(tmp_path, change, norm):
     assert str(tmp_path) in str(error.value)
 
 
+def test_a_training_that_learnt_nothing_is_still_a_result(tmp_path):
+    "A study counts it; only who predicts with it is told."
+    small = recipe(side=64, width=4, seed=1)
+    net = build_net(small)
+    with torch.no_grad():
+        for tensor in net.state_dict().values():
+            tensor.zero_()
+    TorchPredictor(net, small, {}).save(tmp_path)
+    maps = TorchPredictor.load(tmp_path, trial=False).predict(np.zeros((1, 1, 64, 64), np.uint8))
+    assert not maps.heatmaps.any()
+
+
 SOUND = [
     *(dict(side=64, width=w, norm=n) for w in (4, 8) for n in ("batch", "group", "instance", None)),
     dict(side=64, width=4, tasks=("mask",)),
