@@ -58,7 +58,7 @@ def _stored_span(ds: pydicom.Dataset) -> tuple[float, float]:
     )
 
 
-def _kept(stored: np.ndarray, values: np.ndarray, slope: float) -> bool:
+def _still_a_picture(stored: np.ndarray, values: np.ndarray, slope: float) -> bool:
     "Whether the values differ as the stored ones do, and fit into 32-bit floating point."
     with np.errstate(all="ignore"):
         expected = abs(slope) * (float(stored.max()) - float(stored.min()))
@@ -82,7 +82,7 @@ def _rescaled(stored: np.ndarray, ds: pydicom.Dataset) -> tuple[np.ndarray, tupl
     with np.errstate(all="ignore"):
         values = stored.astype(np.float64) * slope
         values += intercept
-    if not _kept(stored, values, slope):
+    if not _still_a_picture(stored, values, slope):
         return stored, span, (f"its rescale slope or intercept leaves no picture {_IGNORED}",)
     return values, tuple(sorted(end * slope + intercept for end in span)), ()
 

@@ -246,9 +246,7 @@ def model(self: Store, run: Run, device: str = "cpu") -> TorchPredictor:
             " again"
         )
     self.check(run, ("card.json", "weights.safetensors"))
-    return TorchPredictor.load(
-        self.path(run), device, trial=False
-    )  # one that learnt nothing counts
+    return TorchPredictor.load(self.path(run), device, trial=False)  # it may have learnt nothing
 
 
 @patch

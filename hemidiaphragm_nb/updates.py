@@ -14,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -192,7 +193,7 @@ def plan_table(
     "One row a planned curve, and how far it is: complete, incomplete or open."
     rows = []
     for curve in curves:
-        exported = _exported(folder, curve) if folder else {}
+        exported = _exported(folder, curve.key) if folder else {}
         done = min(exported.get("updates", 0), curve.updates)
         state = "complete" if done == curve.updates else "incomplete" if done else "open"
         row = {"question": curve.question} | _settings(canonical(curve.recipe))
@@ -210,10 +211,11 @@ def _read_export(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _exported(folder: Path, curve: Curve) -> dict:
+def _exported(folder: Path, key: str) -> dict:
     "A curve's export; empty where there is none, or a torn one."
-    path = Path(folder) / "runs" / f"{curve.key}.json"
-    return {} if torn_files(path.parent, [path.name]) else _read_export(path)
+    with suppress(ValueError):
+        return _read_export(Path(folder) / "runs" / f"{key}.json")
+    return {}
 
 # %% ../nbs/engine/updates.ipynb #ed40af7c
 _SAME_PERSON = ("192", "196")  # two patients of covid_cxr that look like one
@@ -401,7 +403,7 @@ def _export(folder: Path, exported: dict):
     path = Path(folder) / "runs" / f"{exported['key']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = exported["curve"]
-    if not torn_files(path.parent, [path.name]) and len(_read_export(path)["curve"]) > len(rows):
+    if len(_exported(folder, exported["key"]).get("curve", ())) > len(rows):
         return
     head = json.dumps({k: v for k, v in exported.items() if k != "curve"}, indent=1)
     lines = ",\n  ".join(json.dumps(row) for row in rows)
@@ -496,7 +498,7 @@ class _Store:
 
 def _open(curve: Curve, store: _Store, out: Path) -> bool:
     "Whether a curve is neither exported as far as planned nor failed."
-    done = _exported(out, curve).get("updates", 0)
+    done = _exported(out, curve.key).get("updates", 0)
     return done < curve.updates and not store.failure(curve).exists()
 
 
