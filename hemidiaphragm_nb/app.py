@@ -43,7 +43,7 @@ from ipywidgets import (
 )
 
 from .features import SIDES
-from .files import shown
+from .files import plainly, shown
 from .formats import MAX_BYTES
 from .phantom import phantom
 from .radiograph import Radiograph
@@ -118,10 +118,8 @@ def show_session(self: ImageViewer, session: Session):
 # %% ../nbs/engine/app.ipynb #0000003d
 def _message_of(error: Exception) -> str:
     "An exception as a message to the user."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     if isinstance(error, (ValueError, OSError)):
-        return str(error)
+        return plainly(error)
     what = f"{type(error).__name__}: {error}"
     return f"The program made a mistake ({what}). Nothing of your work is lost. Please report it."
 

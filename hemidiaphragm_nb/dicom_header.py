@@ -176,7 +176,9 @@ def _not_frontal(text: str) -> str:
                 return view
         if word in _NOT_FRONTAL:
             return word
-    return next((beam for letters, beam in _BEAMS.items() if letters in "".join(words)), "")
+    beam = next((beam for letters, beam in _BEAMS.items() if letters in "".join(words)), "")
+    upright = beam == "HORIZONTAL BEAM" and {"AP", "PA"} & set(words)  # of a patient who stands
+    return "" if upright else beam
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00014
 def _code(item: pydicom.Dataset) -> tuple[str, str]:

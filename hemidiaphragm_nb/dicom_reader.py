@@ -24,6 +24,7 @@ from hemidiaphragm_nb.formats import (
     check_scans,
     check_size,
     encode_picture,
+    stream_precision,
     stream_size,
     to_grey,
 )
@@ -106,17 +107,25 @@ def _signed(array: np.ndarray, bits: int) -> np.ndarray:
     return (array << spare).view(f"i{array.dtype.itemsize}") >> spare
 
 # %% ../nbs/engine/dicom_reader.ipynb #a15f0021
+def _aligned(words: np.ndarray, ds: pydicom.Dataset, precision: int) -> np.ndarray:
+    "The values in words of which `precision` bits are used: `BitsStored` bits up to `HighBit`."
+    bits, high, size = ds.get("BitsStored") or 0, ds.get("HighBit") or 0, 8 * words.itemsize
+    high = high if high < precision else bits - 1
+    if not 0 < bits <= high + 1 <= size:
+        return words
+    kind = "i" if ds.get("PixelRepresentation") else "u"
+    return (words.astype(f"{kind}{words.itemsize}") << (size - 1 - high)) >> (size - bits)
+
+
 def _justified(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """The pixels of an uncompressed data set, wherever in their words `HighBit` puts them; and the
-    words.
-    """
+    "The values of an uncompressed data set, and the words that hold them."
     size, bits, high = (ds.get(k) or 0 for k in ("BitsAllocated", "BitsStored", "HighBit"))
     if not (0 < bits < size and bits <= high + 1 <= size and size in (8, 16, 32)):
         return ds.pixel_array, ds.pixel_array
     ds.BitsStored, ds.HighBit = size, size - 1
-    array = ds.pixel_array
+    words = ds.pixel_array
     ds.BitsStored, ds.HighBit = bits, high
-    return (array << (size - 1 - high)) >> (size - bits), array
+    return _aligned(words, ds, size), words
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000001e
 _PLUGIN = {
@@ -130,6 +139,14 @@ _PLUGIN = {
     uid.HTJ2K: "pylibjpeg",
 }
 _TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)  # decoded by libjpeg-turbo
+_LOSSLESS = (
+    uid.JPEGLossless,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLSLossless,
+    uid.JPEG2000Lossless,
+    uid.HTJ2KLossless,
+    uid.HTJ2KLosslessRPCL,
+)
 
 
 def _stored_values(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
@@ -139,13 +156,14 @@ def _stored_values(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
     syntax = ds.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
     if syntax.is_encapsulated:
         stream = _checked_frame(ds, syntax)
-        if syntax in _TURBO:
-            array = imagecodecs.jpeg8_decode(stream)
-            signed = ds.get("PixelRepresentation")
-            return _signed(array, ds.BitsStored) if signed else array, None
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
         if syntax != uid.RLELossless:
-            return ds.pixel_array, None
+            words = imagecodecs.jpeg8_decode(stream) if syntax in _TURBO else ds.pixel_array
+            if syntax in _LOSSLESS:
+                values = _aligned(words, ds, stream_precision(stream))
+                return values, words.astype(values.dtype)
+            signed = syntax in _TURBO and ds.get("PixelRepresentation")
+            return _signed(words, ds.BitsStored) if signed else words, None
     return _justified(ds)
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000002b

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'MAX_PAGES', 'BY_HAND', 'MAX_LENGTH', 'Refusal', 'check_size', 'file_content',
-           'encode_picture', 'file_kind', 'stream_size', 'to_grey', 'check_scans', 'read_picture', 'read_tiff',
-           'spacing_words', 'believed_spacing', 'no_warnings']
+           'encode_picture', 'file_kind', 'stream_size', 'stream_precision', 'to_grey', 'check_scans', 'read_picture',
+           'read_tiff', 'spacing_words', 'believed_spacing', 'no_warnings']
 
 # %% ../nbs/engine/formats.ipynb #00000002
 import logging
@@ -102,22 +102,41 @@ def file_kind(data: bytes) -> str:
     )
 
 # %% ../nbs/engine/formats.ipynb #00000014
+def _siz(stream: bytes) -> int:
+    "Where the codestream of a JPEG 2000 picture begins, with its size; -1 where it does not."
+    return stream.find(b"\xff\x4f\xff\x51", 0, 2**16)
+
+
+def _sof(stream: bytes) -> int | None:
+    "Where the frame header of a JPEG or JPEG-LS stream begins; None where there is none."
+    at = 2
+    while stream[:2] == b"\xff\xd8" and at + 9 <= len(stream) and stream[at] == 0xFF:
+        marker = stream[at + 1]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            return at
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+
+
 def stream_size(stream: bytes) -> tuple[int, int] | None:
     """(height, width) as a PNG file or a JPEG, JPEG-LS or JPEG 2000 stream states it; None where
     it does not.
     """
     if stream[12:16] == b"IHDR":
         return struct.unpack(">II", stream[16:24])[::-1]
-    siz = stream.find(b"\xff\x4f\xff\x51", 0, 2**16)
+    siz = _siz(stream)
     if siz >= 0 and len(stream) >= siz + 24:
         x1, y1, x0, y0 = struct.unpack(">4I", stream[siz + 8 : siz + 24])
         return y1 - y0, x1 - x0
-    at = 2
-    while stream[:2] == b"\xff\xd8" and at + 9 <= len(stream) and stream[at] == 0xFF:
-        marker = stream[at + 1]
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            return struct.unpack(">HH", stream[at + 5 : at + 9])
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+    if sof := _sof(stream):
+        return struct.unpack(">HH", stream[sof + 5 : sof + 9])
+
+
+def stream_precision(stream: bytes) -> int | None:
+    "How many bits a sample of a JPEG, JPEG-LS or JPEG 2000 stream has; None where it is not said."
+    siz, sof = _siz(stream), _sof(stream)
+    if siz >= 0 and len(stream) > siz + 42:
+        return (stream[siz + 42] & 0x7F) + 1
+    return stream[sof + 4] if sof else None
 
 # %% ../nbs/engine/formats.ipynb #00000017
 def to_grey(array: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import os
 
 import numpy as np
 
+from .files import plainly
 from hemidiaphragm_nb.formats import (
     BY_HAND,
     Refusal,
@@ -104,7 +105,7 @@ def read_radiograph(
     except Refusal as refusal:
         raise RadiographError(path, refusal.reason, refusal.advice) from None
     except Exception as error:
-        why = " ".join(str(error).split())[:120]
+        why = " ".join(plainly(error).split())[:120]
         raise RadiographError(
             path,
             f"it cannot be read ({type(error).__name__}: {why})",

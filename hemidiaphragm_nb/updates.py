@@ -34,7 +34,7 @@ from safetensors import safe_open
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .evaluate import Case, evaluate
 from .execute import DecoderTable, clean, fixed_threads
-from .files import provenance, save_table, torn_files, write_atomic
+from .files import provenance, save_table, shown, torn_files, write_atomic
 from .frames import FrameSet
 from .heatmaps import encode
 from .landmarks import split_by_patient
@@ -204,11 +204,18 @@ def plan_table(
 
 
 def _read_export(path: Path) -> dict:
-    "A curve's export. Raises: ValueError where it is torn."
+    "A curve's export. Raises: ValueError where it is torn, or of another form."
+    advice = "call `hemidiaphragm updates` again: it is then written from its checkpoint"
     if torn_files(path.parent, [path.name]):
-        advice = "call `hemidiaphragm updates` again: it is then written from its checkpoint"
-        raise ValueError(f"{path} is torn; {advice}")
-    return json.loads(path.read_text(encoding="utf-8"))
+        raise ValueError(f"{shown(str(path))} is torn; {advice}")
+    try:
+        exported = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        exported = {}
+    needed = {"key", "question", "recipe", "updates", "updates_planned", "complete", "curve"}
+    if not isinstance(exported, dict) or not needed <= set(exported):
+        raise ValueError(f"{shown(str(path))} is no export of a curve; {advice}")
+    return exported
 
 
 def _exported(folder: Path, key: str) -> dict:

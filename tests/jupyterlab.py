@@ -1,15 +1,19 @@
 "A notebook in JupyterLab, as its reader has it: on a copy of the project, so that nothing changes."
 
+import ast
 import contextlib
 import json
 import os
 import re
 import secrets
 import subprocess
+import symtable
 import sys
 import time
 from pathlib import Path
 from urllib.parse import quote
+
+from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.browser import PAGE_SECONDS, no_error, opened, wait_for
 from tools.project import ROOT, copy_tree, read_notebook, tail
@@ -19,6 +23,7 @@ STEADY = 16  # looks in a row at which the kernel must be idle: it seems so whil
 START_SECONDS = 10  # until a request to run all cells shows; it can be dropped, and is repeated
 CELLS_SECONDS = 700  # until all cells have run, on a machine that does other things too
 SKIPPED_CELLS = re.compile(r"^#\|\s*(eval:\s*false|slow)\s*$", re.M)
+EVERY = re.compile("")  # is found in every cell
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
 SETTINGS = {  # all cells stand in the page, and nothing asks a question
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -36,17 +41,47 @@ OPTIONS = (
 )
 
 
-def copy_project(notebook: Path, target: Path) -> int:
-    """Copy the project; of `notebook` only the cells that are tested, without outputs: how many.
+def names(source: str) -> tuple[set[str], set[str]]:
+    "The names of the notebook that a cell sets or changes in place, and those that it uses."
+    code = TransformerManager().transform_cell(source)
+    cell = symtable.symtable(code, "cell", "exec")
+    symbols, within = cell.get_symbols(), list(cell.get_children())
+    given = {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
+    used = {one.get_name() for one in symbols if one.is_referenced()}
+    while within:
+        inner = within.pop()
+        used |= {one.get_name() for one in inner.get_symbols() if one.is_global()}
+        within += inner.get_children()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
+            given |= {name.id for name in ast.walk(node.value) if isinstance(name, ast.Name)}
+    return given, used
+
+
+def needed(cells: list[str], wanted: re.Pattern) -> list[bool]:
+    "Of each cell: whether `wanted` is found in it, or such a cell builds on what it defines."
+    needs, kept = set(), []
+    for source in reversed(cells):
+        given, used = names(source)
+        kept.append(bool(wanted.search(source) or given & needs))
+        needs |= used if kept[-1] else set()
+    return kept[::-1]
+
+
+def copy_project(notebook: Path, target: Path, wanted: re.Pattern) -> int:
+    """Copy the project; of `notebook` only the code cells that are tested and in which `wanted` is
+    found, or on which such a cell builds, without outputs: how many.
 
     Folded cells are unfolded there: JupyterLab shows no prompt beside a folded one.
     """
     copy_tree(target)
     path = target / notebook.relative_to(ROOT)
     book = read_notebook(path)
-    sources = {id(cell): "".join(cell["source"]) for cell in book["cells"]}
-    book["cells"] = [c for c in book["cells"] if not SKIPPED_CELLS.search(sources[id(c)])]
     code = [cell for cell in book["cells"] if cell["cell_type"] == "code"]
+    code = [cell for cell in code if not SKIPPED_CELLS.search("".join(cell["source"]))]
+    kept = needed(["".join(cell["source"]) for cell in code], wanted)
+    code = [cell for cell, keep in zip(code, kept, strict=True) if keep]
+    book["cells"] = code
     for cell in code:
         cell.update(outputs=[], execution_count=None)
         cell["metadata"].pop("jupyter", None)
@@ -162,10 +197,10 @@ class NotebookPage:
 
 
 @contextlib.contextmanager
-def notebook_page(notebook: Path, scratch: Path):
-    "The notebook at that path, run from top to bottom in JupyterLab."
+def notebook_page(notebook: Path, scratch: Path, wanted: re.Pattern = EVERY):
+    "The notebook at that path, or what leads to its cells with `wanted`, run in JupyterLab."
     root = scratch / "project"
-    cells = copy_project(notebook, root)
+    cells = copy_project(notebook, root, wanted)
     with jupyterlab(root, scratch) as (address, token):
         place = quote(notebook.relative_to(ROOT).as_posix())
         with opened(f"{address}lab/tree/{place}?token={token}") as page:

@@ -11,8 +11,7 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import get_frame
 
-from hemidiaphragm_nb.dicom_header import parse_dicom
-from hemidiaphragm_nb.dicom_reader import _check_rle, _stored_values, encode_dicom
+from hemidiaphragm_nb.dicom_reader import _check_rle, encode_dicom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 
@@ -667,7 +666,40 @@ def test_lossless_sv1_states_selection_value_1():
     assert stream[at + 5 + 2 * stream[at + 4]] == 1
 
 
-def test_high_bit_of_a_run_length_encoded_picture():
-    ds = parse_dicom(encode_dicom(STORED << 4, uid.RLELossless, bits=16))
-    ds.BitsStored, ds.HighBit = 12, 15
-    assert np.array_equal(_stored_values(ds)[0], STORED)
+WORDS = [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless]
+WORDS += [uid.JPEG2000Lossless]  # that keep every bit of a word
+
+
+def restated(data: bytes, **elements) -> bytes:
+    "The file with other elements in its header, its pixel data as they are."
+    ds, out = pydicom.dcmread(BytesIO(data)), BytesIO()
+    for keyword, value in elements.items():
+        setattr(ds, keyword, value)
+    ds.save_as(out, enforce_file_format=True)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("syntax", WORDS, ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize("high", [11, 13, 15])
+@pytest.mark.parametrize("sign", ["unsigned", "not extended", "extended"])
+@pytest.mark.parametrize("overlay", [False, True])
+def test_a_value_in_a_word_that_was_compressed(overlay, sign, high, syntax, tmp_path):
+    values = STORED.astype(np.int64) - (0 if sign == "unsigned" else 2048)
+    words = (values if sign == "extended" else values & 0xFFF) << (high - 11)
+    beside = np.where(np.indices(words.shape).sum(0) % 3, ~(0xFFF << (high - 11)), 0)
+    words = (words ^ beside if overlay else words).astype(np.uint16)
+    header = dict(BitsStored=12, HighBit=high, PixelRepresentation=int(sign != "unsigned"))
+    data = restated(encode_dicom(words, syntax), **header)
+    (tmp_path / "a.dcm").write_bytes(data)
+    radiograph = read_radiograph(tmp_path / "a.dcm")
+    assert np.array_equal(radiograph.pixels, values)
+    noted = overlay and high == 11
+    assert len(radiograph.warnings) == noted, radiograph.warnings
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLosslessSV1, uid.JPEGLSLossless], ids=str)
+def test_values_that_the_encoder_moved_down(syntax, tmp_path):
+    "The header states the former `HighBit`, which a stream of 12 bits cannot reach."
+    data = restated(encode_dicom(STORED, syntax, bits=12), HighBit=15)
+    (tmp_path / "a.dcm").write_bytes(data)
+    assert np.array_equal(read_radiograph(tmp_path / "a.dcm").pixels, STORED)

@@ -223,3 +223,11 @@ def test_saved_exports_are_read(data, tmp_path):
 def test_no_curves(tmp_path):
     with pytest.raises(ValueError, match="holds no curves"):
         updates.load_curves(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "half", "[]", "{}", '{"key": "a", "curve": []}'])
+def test_what_is_no_export_is_named(tmp_path, text):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=r"a\.json is no export of a curve; call"):
+        updates.load_curves(tmp_path)

@@ -50,7 +50,7 @@ def move(run: NotebookPage, box, key: str) -> None:
 @pytest.mark.parametrize("path", WITH_WIDGETS, ids=lambda path: path.stem)
 def test_sliders_move_pictures(path, tmp_path):
     chromium()
-    with notebook_page(path, tmp_path) as run:
+    with notebook_page(path, tmp_path, WIDGETS) as run:
         boxes = run.page.locator(".widget-interact:has([role=slider])").all()
         assert boxes
         for box in boxes:
