@@ -381,11 +381,15 @@ class _DicomWriter:
     def name(self) -> str:  # never the key itself
         return f"{self.kind} identity={self.identity}{' keyed' * bool(self.key)}"
 
+    @property
+    def ending(self) -> str:
+        return f"_{self.kind}.dcm"
+
     def write(self, radiograph: Radiograph, p: Prediction, stem: Path) -> list[Path]:
         "The file written, if any. Raises: RadiographError."
         if not is_dicom(p.file):
             return []
-        file = Path(stem).with_name(f"{Path(stem).name}_{self.kind}.dcm")
+        file = Path(stem).with_name(Path(stem).name + self.ending)
         return [self._write(p, file, identity=self.identity, key=self.key, card=self.card)]
 
 # %% ../nbs/engine/dicom.ipynb #f9ab9b41

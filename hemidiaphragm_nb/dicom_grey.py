@@ -148,6 +148,8 @@ def _windowed(values: np.ndarray, span: tuple, ds: pydicom.Dataset) -> tuple[np.
         return values, (f"its window is no pair of numbers {_IGNORED}",)
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         function, doubts = "LINEAR", ("its VOI LUT function is unknown and was taken as linear",)
+    if max(found[1]) <= 0:
+        return values, (f"its window has no positive width {_IGNORED}",)
     shift = (0.5, 1) if function == "LINEAR" else (0, 0)
     for place, window in enumerate(zip(*found)):
         centre, width = (value - by for value, by in zip(window, shift))

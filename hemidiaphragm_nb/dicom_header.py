@@ -146,29 +146,39 @@ def _believed(
 # %% ../nbs/engine/dicom_header.ipynb #d1c00012
 _NOT_FRONTAL = set(
     """LL RL LLAT RLAT LTLAT RTLAT XLAT XTLAT APLAT PALAT LLO RLO LLD RLD LPO RPO LAO RAO DEC XTL ML
-LM MLO LMO PROFIL PROFILE SWIMMERS""".split()
+LM MLO LMO SWIMMERS""".split()
 )
 # and how words for them begin, in several languages
 _VIEWS = {
-    "LATERAL": ("LAT", "SEITLICH", "SEITENL"),
+    "LATERAL": ("LAT", "SEITLICH", "SEITENL", "PROFIL", "PERFIL", "SAGIT"),
     "OBLIQUE": ("OBL", "SCHRAEG", "SCHRAG"),
     "DECUBITUS": ("DECUB",),
 }
 _BEAMS = dict(CROSSTABLE="CROSS-TABLE", XTABLE="CROSS-TABLE", HORIZONTALBEAM="HORIZONTAL BEAM")
 _FRONTAL = set("AP PA AXIAL LORDOTIC SUPINE ERECT UPRIGHT SITTING PORTABLE FRONTAL".split())
-# Lateral and oblique projections of CID 4010, as SNOMED CT and as SNOMED RT numbers
+# The views of CID 4010 but for frontal and axial ones, and decubitus positions, as SNOMED CT and as
+# SNOMED RT numbers
 _CODES = set(
-    """399067008 399173006 399198007 399352003 399260004 260427002 399182000 399184004 399236003
-399135007 399356000 399006002 399038007 399160007 399312000 399059000 102535000 102536004
-R-10204 R-10208 R-10216 R-10220 R-10228 R-10230 R-10232 R-10234 R-10236 R-10238 R-10240""".split()
+    """30730003 32185000 102535000 102536004 119376003 260426006 260427002 260499007 399004004
+399006002 399038007 399059000 399067008 399071006 399099002 399110001 399132005 399135007 399160007
+399162004 399173006 399182000 399184004 399196006 399198007 399225005 399236003 399242004 399255003
+399260004 399272005 399288005 399312000 399316002 399325008 399335002 399351005 399352003 399356000
+399360002 399368009 G-8300 G-A145 F-10317 F-10319 R-10204 R-10208 R-10210 R-10212 R-10216 R-10220
+R-10224 R-10226 R-10228 R-10230 R-10232 R-10234 R-10236 R-10238 R-10240 R-10242 R-10244 R-10246
+R-10248 R-10250 R-10252 R-10254 R-10256 R-10257 R-102C1 R-102C2 R-102C3 R-102C4 R-102C5 R-102C6
+R-102C7 R-102C8 R-102CD R-40782 R-40783 R-40810 R-40985""".split()
 )
+
+
+def _words(text: str) -> list[str]:
+    "The words of a text in capitals, without accents."
+    apart = unicodedata.normalize("NFKD", text)
+    return re.findall("[A-Z]+", "".join(c for c in apart if not unicodedata.combining(c)))
 
 
 def _not_frontal(text: str) -> str:
     "The word that says that a view is lateral, oblique or decubitus; '' where none does."
-    apart = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in apart if not unicodedata.combining(c))  # without accents
-    words = re.findall("[A-Z]+", plain)
+    words = _words(text)
     for word in words:
         for view, beginnings in _VIEWS.items():
             inside = view in word or "DECUB" in word and view == "DECUBITUS"
@@ -199,12 +209,20 @@ def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
 
 # %% ../nbs/engine/dicom_header.ipynb #3cb674c1
 _AXES = ("LR", "AP", "HF")
+_IN_WORDS = dict(LEFT="L", RIGHT="R", FOOT="F", FEET="F", HEAD="H", ANTERIOR="A", POSTERIOR="P")
+
+
+def _orientation(ds: pydicom.Dataset) -> list[str]:
+    "What PatientOrientation states, in letters, whatever separates its values."
+    stated = ds.get("PatientOrientation") or []
+    if isinstance(stated, str):
+        stated = re.split(r"[\s/,;|]+", stated)
+    return [_IN_WORDS.get(s, s) for s in stated]
 
 
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
     "The patient's main direction towards the picture's right edge, and the lower; '' if unstated."
-    stated = ds.get("PatientOrientation") or []
-    stated = [*([stated] if isinstance(stated, str) else stated)]
+    stated = _orientation(ds)
     sound = [
         set(s) <= set("".join(_AXES)) and not any(set(axis) <= set(s) for axis in _AXES)
         for s in stated
@@ -223,7 +241,7 @@ def _check_view(ds: pydicom.Dataset) -> None:
     "Refuse a lateral, oblique or decubitus radiograph."
     declared = _not_frontal(ds.get("ViewPosition", ""))
     for code, meaning in _coded_views(ds):
-        declared = declared or _not_frontal(meaning) or ("LATERAL" if code in _CODES else "")
+        declared = declared or _not_frontal(meaning) or (code in _CODES and f"of code {code}")
     if {"A", "P"} & set(_directions(ds)):
         declared = declared or "LATERAL"
     if declared:
@@ -254,9 +272,8 @@ def _sides_unsettled(ds: pydicom.Dataset) -> bool:
 
 def patient_orientation(ds: pydicom.Dataset) -> list[str]:
     "PatientOrientation of the stored picture; empty where it does not soundly state both edges."
-    stated = ds.get("PatientOrientation") or []
-    several = not isinstance(stated, str) and len(stated) == 2
-    return [str(s) for s in stated] if several and all(_directions(ds)) else []
+    stated = _orientation(ds)
+    return stated if len(stated) == 2 and all(_directions(ds)) else []
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c0001a
 _PARTS = set(
@@ -265,9 +282,15 @@ _PARTS = set(
 _LIMBS = set(
     """ANKLE ARM CALCANEUS CARPUS CARPAL ELBOW EXM EXTREMITIE EXTREMITY FEET FEMUR FIB FIBULA FINGER
 FOOT FOREARM FUSS HAND HEEL HINDFOOT HUMERUS KNEE KNIE LEG LIMB METACARPUS METACARPAL METATARSUS
-METATARSAL PATELLA RADIUS TARSUS TARSAL THIGH THUMB TIB TIBIA TOE ULNA WRIST""".split()
+METATARSAL PATELLA RADIUS SESAMOID TARSUS TARSAL THIGH THUMB TIB TIBIA TOE ULNA WRIST
+DAUMEN ELLENBOGEN FERSE HANDGELENK OBERARM OBERSCHENKEL SPRUNGGELENK UNTERARM UNTERSCHENKEL ZEHE
+ZEHEN BRAS AVANTBRAS CHEVILLE COUDE CUISSE DOIGT GENOU GENOUX JAMBE ORTEIL PIED POIGNET POUCE
+ANTEBRAZO BRAZO CODO DEDO MANO MUNECA MUSLO PIERNA RODILLA TOBILLO AVAMBRACCIO BRACCIO CAVIGLIA
+COSCIA DITO GAMBA GINOCCHIO GOMITO PIEDE POLSO ANTEBRACO BRACO COTOVELO COXA JOELHO PERNA PUNHO
+TORNOZELO ELLEBOOG ENKEL ONDERARM ONDERBEEN BOVENARM BOVENBEEN POLS VOET""".split()
 )
-_BESIDE = "LEFT RIGHT LT RT L R UPPER LOWER UP LOW FORE HIND MID BOTH BILATERAL AND".split()
+_BESIDE = """LEFT RIGHT LT RT L R UPPER LOWER UP LOW FORE HIND MID BOTH BILATERAL AND OF JOINT BONE
+LINKS RECHTS GAUCHE DROIT DROITE""".split()
 # parts of words: RAX for THORAX and TORAX in any spelling, TORAC for its Italian
 _CHEST = ("CHEST", "RAX", "THORAC", "TORAC", "LUNG", "PULM", "POUMON", "CXR", "MEDIASTIN", "CHST")
 
@@ -281,21 +304,23 @@ def _limb(word: str) -> str:
 
 def _part_of(text: str) -> str:
     "The body part of a text where that is no chest: a known word or 'something else'; else ''."
-    words = re.findall("[A-Z]+", text)
-    chest = any(name in text for name in _CHEST) and "SPINE" not in words
+    words = _words(text)
+    chest = any(name in word for name in _CHEST for word in words) and "SPINE" not in words
     if not text or chest:
         return ""
     known = [word if word in _PARTS else _limb(word) for word in words]
     return next(filter(None, known), "something else")  # free text may hold a name
 
 # %% ../nbs/engine/dicom_header.ipynb #5e11a0d2
-# Limbs of PS3.16 annex L, as SNOMED CT and as SNOMED RT numbers
+# Limbs of PS3.16: annex L and CID 4031, as SNOMED CT and as SNOMED RT numbers
 _LIMB_CODES = set(
-    """85562004 56459004 72696002 70258002 40983000 16953009 7569003 14975008 85050009 30021000
-61685007 53120007 68367000 76505004 29707007 8205005 71341001 12611008 87342007 64234005 80144004
-62413002 23416004 66019005 110535000 110536004 T-D8700 T-D9700 T-D9200 T-15750 T-D8200 T-D8300
-T-D8800 T-D8500 T-12410 T-D9400 T-D9000 T-D8000 T-D9100 T-D8810 T-D9800 T-15460 T-12710 T-12740
-T-12750 T-12730 T-12770 T-12420 T-12430""".split()
+    """7569003 8205005 12611008 14975008 16953009 23416004 27949001 29707007 30021000 30608006
+40983000 53120007 56459004 58742003 61685007 62413002 64234005 66019005 68367000 70258002 71341001
+72001000 72696002 74670003 76505004 80144004 85050009 85562004 87342007 102292000 110535000
+110536004 371195002 1231522001 T-12403 T-12410 T-12420 T-12430 T-12700 T-12701 T-12710 T-12730
+T-12740 T-12750 T-12770 T-12980 T-13600 T-14668 T-15430 T-15460 T-15750 T-15770 T-D0300 T-D0821
+T-D8000 T-D8200 T-D8300 T-D8500 T-D8600 T-D8700 T-D8800 T-D8810 T-D9000 T-D9100 T-D9200 T-D9400
+T-D9700 T-D9800""".split()
 )
 
 

@@ -21,8 +21,8 @@ from .dicom_header import header_facts, numbers, parse_dicom
 from hemidiaphragm_nb.formats import (
     Refusal,
     _upright,
-    check_scans,
     check_size,
+    check_stream,
     encode_picture,
     stream_precision,
     stream_size,
@@ -97,7 +97,7 @@ def _checked_frame(ds: pydicom.Dataset, syntax: uid.UID) -> bytes:
         raise Refusal("the size in its header is not that of its picture")
     if b"\xff\xd9" not in stream[-64:]:
         raise Refusal("its picture is cut short")
-    check_scans(stream, ds.Rows, ds.Columns)
+    check_stream(stream, ds.Rows, ds.Columns)
     return stream
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000001c

@@ -18,7 +18,11 @@ from uuid import UUID
 
 import numpy as np
 from pydicom import Dataset, dcmread, uid
+from pydicom.config import RAISE
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataset import FileMetaDataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import validate_value
 
 from .dicom_header import header_turn, parse_dicom, patient_orientation
 from .formats import Refusal, _upright, file_content, file_kind, no_warnings
@@ -101,6 +105,27 @@ def is_dicom(path) -> bool:
         return False
 
 # %% ../nbs/engine/dicom_source.ipynb #a04ba200
+_COPIED = """PatientName PatientID PatientBirthDate PatientSex StudyID StudyDate StudyTime
+AccessionNumber ReferringPhysicianName StudyInstanceUID SeriesInstanceUID SOPInstanceUID
+LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod""".split()
+
+
+def _unsound(path) -> list[str]:
+    "The elements that objects copy whose values DICOM does not allow."
+    ds, found = dcmread(path, force=True, specific_tags=_COPIED), []
+    for name in _COPIED:
+        try:
+            value = ds.get(name)
+            values = value if isinstance(value, MultiValue) else [value] * (value is not None)
+            if len(values) > 1 and dictionary_VM(name) == "1":
+                raise ValueError
+            for one in values:
+                validate_value(dictionary_VR(name), str(one), RAISE)
+        except Exception:
+            found.append(name)
+    return found
+
+
 @contextmanager
 def radiograph_errors(path):
     "Whatever goes wrong inside becomes a `RadiographError`, which quotes nothing from the header."
@@ -111,7 +136,8 @@ def radiograph_errors(path):
         raise RadiographError(path, no.reason, no.advice) from None
     except Exception as error:
         cause = error if os.environ.get("HEMIDIAPHRAGM_DEBUG") else None
-        reason = f"its header cannot be used for DICOM output ({type(error).__name__})"
+        which = ", ".join(_unsound(path)) or type(error).__name__
+        reason = f"its header cannot be used for DICOM output ({which})"
         raise RadiographError(path, reason, "Repair it, or leave SEG and SR out.") from cause
 
 # %% ../nbs/engine/dicom_source.ipynb #d43c702f

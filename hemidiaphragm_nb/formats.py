@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'MAX_PAGES', 'BY_HAND', 'MAX_LENGTH', 'Refusal', 'check_size', 'file_content',
-           'encode_picture', 'file_kind', 'stream_size', 'stream_precision', 'to_grey', 'check_scans', 'read_picture',
-           'read_tiff', 'spacing_words', 'believed_spacing', 'no_warnings']
+           'encode_picture', 'file_kind', 'stream_size', 'stream_precision', 'to_grey', 'check_scans', 'check_stream',
+           'read_picture', 'read_tiff', 'spacing_words', 'believed_spacing', 'no_warnings']
 
 # %% ../nbs/engine/formats.ipynb #00000002
 import logging
@@ -192,6 +192,20 @@ def check_scans(stream: bytes, height: int, width: int) -> None:
     if stream.count(b"\xff\xda") * height * width > 2e9:
         raise Refusal("it has an absurd number of scans", "Save it again.")
 
+
+def check_stream(stream: bytes, height: int, width: int) -> None:
+    """Refuse a stream within a TIFF or DICOM file that unfolds to more than `height` x `width`
+    pixels of 4 samples, or to nobody knows what.
+    """
+    rows, columns = stream_size(stream) or (np.inf, np.inf)
+    if rows > height or columns > width:
+        raise Refusal("the size in its header is not that of its picture", "Export it again.")
+    siz, sof = _siz(stream), _sof(stream)
+    samples = int.from_bytes(stream[siz + 40 : siz + 42], "big") if siz >= 0 else 1
+    if max(samples, stream[sof + 9] if sof else 1) > 4:
+        raise Refusal("its picture has more than 4 samples a pixel", "Export it as grey or RGB.")
+    check_scans(stream, height, width)
+
 # %% ../nbs/engine/formats.ipynb #00000021
 _PLAIN = {"1": "L", "P": "RGB", "CMYK": "RGB"}  # Pillow's modes, and what to make of them
 
@@ -272,22 +286,41 @@ def _check_directories(data: bytes) -> None:
         at = _next_directory(data, at, order, big)
 
 # %% ../nbs/engine/formats.ipynb #00000027
-def _check_page(page: tifffile.TiffPage, length: int) -> None:
-    """Refuse a page that is cut short in a file of `length` bytes, gigantic when unpacked, or a
-    volume.
-    """
+# Compressions whose output is as long as the page says; others state a size of their own
+_OF_THE_PAGE = set(
+    """NONE CCITTRLE CCITT_T3 CCITT_T4 CCITT_T6 LZW PACKBITS DEFLATE ADOBE_DEFLATE LZMA
+ZSTD""".split()
+)
+
+
+def _check_page(page: tifffile.TiffPage, data: bytes) -> None:
+    "Refuse a page that is cut short in its file, gigantic when unpacked, or a volume."
     check_size(page.imagelength, page.imagewidth)
-    if any(at + size > length for at, size in zip(page.dataoffsets, page.databytecounts)):
+    pieces = [(at, at + size) for at, size in zip(page.dataoffsets, page.databytecounts)]
+    if any(end > len(data) for _, end in pieces):
         raise Refusal("the file is cut short", "Copy it again from its source.")
-    piece = (
-        float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize
-    )  # a strip or tile, unpacked
-    if max(page.nbytes, piece) > 2 * MAX_BYTES or page.imagedepth > 1:
+    unpacked = float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize  # a strip or tile
+    if max(page.nbytes, unpacked) > 2 * MAX_BYTES or page.imagedepth > 1:
         raise Refusal("it is gigantic or a volume")
+    compression = getattr(page.compression, "name", str(page.compression))
+    if compression in _OF_THE_PAGE:
+        return
+    rows, columns = page.rowsperstrip, page.imagewidth
+    if page.is_tiled:
+        rows, columns = page.tilelength, page.tilewidth
+    for at, end in pieces:
+        if stream_size(data[at:end]) is None:
+            advice = "Save it uncompressed, or with LZW, Deflate or JPEG."
+            raise Refusal(f"its compression is {compression}, which is not read", advice)
+        check_stream(data[at:end], rows, columns)
 
 # %% ../nbs/engine/formats.ipynb #00000029
 def _page_pixels(page: tifffile.TiffPage) -> np.ndarray:
     "The page's samples, (h, w) or (h, w, samples), larger is brighter; a colour map is applied."
+    stated = {int(tag.value) for tag in page.tags.getall("PhotometricInterpretation", default=())}
+    if len(stated) != 1:
+        reason = "it does not say, or says twice, whether large values are dark or bright"
+        raise Refusal(f"{reason} (PhotometricInterpretation)", "Export it again.")
     colours, extra, array = page.photometric.name, page.extrasamples, page.asarray()
     known = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE")
     if page.compression.name == "JPEG":
@@ -302,7 +335,11 @@ def _page_pixels(page: tifffile.TiffPage) -> np.ndarray:
         array = np.moveaxis(page.colormap, 0, -1)[array]
     if array.dtype.kind in "bi":
         array = array.astype(np.float32)
-    return array.max() - array if colours == "MINISWHITE" else array
+    if colours == "MINISWHITE":
+        grey = array if array.ndim == 2 else array[..., :1]  # what follows is transparency
+        inverted = grey.max() - grey
+        return inverted if array.ndim == 2 else np.concatenate([inverted, array[..., 1:]], -1)
+    return array
 
 # %% ../nbs/engine/formats.ipynb #0000002b
 def read_tiff(data: bytes) -> np.ndarray:
@@ -320,7 +357,7 @@ def _decode_tiff(data: bytes) -> tuple[np.ndarray, int]:
                 f"it holds {len(pages)} pages instead of one",
                 "Save the radiograph as a single page.",
             )
-        _check_page(pages[0], len(data))
+        _check_page(pages[0], data)
         array = _page_pixels(pages[0])
         orientation = pages[0].tags.valueof("Orientation", default=1)
     return to_grey(_upright(array, orientation)), _known(orientation)

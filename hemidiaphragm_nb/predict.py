@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['APART', 'WIDE', 'LUNG_WIDTHS', 'lung_labels', 'mask_points', 'fuse', 'Prediction', 'expected_error',
-           'landmark_findings', 'image_labels', 'interpret', 'without_implausible_mm', 'predict']
+           'landmark_findings', 'image_labels', 'interpret', 'without_implausible_mm', 'without_points_off_image',
+           'predict']
 
 # %% ../nbs/15_predict.ipynb #6142654b
 import os
@@ -246,6 +247,18 @@ def without_implausible_mm(p: Prediction) -> Prediction:
             return replace(p, spacing=None, spacing_source="", findings=[*p.findings, found])
     return p
 
+# %% ../nbs/15_predict.ipynb #0ff1a9e1
+def without_points_off_image(p: Prediction) -> Prediction:
+    "The prediction; where a landmark lies off the image, without it and with a finding."
+    points, findings = np.array(p.points, float), list(p.findings)
+    edge = np.array([p.width, p.height]) - 0.5
+    for k, side in enumerate(SIDES):
+        if (points[k] < -0.5).any() or (points[k] > edge).any():
+            message = f"the {side} landmark would lie off the image: it is left out"
+            findings.append(Finding("landmark_off_image", message, side))
+            points[k] = np.nan
+    return replace(p, points=points, findings=findings)
+
 # %% ../nbs/15_predict.ipynb #84dfa7f3
 def _as_radiograph(given) -> Radiograph:
     "What is given, or read from the path given. Raises: TypeError for anything else."
@@ -281,4 +294,4 @@ def predict(
         spacing_source=r.spacing_source,
         findings=[*(Finding("file", message) for message in r.warnings), *answer.findings],
     )
-    return without_implausible_mm(answer)
+    return without_implausible_mm(without_points_off_image(answer))

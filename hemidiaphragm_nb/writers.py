@@ -127,6 +127,22 @@ def _is_regular(path: Path) -> bool:
         return error.errno not in (errno.ENOENT, errno.ELOOP)
 
 
+def _folders(
+    folder: Path,
+    hidden: bool,  # those too
+    locked: Callable = lambda error: None,  # called with the error of one that cannot be listed
+) -> Iterator[tuple[Path, list[str]]]:  # and the names of its files
+    "A folder and those below it, through links too, each once wherever it is linked from."
+    seen = set()
+    for place, below, names in os.walk(folder, onerror=locked, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = sorted(name for name in below if hidden or not name.startswith("."))
+        yield Path(place), names
+
+
 def _walk(folder: Path) -> list[Path]:
     """The files below a folder in a stable order, hidden ones passed over; and the subfolders that
     cannot be listed.
@@ -136,15 +152,19 @@ def _walk(folder: Path) -> list[Path]:
     def locked(error: OSError):
         found.append(Path(os.fsdecode(error.filename)))
 
-    for place, folders, names in os.walk(folder, onerror=locked):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        here = [Path(place) / name for name in names if not name.startswith(".")]
+    for place, names in _folders(folder, False, locked):
+        here = [place / name for name in names if not name.startswith(".")]
         found += [path for path in here if _is_regular(path)]
     return sorted(found)
 
 # %% ../nbs/engine/writers.ipynb #65684341
 def _matches(given: str) -> list[Path]:
-    "What a file, a folder or a pattern stands for; a name without a match stands for itself."
+    """What a file, a folder or a pattern stands for; a name without a match stands for itself.
+
+    Raises: ValueError for an empty name, which is no folder.
+    """
+    if not str(given):
+        raise ValueError("an input is empty: is a variable of the command line not set?")
     if not os.path.exists(given):
         with suppress(ValueError, OSError):
             return list(map(Path, sorted(glob.glob(given, recursive=True)) or [given]))
@@ -192,6 +212,8 @@ def find_inputs(
 ]:  # (file, where its results go relative to the output folder, without ending)
     """Files in a stable order, each once. A name given that does not exist is passed on, to be
     reported by the reader; so is a subfolder that cannot be listed.
+
+    Raises: ValueError for an empty name.
     """
     seen = set()
     for match in chain.from_iterable(map(_matches, inputs)):
@@ -215,7 +237,7 @@ def why_nothing(
         return f"{given}: it names nothing but earlier results in {skip}"
     if not os.path.isdir(given):
         return f"{given}: nothing that it names is an image"
-    names = [name for _, _, files in os.walk(given) for name in files]
+    names = [name for _, files in _folders(given, True) for name in files]
     hidden = sum(name.startswith(".") for name in names)
     if not names:
         return f"{given}: the folder is empty"
@@ -328,6 +350,7 @@ class Writer(Protocol):
     "Writes files for a prediction."
 
     name: str  # with the settings that change what is written
+    ending: str  # of its files, after STEM
 
     def write(
         self,
@@ -346,10 +369,10 @@ def _write_png(path: Path, picture: np.ndarray):
 class OverlayWriter:
     "STEM_overlay.png."
 
-    name = "overlay"
+    name, ending = "overlay", "_overlay.png"
 
     def write(self, radiograph: Radiograph, prediction: Prediction, stem: Path) -> list[Path]:
-        path = stem.with_name(f"{stem.name}_overlay.png")
+        path = stem.with_name(stem.name + self.ending)
         _write_png(path, cv2.cvtColor(overlay(radiograph, prediction), cv2.COLOR_RGB2BGR))
         return [path]
 
@@ -357,10 +380,10 @@ class OverlayWriter:
 class MaskWriter:
     "STEM_mask.png: 0 background, 1 right lung, 2 left lung."
 
-    name = "mask"
+    name, ending = "mask", "_mask.png"
 
     def write(self, radiograph: Radiograph, prediction: Prediction, stem: Path) -> list[Path]:
-        path = stem.with_name(f"{stem.name}_mask.png")
+        path = stem.with_name(stem.name + self.ending)
         _write_png(path, prediction.mask)
         return [path]
 
@@ -427,6 +450,7 @@ def _write_all(
         "path": os.path.abspath(prediction.file),
         "results": name.as_posix(),
         "files": files,
+        "sizes": {f.name: f.stat().st_size for f in chain.from_iterable(written.values())},
         **facts,
     }
     text = json.dumps(record, indent=1) + "\n"
@@ -452,7 +476,8 @@ def _saved_row(
     try:
         record = json.loads(_json_path(stem).read_text(encoding="utf-8"))
         wanted = [stem.with_name(name) for w in writers for name in record["files"][w.name]]
-        whole = all(path.exists() for path in wanted)
+        sizes = record.get("sizes", {})  # which older versions did not write
+        whole = all(p.stat().st_size == sizes.get(p.name, p.stat().st_size) for p in wanted)
         same = now["source"] is not None and record | now == record
         same = same and _place(record) == os.path.abspath(file)
         return _table_row(record) if same and whole else None
@@ -467,12 +492,28 @@ class ResultsError(ValueError):
         super().__init__(shown(f"{folder}: {reason}"))
 
 
+_PART = "predictions.csv.part"
+
+
+def _is_table(path: Path) -> bool:
+    "Whether a file begins as a table of results, torn or whole; or is not there."
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            begins = file.read(len("file,right_x"))
+    except OSError:
+        return True
+    return "file,right_x".startswith(begins)
+
+
 @contextmanager
 def whole_table(out: Path):  # gives a csv.DictWriter
     """Write predictions.csv: it is replaced, whole, at the end; until then the rows stand in
-    predictions.csv.part. Raises: ResultsError where the table cannot be written.
+    predictions.csv.part. Raises: ResultsError where the table cannot be written, or is another's.
     """
-    part = out / "predictions.csv.part"
+    if not _is_table(out / "predictions.csv"):
+        advice = "Move it, or choose another folder"
+        raise ResultsError(out, f"its predictions.csv is no table of this program. {advice}")
+    part = out / _PART
     how = dict(newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -482,10 +523,11 @@ def whole_table(out: Path):  # gives a csv.DictWriter
             yield table
         os.replace(part, out / "predictions.csv")
     except OSError as error:
-        gone = "" if out.is_dir() and part.exists() else "; it was removed while this went on"
-        reason = f"the table cannot be written ({error.strerror or error}){gone}"
+        there = out.is_dir() and part.exists()
+        reason = f"the table cannot be written ({error.strerror or error})"
         advice = "Make room there, and call again: finished images are not predicted twice."
-        raise ResultsError(out, f"{reason}. {advice}") from error
+        gone = "It was removed while this went on: call again, all of it if nothing is left."
+        raise ResultsError(out, f"{reason}. {advice if there else gone}") from error
 
 # %% ../nbs/engine/writers.ipynb #b2d7d02e
 def _lock(out: Path) -> FileLock:
@@ -527,6 +569,28 @@ def _record(out: Path, name: str | Path) -> dict | None:  # None: there is none,
         return record if _table_row(record) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_torn_result(path: Path) -> bool:
+    "Whether a file begins as a STEM.json does, or is empty."
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return not text.strip() or text.startswith(f'{{\n "{MEASURES[0]}"')
+
+
+def _not_ours(file: Path, out: Path, name: Path, writers: Sequence[Writer]) -> list[str]:
+    """The names of files that a file's results would replace though they are no results.
+
+    In a folder of results, apart from the radiographs, an overlay that no STEM.json lists is one.
+    """
+    stem, record = out / name, _record(out, name)
+    path = _json_path(stem)
+    found = [path] * (path.is_file() and not record and not _is_torn_result(path))
+    beside = stem.parent.resolve() == file.parent.resolve()
+    if beside or not (out / "predictions.csv").exists():
+        endings = [w.ending for w in writers if hasattr(w, "ending")]
+        found += [stem.with_name(stem.name + ending) for ending in endings]
+    ours = _listed_files(record) if record else []
+    return [other.name for other in found if other.exists() and other.name not in ours]
 
 
 def _is_of_another(out: Path, name: Path, file: Path) -> bool:
@@ -576,7 +640,9 @@ def _names_by_file(out: Path) -> dict[str, str]:
 
 
 def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
-    "The rows of an earlier call's table whose results stand, without those of `files`."
+    """The rows of an earlier call's table whose results stand, and those of results that a torn
+    table has lost, without those of `files`.
+    """
     now, rows = {os.path.abspath(file) for file in files}, read_table(out)
     older = [row for row in rows if "results" not in row]  # of a version without that column
     names, told = _names_by_file(out) if older else {}, set()
@@ -585,6 +651,12 @@ def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
         told.add(name)
         record = _record(out, name) if name else None
         if record and _place(record) not in now:
+            yield _table_row(record)
+    listed = {Path(name).as_posix() for name in told if name}
+    for path in sorted(out.rglob("*.json")):
+        name = path.relative_to(out).with_suffix("").as_posix()
+        record = _record(out, name) if name not in listed else None
+        if record and record["results"] == name and _place(record) not in now:
             yield _table_row(record)
 
 # %% ../nbs/engine/writers.ipynb #3bbaecaa
@@ -607,6 +679,7 @@ def _one_file(
     writers: Sequence[Writer],
     resume: bool,
     reading: dict,  # options of `read_radiograph`
+    replace: bool = False,  # what stands where the results go, whosever it is
 ) -> tuple[Path, dict | None, RadiographError | None]:
     "A file's row, from an earlier run or made now; or its error."
     try:
@@ -615,6 +688,9 @@ def _one_file(
             raise RadiographError(file, "this folder cannot be listed", advice)
         row = _saved_row(file, out, name, predictor, writers, reading) if resume else None
         if row is None:
+            if not replace and (others := _not_ours(file, out, name, writers)):
+                reason = f"{others[0]} stands in {out} and is no result of this program"
+                raise RadiographError(file, reason, "Move it, or choose another folder.")
             # the source before it is read: a change meanwhile must be noticed
             facts = dict(source=_source_of(file), reading=reading)
             radiograph = read_radiograph(file, **reading)
@@ -653,8 +729,11 @@ def predict_folder(
     used = partial(_is_of_another, out) if resume else lambda name, file: False
     found = list(with_names(find_inputs(inputs, skip=out), used))
 
+    # a call that was killed has left files that no STEM.json lists
+    killed = (out / _PART).exists()
+
     def one_job(job):
-        return _one_file(*job, out, shared, writers, resume, reading)
+        return _one_file(*job, out, shared, writers, resume, reading, killed)
 
     with _alone(out), whole_table(out) as table, ThreadPool(workers) as pool:
         for file, row, error in pool.imap(one_job, found):

@@ -6,6 +6,8 @@ import struct
 import zlib
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pydicom
 import tifffile
 from PIL import Image
@@ -97,6 +99,39 @@ def run_lengths() -> bytes:
     return file.getvalue()
 
 
+def tiff_stream() -> bytes:
+    "A TIFF of 64 x 64 pixels whose JPEG stream states 60000 x 60000."
+    sizes = [struct.pack(">HH", side, side) for side in (64, 60_000)]
+    return corpus()["tiff8-jpeg"].replace(*sizes)
+
+
+def codestream(components: int) -> bytes:
+    "A JPEG 2000 codestream of 64 x 64 pixels that states many samples a pixel."
+    stream = imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint8), codecformat="j2k")
+    at = stream.index(b"\xff\x51")
+    size = bytearray(stream[at : at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")])
+    struct.pack_into(">H", size, 2, 38 + 3 * components)
+    struct.pack_into(">H", size, 38, components)
+    return stream[:at] + size[:40] + size[40:43] * components + stream[at + len(size) :]
+
+
+def dicom_samples() -> bytes:
+    "A DICOM file whose JPEG 2000 stream states 16000 samples a pixel."
+    ds, file = pydicom.dcmread(io.BytesIO(corpus()["dicom-JPEG2000Lossless"])), io.BytesIO()
+    ds.PixelData = encapsulate([codestream(16_000)])
+    ds["PixelData"].VR = "OB"
+    ds.save_as(file)
+    return file.getvalue()
+
+
+def tiff_samples() -> bytes:
+    "A TIFF file whose JPEG 2000 stream states 16000 samples a pixel."
+    file = io.BytesIO()
+    shape = dict(shape=(64, 64), dtype=np.uint8, compression=33005)
+    tifffile.imwrite(file, iter([codestream(16_000)]), **shape)
+    return file.getvalue()
+
+
 RADIOGRAPHS = {
     "PNG of 50000 x 50000": lambda: png(50_000, 50_000, 1),
     "PNG of 8001 x 8000": lambda: png(8001, 8000),
@@ -107,6 +142,9 @@ RADIOGRAPHS = {
     "deflated DICOM of 2 GiB": deflated,
     "deflated DICOM of 2 GiB with a long header": lambda: deflated(4000),
     "DICOM of run lengths": run_lengths,
+    "TIFF whose JPEG states 60000 x 60000": tiff_stream,
+    "TIFF of 16000 samples a pixel": tiff_samples,
+    "DICOM of 16000 samples a pixel": dicom_samples,
 }
 
 

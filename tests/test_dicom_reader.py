@@ -2,6 +2,7 @@
 for what is left out, or the one error.
 """
 
+import re
 import struct
 from io import BytesIO
 
@@ -10,7 +11,10 @@ import pydicom
 import pytest
 from pydicom import uid
 from pydicom.encaps import get_frame
+from pydicom.sr._snomed_dict import mapping
+from pydicom.sr.codedict import codes
 
+from hemidiaphragm_nb.dicom_header import _CODES, _LIMB_CODES
 from hemidiaphragm_nb.dicom_reader import _check_rle, encode_dicom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
@@ -277,6 +281,7 @@ NOT_FRONTAL = """LL RL LATERAL L_LAT OBLIQUE DECUBITUS LAO lateral AP-LLD PA-RLD
 LEFT-LATERAL PA-OBLIQUE LAT-DECUB LLDECUB RLDECUB LTLAT RTLAT CROSSTABLE CROSS-TABLE SEITLICH
 SCHRAEG schräg ML LM LATEROMEDIAL DÉCUBITUS""".split()
 NOT_FRONTAL += ["HORIZONTAL BEAM", "CROSS TABLE", "AP X-TABLE", "PA SEITLICH"]
+NOT_FRONTAL += ["PROFILO", "PERFIL", "SAGITTAL", "PA OBLICUA"]
 
 
 @pytest.mark.parametrize("view", NOT_FRONTAL)
@@ -309,7 +314,7 @@ def test_coded_view_that_is_not_frontal_is_refused(meaning, value, nested, read)
 @pytest.mark.parametrize("place", ["CodeValue", "LongCodeValue", "URNCodeValue"])
 def test_code_of_a_lateral_is_refused_wherever_it_stands(place, read):
     value = "urn:oid:2.16.840.1.113883.6.96:399067008" if "URN" in place else "399067008"
-    with pytest.raises(RadiographError, match="LATERAL"):
+    with pytest.raises(RadiographError, match="its view is of code 399067008"):
         read(ViewCodeSequence=[coded(**{place: value})])
 
 
@@ -703,3 +708,43 @@ def test_values_that_the_encoder_moved_down(syntax, tmp_path):
     data = restated(encode_dicom(STORED, syntax, bits=12), HighBit=15)
     (tmp_path / "a.dcm").write_bytes(data)
     assert np.array_equal(read_radiograph(tmp_path / "a.dcm").pixels, STORED)
+
+
+FRONTAL_VIEWS = {"Frontal", "AnteroPosterior", "PosteroAnterior", "AxialProjection"}
+LIMB = re.compile("Limb|Leg|Arm|Hand|Foot|Knee|Ankle|Wrist|Elbow|Finger|Thumb|Toe|Thigh|Forearm")
+LIMB_BONE = re.compile("Extremit|Calcaneus|Femur|Fibula|Humerus|Patella|Tars")
+
+
+def context_group(cid) -> dict[str, tuple[str, ...]]:
+    "The codes of a context group of PS3.16, as SNOMED CT and RT, by the names that pydicom has."
+    former = {}
+    for number, code in mapping["SRT"].items():
+        former.setdefault(code, []).append(number)
+    values = {name: getattr(cid, name).value for name in cid.dir()}
+    return {name: (code, *former.get(code, ())) for name, code in values.items()}
+
+
+def test_codes_of_views_and_limbs_are_those_of_the_standard():
+    views, regions = context_group(codes.cid4010), context_group(codes.cid4031)
+    assert len(views) > 35 and len(regions) > 100
+    for name, numbers in views.items():
+        frontal = name in FRONTAL_VIEWS
+        assert not set(numbers) & _CODES if frontal else set(numbers) <= _CODES, name
+    limbs = {n for n in regions if LIMB.search(n) or LIMB_BONE.search(n)}
+    assert len(limbs) > 25
+    for name, numbers in regions.items():
+        limb = name in limbs
+        assert set(numbers) <= _LIMB_CODES if limb else not set(numbers) & _LIMB_CODES, name
+
+
+@pytest.mark.parametrize("part", "Handgelenk Unterschenkel muñeca genou ANKLEJOINT POLSO".split())
+def test_limb_in_other_words_is_refused(part, read):
+    with pytest.raises(RadiographError, match="not a chest"):
+        read(BodyPartExamined=part)
+
+
+@pytest.mark.parametrize("stated", ["R/F", "R F", "r, f", "RIGHT/FOOT", ["RIGHT", "FOOT"]])
+def test_mirror_that_is_declared_in_another_spelling_is_turned_back(stated, read):
+    radiograph = read(PatientOrientation=stated)
+    assert np.array_equal(radiograph.pixels, STORED[:, ::-1])
+    assert "mirrored" in radiograph.warnings[0]

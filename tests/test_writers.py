@@ -21,7 +21,11 @@ from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.files import load_table
 from hemidiaphragm_nb.phantom import phantom
-from hemidiaphragm_nb.predict import Prediction, without_implausible_mm
+from hemidiaphragm_nb.predict import (
+    Prediction,
+    without_implausible_mm,
+    without_points_off_image,
+)
 from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writers import (
@@ -29,8 +33,10 @@ from hemidiaphragm_nb.writers import (
     OverlayWriter,
     ResultsError,
     as_row,
+    find_inputs,
     predict_folder,
     read_table,
+    why_nothing,
 )
 from tools.project import ROOT
 
@@ -478,3 +484,89 @@ def test_a_pattern_in_the_folder_of_the_results_passes_over_them(tmp_path):
     overlay = str(film.with_name("film_overlay.png"))
     r = CliRunner().invoke(app, ["predict", overlay, "--out", str(tmp_path)])
     assert r.exit_code == 1 and "it names nothing but earlier results in" in r.output
+
+
+@pytest.mark.parametrize("name", ["a.json", "a_overlay.png", "a_mask.png"])
+def test_what_is_no_result_is_not_replaced(radiographs, name):
+    "Results beside the radiographs, where somebody keeps annotations of the same names."
+    (radiographs / name).write_text('{"image": "a.png", "annotations": []}')
+    before = (radiographs / name).read_bytes()
+    given, writers = [str(radiographs / f"{stem}.png") for stem in "ab"], [MaskWriter()]
+    for resume in (True, False):
+        again = [OverlayWriter(), *writers]
+        [error] = predict_folder(given, radiographs, writers=again, resume=resume)
+        assert f"{name} stands in {radiographs} and is no result of this program" in str(error)
+        assert (radiographs / name).read_bytes() == before
+        assert list(rows_of(radiographs)) == ["b"]
+    (radiographs / name).unlink()
+    assert predict_folder(given, radiographs, writers=again) == []
+    assert predict_folder(given, radiographs, writers=again, resume=False) == []  # its own
+
+
+def test_files_that_a_killed_call_left_are_replaced(radiographs, tmp_path):
+    out = tmp_path / "out"
+    predict_folder([str(radiographs)], out)
+    (out / "a.json").unlink()  # it is written last, and the table at the end
+    (out / "predictions.csv").rename(out / "predictions.csv.part")
+    assert predict_folder([str(radiographs)], out) == []
+    assert sorted(rows_of(out)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["id,age\n1,70\n", "file;right_x\n", '{"a": 1}'])
+def test_a_table_of_another_program_is_not_replaced(text, radiographs, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "predictions.csv").write_text(text)
+    with pytest.raises(ResultsError, match="is no table of this program"):
+        predict_folder([str(radiographs)], out)
+    assert [path.read_text() for path in out.iterdir()] == [text]
+
+
+@pytest.mark.parametrize("kept", [0, 5, 400])
+def test_rows_that_a_torn_table_lost_come_back(kept, radiographs, tmp_path):
+    out = tmp_path / "out"
+    predict_folder([str(radiographs)], out)
+    whole = rows_of(out)
+    table = out / "predictions.csv"
+    table.write_bytes(table.read_bytes()[:kept])
+    third = write_image(tmp_path / "c.png", seed=5)
+    assert predict_folder([str(third)], out) == []
+    found = rows_of(out)
+    assert sorted(found) == ["a", "b", "c"]
+    assert {name: found[name] for name in whole} == whole
+
+
+def test_a_torn_file_of_a_result_is_written_again(radiographs, tmp_path):
+    out = tmp_path / "out"
+    predict_folder([str(radiographs)], out)
+    whole = (out / "a_overlay.png").read_bytes()
+    (out / "a_overlay.png").write_bytes(whole[:100])
+    assert predict_folder([str(radiographs)], out) == []
+    assert (out / "a_overlay.png").read_bytes() == whole
+
+
+def test_linked_folders_are_walked_once(radiographs, tmp_path):
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "link").symlink_to(radiographs)
+    (radiographs / "loop").symlink_to(radiographs)
+    found = [(file.name, name.as_posix()) for file, name in find_inputs([str(only)])]
+    assert found == [("a.png", "link/a"), ("b.png", "link/b")]
+    assert "no image among its 2 files" in why_nothing(str(only))
+
+
+def test_an_empty_input_is_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="an input is empty"):
+        predict_folder(["", str(tmp_path)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_landmark_off_the_image_is_left_out_everywhere(tmp_path):
+    "In CSV, JSON and SR alike: of a radiograph that is cut off at the bottom."
+    mask = np.zeros((100, 100), np.uint8)
+    mask[10:100, 10:40], mask[10:100, 60:90] = 1, 2
+    p = Prediction("a.dcm", 100, 100, np.array([[25.0, 90.0], [75.0, 101.0]]), mask)
+    row = as_row(without_points_off_image(p))
+    assert (row["right_y"], row["left_y"], row["gap_px"]) == (90.0, None, None)
+    assert row["left_height_px"] is None and row["right_height_px"] is not None
+    assert row["warnings"] == "the left landmark would lie off the image: it is left out"
