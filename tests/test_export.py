@@ -2,9 +2,12 @@
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 import torch
+from typer.main import get_command
 
+from hemidiaphragm_nb import cli
 from hemidiaphragm_nb.export import (
     check_export,
     export_onnx,
@@ -13,10 +16,19 @@ from hemidiaphragm_nb.export import (
     quantise_weights,
     to_onnx,
 )
+from hemidiaphragm_nb.folders import read_folder, real_data_folder
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble
 from hemidiaphragm_nb.recipes import recipe
-from hemidiaphragm_nb.runtime import ExportError, load_onnx, read_exported, shipped_folder
+from hemidiaphragm_nb.runtime import (
+    ExportError,
+    load_onnx,
+    read_exported,
+    shipped_folder,
+    shipped_predictor,
+)
+from tools import eight_bit
+from tools.project import ROOT
 
 SHAPES = {
     "U-Net": (dict(side=64, width=4), "float"),
@@ -119,3 +131,24 @@ def test_the_file_that_ships_is_whole():
     data, card = read_exported(shipped_folder() / "fast.onnx")
     assert card["export"]["precision"] == "int8" and len(card["members"]) == 3
     assert card["network"]["bytes"] < len(data)
+
+
+def test_what_8_bits_move_is_said_as_it_was_measured():
+    table = pd.read_csv(eight_bit.RESULTS / "int8.csv", dtype={"id": str})
+    cases = pd.read_csv(eight_bit.RESULTS / "test_cases.csv", dtype={"id": str})
+    assert table["id"].tolist() == cases["id"].tolist()
+    said = eight_bit.in_words(table)
+    [torch] = [p for p in get_command(cli.app).commands["predict"].params if p.name == "torch"]
+    assert said in torch.help
+    assert said in " ".join((ROOT / "CHANGELOG.md").read_text("utf-8").split())
+
+
+@pytest.mark.extra
+@pytest.mark.skipif(real_data_folder() is None, reason="needs the radiographs")
+def test_what_8_bits_move_is_what_they_move():
+    "On any processor, about as much."
+    table = pd.read_csv(eight_bit.RESULTS / "int8.csv", dtype={"id": str})[::8]
+    cases = read_folder(real_data_folder()).set_index("id").loc[table["id"]].reset_index()
+    floats = TorchPredictor.load(shipped_folder())
+    again = eight_bit.moves(cases, floats, shipped_predictor())[eight_bit.MOVES].to_numpy()
+    assert abs(np.median(again) - np.median(table[eight_bit.MOVES])) < 0.3

@@ -1,5 +1,6 @@
 "Heatmaps beyond what notebook 03 shows: odd inputs, tensors and devices, imperfect maps, speed."
 
+import inspect
 import math
 import time
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hemidiaphragm_nb.distances import METRICS, centres, distance, to_frame
 from hemidiaphragm_nb.heatmaps import (
     DECODERS,
+    _finite_maps,
     decode,
     decode_argmin,
     decode_centroid,
@@ -286,3 +288,23 @@ def test_encoding_is_faster_than_a_matrix_product_a_pixel():
 def test_positions_go_there_and_back():
     for side in (64, 96, 128, 512):
         near(to_frame(np.arange(side), side), centres(side), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("point", [(6.0, 250.0), (505.0, 250.0), (250.0, 6.0), (250.0, 505.0)])
+def test_the_centre_of_gravity_is_not_pulled_inwards_at_a_border(point):
+    "Its window is cut there, and keeps as much on either side of the landmark."
+    points = np.array([[point, point]])
+    found = decode(encode(points, 256, 50.0), "centroid", beta=50.0)
+    near(found, points, atol=1.0)
+
+
+def test_what_is_no_number_is_read_as_far_and_infinite_depth_as_near():
+    near(_finite_maps(np.full((1, 2, 4, 4), np.nan, np.float32), False), 1)
+    near(_finite_maps(np.full((1, 2, 4, 4), np.inf, np.float32), False), 1)
+    near(_finite_maps(np.full((1, 2, 4, 4), -np.inf, np.float32), False), 0)
+
+
+@pytest.mark.parametrize("function", [decode, decode_centroid, decode_parabola, decode_tanh])
+def test_the_papers_beta_is_the_default(function):
+    assert inspect.signature(function).parameters["beta"].default == 125
+    assert inspect.signature(split_shared).parameters["beta"].default == 125

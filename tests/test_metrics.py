@@ -13,6 +13,8 @@ from torchmetrics.functional.classification import binary_stat_scores
 from hemidiaphragm_nb.metrics import (
     SCORES,
     Evaluation,
+    _better,
+    _class_scores,
     auc_from_histogram,
     bland_altman,
     bootstrap_interval,
@@ -334,3 +336,16 @@ def test_limits_of_agreement():
         bland_altman([1.0, 2], [1.0, 2])
     ax = plot_bland_altman(model, reader, unit="mm")
     assert ax.get_xlabel() == "mean of the two (mm)" and len(ax.texts) == 3
+
+
+def test_scores_of_a_single_pixel():
+    found = {k: float(v) for k, v in _class_scores(*map(np.array, (1, 0, 0))).items()}
+    assert found == dict(dice=1, jaccard=1, precision=1, recall=1)
+    found = {k: float(v) for k, v in _class_scores(*map(np.array, (0, 1, 0))).items()}
+    assert found == dict(dice=0, jaccard=0, precision=0, recall=0)
+
+
+@pytest.mark.parametrize("p, better", [(0.049, "b"), (0.05, None)])
+def test_a_p_of_exactly_alpha_is_no_evidence(p, better):
+    row = pd.DataFrame(dict(a=["a"], b=["b"], effect=[0.5]))
+    assert _better([p], row, 0.05).tolist() == [better]
