@@ -26,6 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from .evaluate import each_case, evaluate
 from .files import write_atomic
 from .frames import phantom_frames
+from .models import weights_digest
 from .networks import members
 from .radiograph import to_float
 from .runtime import CARD_KEY, ExportError, OnnxPredictor, load_onnx
@@ -249,7 +250,9 @@ def export_onnx(
     except ImportError:
         advice = "exporting needs the package onnx: pip install 'hemidiaphragm_nb[fast]'"
         raise ExportError(advice) from None
-    net, facts, path = fold_batch_norm(model.net), {"precision": precision}, Path(path)
+    tensors = {k: v.detach().cpu().numpy() for k, v in model.net.state_dict().items()}
+    facts = {"precision": precision, "weights": weights_digest(tensors)}
+    net, path = fold_batch_norm(model.net), Path(path)
     if precision == "int8":
         proto, calibration = _int8_onnx(net, model, frames)
         facts |= calibration
