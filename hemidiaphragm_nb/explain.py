@@ -22,6 +22,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from .evaluate import evaluate
+from .features import LUNG_THRESHOLD
 from .frames import FrameSet
 from .heatmaps import decode
 from .distances import distance
@@ -106,7 +107,7 @@ def figure8(
         if out.lungs is not None:
             mask = out.lungs[i].max(0)
             lungs.imshow(mask, vmin=0, vmax=1, **_GRAY)
-            over.contour(mask, [0.5], colors="tab:red", linewidths=1, linestyles="--")
+            over.contour(mask, [LUNG_THRESHOLD], colors="tab:red", linewidths=1, linestyles="--")
         if out.heatmaps is not None:
             spots.imshow(out.heatmaps[i].min(0), vmin=0, vmax=1, **_GRAY)
             _draw_points(over, _points(model, out.heatmaps[i : i + 1])[0], side, "ro", mew=1.5)
@@ -159,7 +160,7 @@ def score_weights(
             w = _mean_weights(spots)
             parts.append(-share * (w.sum(1, keepdims=True) if model.recipe.shared else w))
         else:
-            parts.append((1 - share) * _mean_weights(out.lungs > 0.5))
+            parts.append((1 - share) * _mean_weights(out.lungs > LUNG_THRESHOLD))
     return np.concatenate(parts, 1).astype(np.float32)
 
 # %% ../nbs/13_explain.ipynb #00000013
