@@ -42,7 +42,7 @@ from hemidiaphragm_nb.files import (
     sweep,
     write_atomic,
 )
-from .measure import MEASURES, as_columns, measure
+from .measure import MEASURES, Measurements, as_columns, measure
 from .predict import Prediction, predict
 from .radiograph import Radiograph, RadiographError, standardise
 from .readers import check_spacing, read_radiograph
@@ -285,7 +285,10 @@ def _known(value, digits: int = 2):
     return None if value is None or not np.isfinite(value) else round(float(value), digits)
 
 
-def as_row(p: Prediction) -> dict:
+def as_row(
+    p: Prediction,
+    measured: Measurements | None = None,  # of this prediction, where they are known
+) -> dict:
     "A prediction as a row of `predictions.csv`: `COLUMNS`, then its measurements."
     unknown = (np.nan, np.nan)
     apart = unknown if p.disagreement is None else p.disagreement
@@ -295,7 +298,7 @@ def as_row(p: Prediction) -> dict:
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
     row += ["warnings" if p.warnings else "ok", p.spacing_source]
-    return as_columns(measure(p)) | dict(zip(COLUMNS, row))
+    return as_columns(measured or measure(p)) | dict(zip(COLUMNS, row))
 
 # %% ../nbs/engine/writers.ipynb #d57b3c14
 def made_by(predictor: Predictor) -> dict:

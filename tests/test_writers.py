@@ -15,12 +15,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.files import load_table
+from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction, without_implausible_mm
 from hemidiaphragm_nb.readers import read_radiograph
@@ -108,6 +110,15 @@ def test_the_command_lists_its_inputs_once(radiographs, tmp_path, monkeypatch):
     r = CliRunner().invoke(app, ["predict", str(radiographs), "--out", str(tmp_path / "out")])
     assert r.exit_code == 0 and "2 of 2 images predicted" in r.output
     assert len(asked) == 1
+
+
+def test_a_report_is_measured_once(radiographs, monkeypatch):
+    session, asked = Session.open(read_radiograph(radiographs / "a.png")), []
+    for module in (session_module, writers_module):
+        monkeypatch.setattr(module, "measure", lambda p: asked.append(p) or measure(p))
+    row = session.row("a")
+    assert session.gap_table() and len(asked) == 1
+    assert row["gap_px"] == as_row(session.current)["gap_px"]
 
 
 def write_image(path: Path, seed: int = 3) -> Path:
@@ -287,6 +298,7 @@ def test_a_report_is_added_to_an_older_table(tmp_path):
 
 LOOP = """
 import sys
+from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 try: app(["predict", sys.argv[1], "--out", sys.argv[2]])
