@@ -44,13 +44,19 @@ def is_stale(
     card: dict,  # of an exported network
     folder: Path,  # where it lies
 ) -> bool:
-    "Whether weights beside an exported network are others than it was made from."
+    "Whether the weights beside it, or what their card says of the answer, are others by now."
     try:
-        if digest := card["export"].get("weights"):
-            return digest != weights_digest(load_file(folder / "weights.safetensors"))
         known = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        return any(known.get(fact) != card.get(fact) for fact in _OF_A_TRAINING)
-    except (OSError, ValueError, AttributeError, SafetensorError):
+        one, other = known["recipe"], card["recipe"]
+        if any(one[setting] != other[setting] for setting in one.keys() & other.keys()):
+            return True
+        digest = card["export"].get("weights")
+        facts = ("radius_factor", *(() if digest else _OF_A_TRAINING))
+        if any(known.get(fact) != card.get(fact) for fact in facts):
+            return True
+        path = folder / "weights.safetensors"
+        return bool(digest) and digest != weights_digest(load_file(path))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
         return False  # nothing usable to compare with
 
 # %% ../nbs/engine/models.ipynb #16bf45cb
@@ -69,13 +75,14 @@ def open_predictor(
         predictor = load_onnx(folder, "openvino" if fast else "onnxruntime")
         if not folder.is_dir() or not is_stale(predictor.card, folder):
             return predictor
-        stale = f"{folder / EXPORTED} was exported from other weights than those beside it"
+        stale = f"{folder / EXPORTED} is not of the weights and the card beside it"
         if fast:
             raise ExportError(
-                f"{stale}: export them again with hemidiaphragm_nb.export.export_onnx"
+                f"{stale}: export the weights again with hemidiaphragm_nb.export.export_onnx"
             )
         warnings.warn(
-            f"{stale}: it is passed over, and the weights run in torch. Export them again"
+            f"{stale}: it is passed over, and the weights run in torch. Export them again,"
+            " or remove the file"
         )
     from hemidiaphragm_nb.networks import TorchPredictor
 

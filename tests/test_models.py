@@ -55,11 +55,11 @@ def test_an_export_of_the_weights_beside_it_is_used(folder):
 @pytest.mark.parametrize("settings", [dict(side=128, seed=5), dict(side=64, seed=5)])
 def test_a_stale_export_is_passed_over(folder, settings):
     untrained(**settings).save(folder)
-    with pytest.warns(UserWarning, match="fast.onnx was exported from other weights.*Export"):
+    with pytest.warns(UserWarning, match="fast.onnx is not of the weights and .*Export"):
         found = open_predictor(folder)
     assert isinstance(found, TorchPredictor)
     assert found.card["recipe"]["side"] == settings["side"] and found.recipe.seed == 5
-    with pytest.raises(ExportError, match="fast.onnx was exported from other weights.*export_onnx"):
+    with pytest.raises(ExportError, match="fast.onnx is not of the weights and .*export_onnx"):
         open_predictor(folder, fast=True)
     named = open_predictor(folder / EXPORTED)  # whoever names the file means it
     assert named.card["recipe"]["side"] == 64
@@ -73,7 +73,7 @@ def test_an_export_of_before_is_known_by_its_training(folder):
     (folder / "card.json").write_text(json.dumps(facts | {"created": old["created"]}))
     assert isinstance(open_predictor(folder), OnnxPredictor)
     (folder / "card.json").write_text(json.dumps(facts | {"created": "2026-01-02T00:00:00Z"}))
-    with pytest.warns(UserWarning, match="other weights"):
+    with pytest.warns(UserWarning, match="not of the weights"):
         assert isinstance(open_predictor(folder), TorchPredictor)
 
 
@@ -81,6 +81,15 @@ def test_the_folder_that_ships_goes_on_working(tmp_path):
     shutil.copytree(shipped_folder(), tmp_path / "copy")
     for model in (shipped_folder(), tmp_path / "copy"):
         assert isinstance(open_predictor(model), OnnxPredictor)
+
+
+@pytest.mark.parametrize("change", [{"radius_factor": 1.2}, {"recipe": {"decoder": "argmin"}}])
+def test_an_export_whose_card_is_of_before_is_stale(folder, change):
+    facts = json.loads((folder / "card.json").read_text())
+    change = change | {"recipe": facts["recipe"] | change.get("recipe", {})}
+    (folder / "card.json").write_text(json.dumps(facts | change))
+    with pytest.warns(UserWarning, match="not of the weights and the card"):
+        assert isinstance(open_predictor(folder), TorchPredictor)
 
 
 def test_an_export_alone_is_used(folder):
