@@ -35,6 +35,7 @@ from hemidiaphragm_nb.files import (
 from .frames import FrameSet
 from .networks import TorchPredictor, weights_hash
 from .recipes import Recipe, RecipeError, canonical
+from .runtime import EXPORTED
 
 # %% ../nbs/engine/checkpoint.ipynb #b6b014fe
 class History(Callback):
@@ -245,7 +246,7 @@ def run_identity(
 
 # %% ../nbs/engine/checkpoint.ipynb #26d853ba
 _RESULTS = ("weights.safetensors", "card.json", "history.csv")
-_FILES = ("checkpoint.safetensors", *_RESULTS, DIGESTS)
+_FILES = ("checkpoint.safetensors", *_RESULTS, DIGESTS, EXPORTED)
 
 
 def _read_run(path: Path) -> dict:

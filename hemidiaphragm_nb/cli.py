@@ -61,11 +61,19 @@ def common(
     """
 
 # %% ../nbs/engine/cli.ipynb #20af0326
+def _as_a_line(message, category, filename, lineno, line=None) -> str:
+    "A warning without the place in the code that it comes from."
+    from hemidiaphragm_nb.files import shown
+
+    return f"warning: {shown(str(message))}\n"
+
+
 def main():
     """Entry point: a user's mistake ends in one line and exit code 2, an interruption in a
     message.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)  # between libraries
+    warnings.formatwarning = _as_a_line
     try:
         app()
     except KeyboardInterrupt:
@@ -253,38 +261,33 @@ def _writers(masks: bool, seg: bool, sr: bool, identity: str, key: str, predicto
 _SHOWN = 5  # images whose warnings are shown
 
 
-def _not_written(rows: list[dict], out: Path, asked: dict[str, bool]) -> list[str]:
+def _not_written(outcome, writers: list) -> list[str]:
     "A line for each kind of DICOM object that was asked for and not written for some images."
-    from hemidiaphragm_nb.writers import name_of_results
-
     lines = []
-    for kind in (kind for kind, wanted in asked.items() if wanted):
-        names = [name_of_results(out, row) or row["results"] for row in rows]
-        there = [(out / f"{name}_{kind}.dcm").exists() for name in names]
-        lacking = [row["file"] for row, written in zip(rows, there) if not written]
-        if lacking:
+    for writer in writers:
+        done = zip(outcome.rows, outcome.files)
+        if lacking := [row["file"] for row, files in done if not files[writer.name]]:
             lines.append(
-                f"--{kind}: nothing written for {len(lacking)} of {len(rows)} images, which are not"
-                f" DICOM (such as {lacking[0]})"
+                f"--{writer.kind}: nothing written for {len(lacking)} of {len(outcome.rows)}"
+                f" images, which are not DICOM (such as {lacking[0]})"
             )
     return lines
 
 # %% ../nbs/engine/cli.ipynb #fb78affe
-def _outcome(total: int, done: int, out: Path, asked: dict[str, bool]) -> list[str]:
-    "What a call of `predict` has done, in lines."
-    from hemidiaphragm_nb.writers import read_table
-
-    table = read_table(out)
-    rows, earlier = table[:done], len(table) - done
+def _outcome_lines(outcome, out: Path, writers: list) -> list[str]:
+    "What a call of `predict` has done."
+    rows, total = outcome.rows, outcome.total
     doubtful = [row for row in rows if row["status"] != "ok"]
     some = f", {len(doubtful)} with warnings" if doubtful else ""
-    lines = [f"{done} of {total} images predicted{some}; results in {out / 'predictions.csv'}"]
+    lines = [f"{len(rows)} of {total} images predicted{some}; results in {out / 'predictions.csv'}"]
     lines += [f"  {row['file']}: {row['warnings']}" for row in doubtful[:_SHOWN]]
     if len(doubtful) > _SHOWN:
         lines.append(f"  and {len(doubtful) - _SHOWN} more: see the column `warnings`")
-    if earlier > 0:
-        lines.append(f"{earlier} rows of earlier calls stay in the table (not with --fresh)")
-    return lines + _not_written(rows, out, asked)
+    if outcome.earlier:
+        lines.append(
+            f"{outcome.earlier} rows of earlier calls stay in the table (not with --fresh)"
+        )
+    return lines + _not_written(outcome, writers)
 
 # %% ../nbs/engine/cli.ipynb #b4d00001
 def _spacing(text: str) -> tuple[float, float] | None:
@@ -400,7 +403,7 @@ Key = Annotated[
 ]
 
 # %% ../nbs/engine/cli.ipynb #d1574c5a
-def _predict_all(total: int, inputs: list[str], out: Path, *given, **how) -> list:
+def _predict_all(inputs: list[str], out: Path, *given, outcome, **how) -> list:
     "Predict under a bar with the time left; the errors, a file's each."
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -408,8 +411,12 @@ def _predict_all(total: int, inputs: list[str], out: Path, *given, **how) -> lis
 
     columns = [*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("predicting", total=total)
-        return predict_folder(inputs, out, *given, lambda file, error: bar.advance(task), **how)
+        task = bar.add_task("predicting", total=None)
+
+        def step(file, error):
+            bar.update(task, advance=1, total=outcome.total)
+
+        return predict_folder(inputs, out, *given, step, outcome=outcome, **how)
 
 # %% ../nbs/engine/cli.ipynb #cb96080c
 @app.command()
@@ -436,20 +443,20 @@ def predict(
     images it adds to the table. Hidden files are passed over.
     """
     from hemidiaphragm_nb.models import open_predictor
-    from hemidiaphragm_nb.writers import find_inputs, why_nothing
+    from hemidiaphragm_nb.writers import Outcome, why_nothing
 
     how = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
     writers = _writers(masks, seg, sr, identity, key, predictor)
-    total = sum(1 for _ in find_inputs(inputs, skip=out))
-    for given in () if total else inputs:
+    outcome = Outcome()
+    errors = _predict_all(inputs, out, predictor, writers, outcome=outcome, **how)
+    for given in () if outcome.total else inputs:
         say(why_nothing(given, out), error=True)
-    errors = _predict_all(total, inputs, out, predictor, writers, **how)
     for error in errors:
         say(str(error), error=True)
-    for line in _outcome(total, total - len(errors), out, {"seg": seg, "sr": sr}):
+    for line in _outcome_lines(outcome, out, [w for w in writers if hasattr(w, "kind")]):
         say(line)
-    if errors or not total:
+    if errors or not outcome.total:
         raise typer.Exit(1)
 
 # %% ../nbs/engine/cli.ipynb #4d53ed40

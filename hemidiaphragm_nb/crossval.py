@@ -26,6 +26,7 @@ from .workers import run_plan
 from .execute import run_split
 from .recipes import Recipe, recipe
 from .networks import TorchPredictor, ensemble
+from .predict import MASK_WEIGHT
 from .validate import coverage, gap_errors, held_out_cases, landmark_errors
 from .radiograph import FRAME
 
@@ -222,7 +223,7 @@ def _ablation_cases(
     )
 
 # %% ../nbs/engine/crossval.ipynb #5d0d232a
-def ablation_table(radiographs: pd.DataFrame, weight: float = 0.75) -> pd.DataFrame:
+def ablation_table(radiographs: pd.DataFrame, weight: float = MASK_WEIGHT) -> pd.DataFrame:
     """A row a variant: Dice, accuracies (%), mean error and median gap error (px) of the fused
     point.
     """

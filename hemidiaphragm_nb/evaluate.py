@@ -7,10 +7,11 @@ __all__ = ['Case', 'each_case', 'Evaluated', 'evaluate', 'readings_table']
 
 # %% ../nbs/engine/evaluate.ipynb #687614e8
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 
 from .features import SIDES
 from .frames import FrameSet
@@ -76,9 +77,15 @@ def _errors(case: Case) -> dict:
 class Evaluated:
     "What `evaluate` found: the figures of each reading, those of the lungs, and a row a case."
 
-    landmarks: dict[str, Evaluation]  # "heatmap", "mask" (as far as they were read), "fused"
-    lungs: Evaluation | None  # None without that task
-    cases: pd.DataFrame  # id, patient_id, view, dice, signed and expected errors, further columns
+    # "heatmap", "mask" (as far as they were read), "fused"
+    landmarks: dict[str, Evaluation] = field(default_factory=dict)
+    lungs: Evaluation | None = None  # None without that task
+    rows: list[dict] = field(default_factory=list)  # of `cases`
+
+    @property
+    def cases(self) -> pd.DataFrame:
+        "One row a case: id, patient_id, view, dice, signed and expected errors, further columns."
+        return pd.DataFrame(self.rows)
 
     def compute(self, reading: str = "fused") -> dict[str, float]:
         "The figures of the whole set: those of a reading, and of the lungs."
@@ -92,6 +99,30 @@ class Evaluated:
         return tables[0] if len(tables) == 1 else tables[0].join(tables[1].drop(columns="id"))
 
 # %% ../nbs/engine/evaluate.ipynb #b38b3a06
+@patch
+def add(
+    self: Evaluated,
+    case: Case,
+    columns: Iterable[Callable[[Case], dict]] = (),  # further columns of its row
+):
+    "Take in a case."
+    ids = [case.row["id"]]
+    scale = FRAME / case.labels.shape[-1]
+    fused = (case.prediction.points + 0.5) * scale - 0.5  # px of the 512-px frame
+    for name, points in (case.prediction.readings | {"fused": fused}).items():
+        reading = self.landmarks.setdefault(name, Evaluation())
+        reading.update(points[None], case.points[None], ids=ids)
+    row = {k: case.row[k] for k in ("id", "patient_id", "view")} | {"dice": np.nan}
+    if case.lungs is not None:
+        self.lungs = self.lungs or Evaluation()
+        known = np.array([case.has_mask])
+        self.lungs.update(
+            mask_prob=case.lungs[None], mask_true=case.labels[None], ids=ids, has_mask=known
+        )
+        row["dice"] = self.lungs.rows[-1]["dice"].item()
+    self.rows.append(row | _errors(case) | {k: v for f in columns for k, v in f(case).items()})
+
+
 def evaluate(
     cases: FrameSet,  # with known answers, at any side that the recipe's divides
     predictor: Predictor,
@@ -100,23 +131,10 @@ def evaluate(
     columns: Iterable[Callable[[Case], dict]] = (),  # further columns of the row of each case
 ) -> Evaluated:
     "Predict and compare, one case after the other, in bounded memory."
-    landmarks, lungs, rows = {}, None, []
+    found, columns = Evaluated(), tuple(columns)
     for case in each_case(cases, predictor, batch, checks):
-        ids = [case.row["id"]]
-        fused = (case.prediction.points + 0.5) * FRAME / cases.side - 0.5  # px of the 512-px frame
-        for name, points in (case.prediction.readings | {"fused": fused}).items():
-            reading = landmarks.setdefault(name, Evaluation())
-            reading.update(points[None], case.points[None], ids=ids)
-        row = {k: case.row[k] for k in ("id", "patient_id", "view")} | {"dice": np.nan}
-        if case.lungs is not None:
-            lungs = lungs or Evaluation()
-            known = np.array([case.has_mask])
-            lungs.update(
-                mask_prob=case.lungs[None], mask_true=case.labels[None], ids=ids, has_mask=known
-            )
-            row["dice"] = lungs.rows[-1]["dice"].item()
-        rows.append(row | _errors(case) | {k: v for f in columns for k, v in f(case).items()})
-    return Evaluated(landmarks, lungs, pd.DataFrame(rows))
+        found.add(case, columns)
+    return found
 
 # %% ../nbs/engine/evaluate.ipynb #24a1d05f
 def readings_table(found: Evaluated) -> pd.DataFrame:

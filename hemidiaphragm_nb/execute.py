@@ -18,6 +18,7 @@ import torch
 from filelock import Timeout
 
 from .cases import LANDMARKS
+from .features import LUNG_THRESHOLD
 from .files import provenance
 from .heatmaps import DECODERS, decode
 from .frames import FrameSet
@@ -60,7 +61,7 @@ class DecoderTable:
 # %% ../nbs/engine/execute.ipynb #95b06904
 def artifacts(case: Case) -> dict:
     "Components of the predicted mask that are no lung's, and 1 where a bridge joins the lungs."
-    extra, bridge = mask_artifacts(case.lungs > 0.5, case.labels)
+    extra, bridge = mask_artifacts(case.lungs > LUNG_THRESHOLD, case.labels)
     return {"extra": extra, "bridge": bridge}
 
 # %% ../nbs/engine/execute.ipynb #104695a1

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SPOT', 'TASKS', 'METHODS', 'STAGES', 'choose_cases', 'figure8', 'score_weights', 'signed_maps', 'cam', 'figure9',
            'blank_reasons', 'randomise', 'rank_correlation', 'randomisation_test', 'lower_lung_cases', 'shipped_model',
-           'explain_report']
+           'explained_cases', 'explain_report']
 
 # %% ../nbs/13_explain.ipynb #00000002
 import copy
@@ -22,14 +22,18 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from .evaluate import evaluate
+from .features import LUNG_THRESHOLD
 from .frames import FrameSet
 from .heatmaps import decode
 from .distances import distance
+from .landmarks import split_by_patient
 from .lower_lung import lower_lung_table, lower_fractions
 from .pixels import R
+from .plan import data_spec, load_data
+from .study import size_of
 from .metrics import bootstrap_interval
 from .radiograph import FRAME, shrink, to_float
-from .runtime import shipped_folder
+from .runtime import Outputs, shipped_folder
 from .networks import TorchPredictor, build_net, members
 from .precision import as_tuple
 
@@ -106,7 +110,7 @@ def figure8(
         if out.lungs is not None:
             mask = out.lungs[i].max(0)
             lungs.imshow(mask, vmin=0, vmax=1, **_GRAY)
-            over.contour(mask, [0.5], colors="tab:red", linewidths=1, linestyles="--")
+            over.contour(mask, [LUNG_THRESHOLD], colors="tab:red", linewidths=1, linestyles="--")
         if out.heatmaps is not None:
             spots.imshow(out.heatmaps[i].min(0), vmin=0, vmax=1, **_GRAY)
             _draw_points(over, _points(model, out.heatmaps[i : i + 1])[0], side, "ro", mew=1.5)
@@ -146,20 +150,22 @@ def score_weights(
     model: TorchPredictor,
     images: np.ndarray,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
     task: str | float = "both",  # a name in `TASKS`, or the share λ of the landmark score
+    outputs: Outputs | None = None,  # the network's for these images, where they are known
 ) -> (
     np.ndarray
 ):  # (n, c, s, s) float32 at the recipe's side: all outputs, in the order of the tasks
     """The score to be explained, as weights of output pixels around the predicted landmarks and
     in the predicted mask.
     """
-    share, out, parts = _landmark_weight(model, task), model.predict(images), []
+    share, parts = _landmark_weight(model, task), []
+    out = model.predict(images) if outputs is None else outputs
     for name in model.recipe.tasks:
         if name == "heatmap":
             spots = distance(_points(model, out.heatmaps), model.recipe.side) <= SPOT
             w = _mean_weights(spots)
             parts.append(-share * (w.sum(1, keepdims=True) if model.recipe.shared else w))
         else:
-            parts.append((1 - share) * _mean_weights(out.lungs > 0.5))
+            parts.append((1 - share) * _mean_weights(out.lungs > LUNG_THRESHOLD))
     return np.concatenate(parts, 1).astype(np.float32)
 
 # %% ../nbs/13_explain.ipynb #00000013
@@ -256,7 +262,8 @@ def figure9(
     """
     part = frames.subset(cases.case.tolist()).at(model.recipe.side)
     fig, axes = _case_grid(cases, ("input", *(str(task) for task in tasks)))
-    rows = [score_weights(model, part.images, task) for task in tasks]
+    outputs = model.predict(part.images)
+    rows = [score_weights(model, part.images, task, outputs) for task in tasks]
     rows = [None, *(cam(model, part.images, w, method) for w in rows)]
     for row, maps in zip(axes, rows):
         for i, ax in enumerate(row):
@@ -359,7 +366,8 @@ def lower_lung_cases(
 ):  # id, patient_id, network, method, task, part, and the columns of `lower_fractions`
     "Where each image's activation falls. Cases without a mask are left out."
     work = frames.subset(frames.has_mask).at(model.recipe.side)
-    weights, rows = {t: score_weights(model, work.images, t) for t in tasks}, []
+    outputs, rows = model.predict(work.images), []
+    weights = {t: score_weights(model, work.images, t, outputs) for t in tasks}
     networks = {"trained": model}
     if random_seed is not None:
         networks["random"] = randomise(model, seed=random_seed)
@@ -381,6 +389,20 @@ def shipped_model(
     """
     folder = Path(folder or shipped_folder())
     return TorchPredictor.load(folder) if (folder / "card.json").is_file() else None
+
+
+def explained_cases(
+    data="phantom",  # "phantom", a folder, or a `data_spec`
+    scale: str = "quick",  # a name in `SCALES`
+) -> FrameSet:
+    """The cases of Analysis IV, which trains nothing: those held out of the shipped network's
+    training, at its own side for a lesson.
+
+    Raises: ExperimentError, DatasetError.
+    """
+    side = 256 if scale == "quick" else FRAME
+    frames = load_data(data_spec(data, side=side, n=size_of(scale)["n"]))
+    return frames.subset(split_by_patient(frames.table, seed=0)["test"])
 
 
 def explain_report(

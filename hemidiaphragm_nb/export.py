@@ -23,9 +23,11 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .evaluate import each_case, evaluate
+from .evaluate import Case, Evaluated, each_case
+from .features import LUNG_THRESHOLD
 from .files import write_atomic
 from .frames import phantom_frames
+from .models import weights_digest
 from .networks import members
 from .radiograph import to_float
 from .runtime import CARD_KEY, ExportError, OnnxPredictor, load_onnx
@@ -249,7 +251,9 @@ def export_onnx(
     except ImportError:
         advice = "exporting needs the package onnx: pip install 'hemidiaphragm_nb[fast]'"
         raise ExportError(advice) from None
-    net, facts, path = fold_batch_norm(model.net), {"precision": precision}, Path(path)
+    tensors = {k: v.detach().cpu().numpy() for k, v in model.net.state_dict().items()}
+    facts = {"precision": precision, "weights": weights_digest(tensors)}
+    net, path = fold_batch_norm(model.net), Path(path)
     if precision == "int8":
         proto, calibration = _int8_onnx(net, model, frames)
         facts |= calibration
@@ -261,6 +265,35 @@ def export_onnx(
     return path
 
 # %% ../nbs/engine/export.ipynb #b7000009
+class _Differences:
+    "How far the answers of two networks to the same frames are apart."
+
+    def __init__(self):
+        self.moves, self.heatmaps, self.lungs, self.sizes = [], [], [], np.zeros(2)
+
+    def add(self, a: Case, b: Case):
+        "Compare two answers to one frame."
+        if a.outputs.heatmaps is not None:
+            self.heatmaps.append(np.abs(a.outputs.heatmaps - b.outputs.heatmaps).max())
+            one, other = (case.prediction.readings["heatmap"] for case in (a, b))
+            self.moves.append(np.linalg.norm(one - other, axis=-1))
+        if a.outputs.lungs is not None:
+            self.lungs.append(np.abs(a.outputs.lungs - b.outputs.lungs).max())
+            one, other = (case.outputs.lungs > LUNG_THRESHOLD for case in (a, b))
+            self.sizes += 2 * (one & other).sum(), one.sum() + other.sum()
+
+    def figures(self) -> dict[str, float]:
+        found = {}
+        if self.moves:
+            found["heatmap"] = float(max(self.heatmaps))
+            found["landmarks, median px"] = float(np.median(self.moves))
+            found["landmarks, largest px"] = float(np.max(self.moves))
+        if self.lungs:
+            found["mask"] = float(max(self.lungs))
+            found["Dice of the two masks"] = float(self.sizes[0] / max(self.sizes[1], 1))
+        return found
+
+
 def check_export(
     model,  # the `networks.TorchPredictor` that was exported
     path: Path | str | OnnxPredictor,  # the file, or the file made ready to run
@@ -268,25 +301,10 @@ def check_export(
 ) -> dict[str, float]:  # largest differences, moves of the landmarks in px, Dice of the masks
     "Compare an exported network with the torch network it comes from."
     exported = path if isinstance(path, OnnxPredictor) else load_onnx(path)
-    moves, heatmaps, lungs, sizes = [], [], [], np.zeros(2)
-    for a, b in zip(each_case(frames, model), each_case(frames, exported)):
-        if a.outputs.heatmaps is not None:
-            heatmaps.append(np.abs(a.outputs.heatmaps - b.outputs.heatmaps).max())
-            one, other = (case.prediction.readings["heatmap"] for case in (a, b))
-            moves.append(np.linalg.norm(one - other, axis=-1))
-        if a.outputs.lungs is not None:
-            lungs.append(np.abs(a.outputs.lungs - b.outputs.lungs).max())
-            one, other = (case.outputs.lungs > 0.5 for case in (a, b))
-            sizes += 2 * (one & other).sum(), one.sum() + other.sum()
-    found = {}
-    if moves:
-        found["heatmap"] = float(max(heatmaps))
-        found["landmarks, median px"] = float(np.median(moves))
-        found["landmarks, largest px"] = float(np.max(moves))
-    if lungs:
-        found["mask"] = float(max(lungs))
-        found["Dice of the two masks"] = float(sizes[0] / max(sizes[1], 1))
-    return found
+    found = _Differences()
+    for pair in zip(each_case(frames, model), each_case(frames, exported)):
+        found.add(*pair)
+    return found.figures()
 
 # %% ../nbs/engine/export.ipynb #00000034
 def compare_accuracy(
@@ -295,8 +313,12 @@ def compare_accuracy(
     frames,  # FrameSet with known answers, in the 512-px frame
 ) -> dict[str, float]:  # by name, with units
     "How far the exported network's answers are from torch's, and what that does to the errors."
-    found = check_export(model, exported, frames)
-    one, other = (evaluate(frames, predictor) for predictor in (model, exported))
+    differences, one, other = _Differences(), Evaluated(), Evaluated()
+    for a, b in zip(each_case(frames, model), each_case(frames, exported)):
+        differences.add(a, b)
+        one.add(a)
+        other.add(b)
+    found = differences.figures()
     for name in one.landmarks:
         a, b = one.compute(name), other.compute(name)
         key = f"median error, {name}: change, px"

@@ -16,6 +16,7 @@ import pandas as pd
 from fastcore.basics import patch
 from scipy import stats
 
+from .features import LUNG_THRESHOLD
 from hemidiaphragm_nb.pixels import (
     BINS,
     LUNGS,
@@ -117,7 +118,7 @@ def _mask_scores(prob, target, hist, threshold, logits) -> dict[str, np.ndarray]
 def segmentation_scores(
     prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits or masks
     target,  # same size: masks or labels, above 0 is lung
-    threshold: float = 0.5,  # on the probability
+    threshold: float = LUNG_THRESHOLD,  # on the probability
     logits: bool = False,  # are `prob` logits?
 ) -> dict[str, np.ndarray]:  # `SCORES`, each (n,); AUC is NaN if a class is absent
     "Every mask metric of both papers, for each image."
@@ -129,7 +130,7 @@ def segmentation_scores(
 class Evaluation:
     "Accumulates the metrics of a test set batch by batch, without storing a pixel."
 
-    threshold: float = 0.5  # on the mask's probability
+    threshold: float = LUNG_THRESHOLD  # on the mask's probability
     thresholds: tuple = THRESHOLDS  # on the radial error, px of the 512-px frame
     bins: int = BINS  # of the pooled histogram for AUC
     rows: list = field(default_factory=list, repr=False)  # one small DataFrame a batch

@@ -10,6 +10,8 @@ __all__ = ['BINS', 'SPAN', 'R', 'THRESHOLDS', 'LUNGS', 'as_array', 'confusion', 
 import numpy as np
 from scipy import ndimage
 
+from .features import LUNG_THRESHOLD
+
 # %% ../nbs/engine/pixels.ipynb #00000004
 def as_array(
     values,  # a list, an array, or a tensor on any device
@@ -45,7 +47,7 @@ def _flat_scores(prob, target, logits: bool) -> tuple[np.ndarray, np.ndarray]:
 def confusion(
     prob,  # (n, h, w) or (n, 1, h, w) probabilities, logits or masks
     target,  # same size: masks or labels, above 0 is lung
-    threshold: float = 0.5,  # on the probability; strictly above is lung
+    threshold: float = LUNG_THRESHOLD,  # on the probability; strictly above is lung
     logits: bool = False,  # are `prob` logits?
 ) -> np.ndarray:  # (n, 4) int64: TP, FP, FN, TN
     """True and false positives and negatives of each image.

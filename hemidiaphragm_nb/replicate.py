@@ -11,8 +11,7 @@ from pathlib import Path
 
 from .balance import balance_plan
 from .balance import balance_report
-from .explain import explain_report
-from .landmarks import split_by_patient
+from .explain import explain_report, explained_cases
 from .multitask import multitask_plan
 from .multitask import multitask_report
 from .reports import write_report
@@ -21,7 +20,7 @@ from .saturation import saturation_report
 from .saturation import saturation_plan
 from .study import size_of
 from .store import Store
-from .plan import data_spec, load_data
+from .plan import load_data
 from .together import run_together
 from .workers import run_plan
 from .recipes import recipe
@@ -47,14 +46,11 @@ _REPORTS = {
 
 
 def analysis_plan(name: str, data, scale: str, repeats: int | None, preset: str | None = None):
-    """The plan of an analysis, with the scale's recipe or a preset as it is. Analysis I trains the
-    heatmap alone: table 3's row of β 125 px is table 7's single-task row.
+    """The plan of an analysis, with the scale's recipe or a preset as it is.
 
     Raises: RecipeError, ExperimentError, DatasetError.
     """
-    changes = {} if preset else size_of(scale)["recipe"]
-    alone = dict(tasks=("heatmap",)) if name == "saturation" else {}
-    base = recipe(preset or "fast", **changes, **alone)
+    base = recipe(preset) if preset else None
     return _PLANS[name](data, repeats=repeats, base=base, scale=scale)
 
 # %% ../nbs/engine/replicate.ipynb #7e29737d
@@ -67,14 +63,6 @@ def _failed(status) -> list[str]:
         + ("" if "--retry" in row.error else advice)
         for row in rows
     ]
-
-
-def _explain(data: str, scale: str, out: Path) -> list[str]:
-    "Analysis IV explains the shipped network: no run."
-    side = 256 if scale == "quick" else 512
-    frames = load_data(data_spec(data, side=side, n=size_of(scale)["n"]))
-    test = frames.subset(split_by_patient(frames.table, seed=0)["test"])
-    return write_report(explain_report(test), out)
 
 # %% ../nbs/engine/replicate.ipynb #8409215a
 def run_analysis(
@@ -94,7 +82,7 @@ def run_analysis(
     Raises: RecipeError, ExperimentError, DatasetError.
     """
     if name == "explain":
-        return _explain(data, scale, out / name), []
+        return write_report(explain_report(explained_cases(data, scale)), out / name), []
     plan, store = analysis_plan(name, data, scale, repeats, preset), Store(out / "store")
     if together:
         status = run_together(plan, store, together, retry=retry)

@@ -404,7 +404,8 @@ def report_name(radiograph: Radiograph) -> str:
 @patch
 def row(self: Session, name: str) -> dict:
     "The report's line in `reports.csv`."
-    values = as_row(replace(self.current, file=csv_path(plain_name(self.radiograph.path))))
+    named = replace(self.current, file=csv_path(plain_name(self.radiograph.path)))
+    values = as_row(named, self.measured())
     own = {f"model_{side}": point for side, point in zip(SIDES, self.prediction.points)}
     points = {f"{k}_{axis}": value for k, point in own.items() for axis, value in zip("xy", point)}
     points = {k: None if np.isnan(v) else round(float(v), 2) for k, v in points.items()}

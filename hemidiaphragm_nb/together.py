@@ -35,11 +35,14 @@ from .train import FrameLoss
 from hemidiaphragm_nb.updates import (
     MARKS,
     Curve,
+    StudyData,
     _description,
     _evaluate_part,
     _export,
+    is_complete,
     plan_table,
     study_data,
+    write_summary,
 )
 from .workers import InProcess, _processes, _submit_alone, _submit_with_data, _todo
 
@@ -526,36 +529,56 @@ def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, t
         jobs[key] = c, job
     return jobs
 
+
+def _export_curve(out: Path, curve: Curve, job: Job, marks: list, data: StudyData, origin: dict):
+    "Export what was found at a curve's marks: updates, training loss, and the rows to come."
+    table = []
+    for done, loss, answer in marks:
+        head = {"update": done, "images_seen": done * curve.recipe.batch}
+        head |= {"loss_since_last": float(f"{loss:.6g}")}
+        table += [head | row for row in answer.result()]
+    cost = {"seconds": job.seconds, "cpu_seconds": job.seconds}
+    state = {"update": job.done, "rows": table} | cost
+    _export(out, _description(curve, data, state, origin))
+
 # %% ../nbs/engine/together.ipynb #61e427d3
+def _all_known(job: Job, marks: list) -> bool:
+    "Whether a curve has ended and all its marks are evaluated."
+    return len(marks) == len(job.marks) + 1 and all(answer.done() for *_, answer in marks)
+
+
 def curves_together(
     curves: Iterable[Curve],
     source: str | Path | DataSpec,  # as for `study_data`
-    out: Path,  # folder for runs/KEY.json and updates.csv
+    out: Path,  # folder for runs/KEY.json, updates.csv and summary.md
     together: int = 48,  # trainings at once
     device: str = "cuda",
     workers: int | None = None,  # processes that evaluate; None: all processors but two; 1: this
     seconds: float = float("inf"),  # stop where the curves are after so many
 ) -> pd.DataFrame:  # `plan_table`
-    "Train curves on one GPU and export them. Raises: RecipeError, DatasetError."
-    curves, until = list(curves), time.monotonic() + seconds
-    data = {s: study_data(source, s) for s in {c.recipe.side for c in curves}}
-    jobs, found = _curve_jobs(curves, data, device), {}
+    """Train on one GPU the curves that are not exported as far as planned, and export each when it
+    ends; then summary.md. Raises: RecipeError, DatasetError.
+    """
+    curves, out, until = list(curves), Path(out), time.monotonic() + seconds
+    todo = [curve for curve in curves if not is_complete(curve, out)]
+    data = {s: study_data(source, s) for s in {c.recipe.side for c in todo}}
+    jobs, found = _curve_jobs(todo, data, device), {}
     origin = provenance() | {"device": device}
     origin |= {"gpu": torch.cuda.get_device_name()} if device == "cuda" else {}
     parts = {s: {"valid": d.valid} for s, d in data.items()}
-    with _beside(workers, parts) as submit:
+
+    def export(key):
+        curve, job = jobs[key]
+        _export_curve(out, curve, job, found.pop(key), data[curve.recipe.side], origin)
+
+    with _beside(workers, parts) if todo else nullcontext() as submit:
         every = [job for _, job in jobs.values()]
         for job, done, weights, rows in train_together(every, device, together, until):
             answer = submit(partial(_measure, weights=weights), jobs[job.name][0])
             found.setdefault(job.name, []).append((done, rows[-1]["train_loss"], answer))
-    for key, marks in found.items():
-        curve, job = jobs[key]
-        table = []
-        for done, loss, answer in marks:
-            head = {"update": done, "images_seen": done * curve.recipe.batch}
-            head |= {"loss_since_last": float(f"{loss:.6g}")}
-            table += [head | row for row in answer.result()]
-        cost = {"seconds": job.seconds, "cpu_seconds": job.seconds}
-        state = {"update": job.done, "rows": table} | cost
-        _export(out, _description(curve, data[curve.recipe.side], state, origin))
+            for key in [k for k, marks in found.items() if _all_known(jobs[k][1], marks)]:
+                export(key)
+    for key in list(found):
+        export(key)
+    write_summary(out)
     return plan_table(curves, out)

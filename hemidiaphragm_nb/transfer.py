@@ -14,10 +14,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from .evaluate import each_case
+from .features import LUNG_THRESHOLD
 from .files import provenance
 from .published import VIDAL_SCORES, beside, published
 from .metrics import bootstrap_interval, holm, signed_rank
-from .radiograph import enlarge
 from .plan import DataSpec, Plan, Run, data_spec, load_data
 from .runs import Results
 from .store import Store
@@ -276,13 +277,13 @@ def plot_changes(
     runs = {r.name: r for r in plan if r.repeat == repeat}
     frames = load_data(runs[AFTER].data)
     ids = frames.table["id"].tolist()
-    images = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)]).images
+    chosen = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)])
     fig, axes = plt.subplots(2, n, figsize=(3 * n, 6), squeeze=False, layout="constrained")
     for name, colour, style in ((BEFORE, "red", "--"), (AFTER, "deepskyblue", "-")):
-        lungs = enlarge(store.model(runs[name]).predict(images).lungs, frames.side).max(1)
-        for ax, p in zip(axes[1], lungs):
-            ax.contour(p > 0.5, [0.5], colors=colour, linestyles=style, linewidths=1)
-    for ax, image in zip(axes.T.flat, np.repeat(images, 2, 0)):
+        for ax, case in zip(axes[1], each_case(chosen, store.model(runs[name]))):
+            lungs = case.lungs > LUNG_THRESHOLD
+            ax.contour(lungs, [0.5], colors=colour, linestyles=style, linewidths=1)
+    for ax, image in zip(axes.T.flat, np.repeat(chosen.images, 2, 0)):
         ax.imshow(image[0], cmap="gray")
         ax.axis("off")
     return fig

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MARKS', 'BASE', 'Curve', 'planned_curves', 'plan_table', 'StudyData', 'study_data', 'load_curves', 'train_curve',
-           'run_updates', 'plot_curves', 'candidates', 'choose_recipe']
+           'is_complete', 'run_updates', 'plot_curves', 'candidates', 'choose_recipe', 'write_summary']
 
 # %% ../nbs/engine/updates.ipynb #ddf1c74d
 import hashlib
@@ -503,10 +503,17 @@ class _Store:
         return FileLock(path, timeout=0)
 
 
+def is_complete(
+    curve: Curve,
+    folder: Path,  # of exported curves
+) -> bool:
+    "Whether a curve is exported as far as planned."
+    return _exported(folder, curve.key).get("updates", 0) >= curve.updates
+
+
 def _open(curve: Curve, store: _Store, out: Path) -> bool:
     "Whether a curve is neither exported as far as planned nor failed."
-    done = _exported(out, curve.key).get("updates", 0)
-    return done < curve.updates and not store.failure(curve).exists()
+    return not is_complete(curve, out) and not store.failure(curve).exists()
 
 
 def _attempt(curve: Curve, store: _Store, data: StudyData, out: Path, origin: dict) -> str:
@@ -542,8 +549,7 @@ def run_updates(
     parts = {side: study_data(data, side) for side in dict.fromkeys(c.data for c in todo)}
     try_one = partial(_attempt, out=out, origin=provenance())
     _over(None, min(workers, len(todo)), store, parts, todo, try_one)
-    if list((out / "runs").glob("*.json")):
-        _write_summary(out)
+    write_summary(out)
     failed = [c.key for c in curves if store.failure(c).exists()]
     return plan_table(curves, out).assign(failed=lambda t: t["key"].isin(failed))
 
@@ -749,8 +755,10 @@ def choose_recipe(
     return {"changes": changes, "updates": max(needed, default=None), "lacking": lacking}
 
 # %% ../nbs/engine/updates.ipynb #f345ce84
-def _write_summary(folder: Path):
-    "Write summary.md: the curves, the comparison and the choice as they stand."
+def write_summary(folder: Path):
+    "Write summary.md: the curves, the comparison and the choice as they stand, if there are any."
+    if not list((folder / "runs").glob("*.json")):
+        return
     curves = load_curves(folder)
     columns = ["tasks", "beta", "lam_hem", "side", *_FACTORS, "update", "both_R", "both_R/5"]
     columns += ["both_R/10", "right_R/10", "left_R/10", "median_px", "dice"]
@@ -770,4 +778,4 @@ def _write_summary(folder: Path):
         shown = part.to_markdown(index=False, floatfmt=".5g", missingval="") or "none yet"
         text += f"\n## {title}\n\n{shown}\n"
     text += f"\n## The rule\n\n```\n{json.dumps(choose_recipe(curves), indent=1)}\n```\n"
-    write_atomic(Path(folder) / "summary.md", lambda p: p.write_text(text, encoding="utf-8"))
+    write_atomic(folder / "summary.md", lambda p: p.write_text(text, encoding="utf-8"))

@@ -18,44 +18,37 @@ from sklearn.metrics import roc_auc_score
 from .features import SIDES
 from .files import load_table
 from .metrics import bootstrap_interval
-from .predict import APART, WIDE, fuse
+from .predict import APART, MASK_WEIGHT, WIDE, fuse
 from .results import results_folder
 from .runs import check_results
 
 # %% ../nbs/16_validate.ipynb #00000009
-def landmark_errors(
-    radiographs: pd.DataFrame, weight: float = 0.75
-) -> np.ndarray:  # (radiographs, 2) px: right, left
-    """Distance of the fused point from the truth; `weight` is the mask's. Where one reading is
-    missing, the other's.
-    """
-    e = {
-        k: (
-            radiographs[[f"{side}_{k}_d{axis}" for side in SIDES for axis in "xy"]]
-            .to_numpy()
-            .reshape(-1, 2, 2)
-        )
-        for k in ("heatmap", "mask")
-    }
-    return np.linalg.norm(
-        np.stack([fuse(h, m, weight)[0] for h, m in zip(e["heatmap"], e["mask"])]), axis=-1
+def _fused_errors(
+    radiographs: pd.DataFrame, weight: float
+) -> np.ndarray:  # (radiographs, 2, 2) px: right, left; x, y
+    "Signed errors of the fused points; where one reading is missing, the other's."
+    heatmap, mask = (
+        radiographs[[f"{side}_{reading}_d{axis}" for side in SIDES for axis in "xy"]]
+        .to_numpy()
+        .reshape(-1, 2, 2)
+        for reading in ("heatmap", "mask")
     )
+    return fuse(heatmap, mask, weight)[0]
+
+
+def landmark_errors(
+    radiographs: pd.DataFrame, weight: float = MASK_WEIGHT
+) -> np.ndarray:  # (radiographs, 2) px: right, left
+    "Distance of the fused point from the truth; `weight` is the mask's, as in `fuse`."
+    return np.linalg.norm(_fused_errors(radiographs, weight), axis=-1)
 
 # %% ../nbs/16_validate.ipynb #f8f9dfe7
 def gap_errors(
-    radiographs: pd.DataFrame, weight: float = 0.75
+    radiographs: pd.DataFrame, weight: float = MASK_WEIGHT
 ) -> np.ndarray:  # (radiographs,) px, signed
     "Error of the fused points' height difference, left y minus right y."
-    dy = {
-        side: np.where(
-            radiographs[f"{side}_mask_dy"].isna(),
-            radiographs[f"{side}_heatmap_dy"],
-            (1 - weight) * radiographs[f"{side}_heatmap_dy"]
-            + weight * radiographs[f"{side}_mask_dy"],
-        )
-        for side in SIDES
-    }
-    return dy["left"] - dy["right"]
+    right, left = _fused_errors(radiographs, weight)[..., 1].T
+    return left - right
 
 # %% ../nbs/16_validate.ipynb #0000000c
 def _interval_text(interval: tuple[float, float, float], digits: int) -> str:
@@ -65,7 +58,7 @@ def _interval_text(interval: tuple[float, float, float], digits: int) -> str:
 
 
 def crossval_table(
-    radiographs: pd.DataFrame, weight: float = 0.75
+    radiographs: pd.DataFrame, weight: float = MASK_WEIGHT
 ) -> pd.DataFrame:  # rows all, portable, fixed, right, left; cells 'mean [low, high]'
     """Accuracy within R to R/10 (%), median radial error and median absolute gap error (px), and
     Dice, with 95 % intervals by patient.
@@ -114,38 +107,48 @@ def radius_factor(
     return float(ratio[rank - 1]) if rank <= len(ratio) else float("inf")
 
 # %% ../nbs/16_validate.ipynb #bbecf098
+def _expected(radiographs: pd.DataFrame) -> np.ndarray:  # (radiographs, 2) px: right, left
+    return radiographs[[f"{side}_expected" for side in SIDES]].to_numpy()
+
+
+def _held_out_radii(
+    radiographs: pd.DataFrame, level: float, weight: float
+) -> tuple[np.ndarray, np.ndarray, dict]:  # errors and radii (radiographs, 2) px, fold -> factor
+    "What the radius promises of each landmark by the factor of all folds but its own."
+    errors, expected = landmark_errors(radiographs, weight), _expected(radiographs)
+    folds, factors = radiographs["fold"], {}
+    for fold in folds.unique():
+        others = (folds != fold).to_numpy()
+        factors[fold] = radius_factor(errors[others], expected[others], level)
+    return errors, expected * folds.map(factors).to_numpy()[:, None], factors
+
+
 def coverage(
-    radiographs: pd.DataFrame, level: float = 0.9, weight: float = 0.75
+    radiographs: pd.DataFrame, level: float = 0.9, weight: float = MASK_WEIGHT
 ) -> pd.DataFrame:  # a row a fold and one for all
     "Each fold's landmarks within the radius whose factor comes from the other folds alone."
-    errors, expected = (
-        landmark_errors(radiographs, weight),
-        radiographs[[f"{side}_expected" for side in SIDES]].to_numpy(),
-    )
+    errors, radius, factors = _held_out_radii(radiographs, level, weight)
     rows = []
-    for fold in radiographs["fold"].unique():
+    for fold, factor in factors.items():
         own = (radiographs["fold"] == fold).to_numpy()
-        factor = radius_factor(errors[~own], expected[~own], level)
-        rows.append(
-            {
-                "fold": fold,
-                "radiographs": own.sum(),
-                "factor": factor,
-                "covered (%)": 100 * (errors[own] <= factor * expected[own]).mean(),
-                "median radius (px)": np.median(factor * expected[own]),
-            }
-        )
+        row = {"fold": fold, "radiographs": own.sum(), "factor": factor}
+        row["covered (%)"] = 100 * (errors[own] <= radius[own]).mean()
+        rows.append(row | {"median radius (px)": np.median(radius[own])})
     table = pd.DataFrame(rows)
     counts = table["radiographs"]
     whole = {"fold": "all", "radiographs": counts.sum()}
-    whole["factor"] = radius_factor(errors, expected, level)
+    whole["factor"] = radius_factor(errors, _expected(radiographs), level)
     for column in ("covered (%)", "median radius (px)"):
         whole[column] = np.average(table[column], weights=counts)
     return pd.concat([table, pd.DataFrame([whole])], ignore_index=True)
 
 # %% ../nbs/16_validate.ipynb #00000012
 def plot_trust(
-    radiographs: pd.DataFrame, bins: int = 5, level: float = 0.9, weight: float = 0.75, ax=None
+    radiographs: pd.DataFrame,
+    bins: int = 5,
+    level: float = 0.9,
+    weight: float = MASK_WEIGHT,
+    ax=None,
 ):
     """True errors in groups of equal size by expected error: median and 90 % quantile, with the
     radius promised.
@@ -153,7 +156,7 @@ def plot_trust(
     ax = ax or plt.subplots(figsize=(7, 4), dpi=80)[1]
     errors, expected = (
         landmark_errors(radiographs, weight).ravel(),
-        radiographs[[f"{side}_expected" for side in SIDES]].to_numpy().ravel(),
+        _expected(radiographs).ravel(),
     )
     groups = np.array_split(np.argsort(expected), bins)
     x = [np.median(expected[g]) for g in groups]
@@ -169,13 +172,13 @@ def plot_trust(
     return ax
 
 # %% ../nbs/16_validate.ipynb #136263dc
-def trust_table(radiographs: pd.DataFrame, weight: float = 0.75) -> pd.DataFrame:
+def trust_table(radiographs: pd.DataFrame, weight: float = MASK_WEIGHT) -> pd.DataFrame:
     """Does the expected error rank the true ones? Spearman's ρ, and AUC for errors above 10 and
     20 px.
     """
     errors, expected = (
         landmark_errors(radiographs, weight).ravel(),
-        radiographs[[f"{side}_expected" for side in SIDES]].to_numpy().ravel(),
+        _expected(radiographs).ravel(),
     )
     row = {"Spearman ρ": stats.spearmanr(expected, errors).statistic}
     return pd.DataFrame(
@@ -194,15 +197,10 @@ def trust_table(radiographs: pd.DataFrame, weight: float = 0.75) -> pd.DataFrame
 
 # %% ../nbs/16_validate.ipynb #117e8d28
 def coverage_by_group(
-    radiographs: pd.DataFrame, level: float = 0.9, weight: float = 0.75
+    radiographs: pd.DataFrame, level: float = 0.9, weight: float = MASK_WEIGHT
 ) -> pd.DataFrame:  # covered (%) and landmarks (for both sides: radiographs)
     "How often the radius, its factor taken from all other folds, holds the true point, by group."
-    errors = landmark_errors(radiographs, weight)
-    expected = radiographs[[f"{side}_expected" for side in SIDES]].to_numpy()
-    radius = np.empty_like(errors)
-    for fold in radiographs["fold"].unique():
-        own = (radiographs["fold"] == fold).to_numpy()
-        radius[own] = expected[own] * radius_factor(errors[~own], expected[~own], level)
+    errors, radius, _ = _held_out_radii(radiographs, level, weight)
     held, portable = errors <= radius, radiographs["view"].str.startswith("AP").to_numpy()
     rows = {"all": held, "right": held[:, 0], "left": held[:, 1]}
     rows |= {"right, portable": held[portable, 0], "left, portable": held[portable, 1]}
@@ -230,7 +228,7 @@ def crossval_report(radiographs: pd.DataFrame) -> dict:
     "Accuracies, coverage, trust and the fusion's weight, by name."
     weights = {
         f"{w:.2f} for the mask": crossval_table(radiographs, w).loc["all"]
-        for w in (0.0, 0.25, 0.5, 0.75, 1.0)
+        for w in sorted({0.0, 0.25, 0.5, MASK_WEIGHT, 1.0})
     }
     return {
         "accuracy": crossval_table(radiographs),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RED', 'YELLOW', 'LUNG_COLOURS', 'ENDINGS', 'LONGEST', 'COLUMNS', 'TABLE', 'overlay', 'is_image', 'find_inputs',
            'why_nothing', 'with_names', 'as_row', 'made_by', 'as_json', 'Writer', 'OverlayWriter', 'MaskWriter',
-           'ResultsError', 'whole_table', 'read_table', 'name_of_results', 'predict_folder']
+           'ResultsError', 'whole_table', 'read_table', 'name_of_results', 'Outcome', 'predict_folder']
 
 # %% ../nbs/engine/writers.ipynb #07ad4685
 import csv
@@ -20,6 +20,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from multiprocessing.pool import ThreadPool
@@ -41,7 +42,7 @@ from hemidiaphragm_nb.files import (
     sweep,
     write_atomic,
 )
-from .measure import MEASURES, as_columns, measure
+from .measure import MEASURES, Measurements, as_columns, measure
 from .predict import Prediction, predict
 from .radiograph import Radiograph, RadiographError, standardise
 from .readers import check_spacing, read_radiograph
@@ -306,7 +307,10 @@ def _known(value, digits: int = 2):
     return None if value is None or not np.isfinite(value) else round(float(value), digits)
 
 
-def as_row(p: Prediction) -> dict:
+def as_row(
+    p: Prediction,
+    measured: Measurements | None = None,  # of this prediction, where they are known
+) -> dict:
     "A prediction as a row of `predictions.csv`: `COLUMNS`, then its measurements."
     unknown = (np.nan, np.nan)
     apart = unknown if p.disagreement is None else p.disagreement
@@ -316,7 +320,7 @@ def as_row(p: Prediction) -> dict:
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
     row += ["warnings" if p.warnings else "ok", p.spacing_source]
-    return as_columns(measure(p)) | dict(zip(COLUMNS, row))
+    return as_columns(measured or measure(p)) | dict(zip(COLUMNS, row))
 
 # %% ../nbs/engine/writers.ipynb #d57b3c14
 def made_by(predictor: Predictor) -> dict:
@@ -434,7 +438,7 @@ def _write_all(
     name: Path,  # of the results: relative to `out`, without ending
     writers: Sequence[Writer],
     facts: dict,  # for STEM.json: `source`, `reading`
-) -> dict:  # row of predictions.csv
+) -> dict:  # what STEM.json says
     "What the writers write, and last STEM.json; nothing is left of it where one of them fails."
     stem, written = out / name, {}
     stem.parent.mkdir(parents=True, exist_ok=True)
@@ -455,17 +459,17 @@ def _write_all(
     }
     text = json.dumps(record, indent=1) + "\n"
     write_atomic(_json_path(stem), lambda file: file.write_text(text, encoding="utf-8"))
-    return _table_row(record)
+    return record
 
 # %% ../nbs/engine/writers.ipynb #5e0c7970
-def _saved_row(
+def _saved_record(
     file: Path,
     out: Path,
     name: Path,
     predictor: Predictor,
     writers: Sequence[Writer],
     reading: dict,  # how it is read now
-) -> dict | None:  # its row of the table
+) -> dict | None:  # what STEM.json says
     """What an earlier run wrote of the file: None where something is missing, or file, model,
     library or how it is read have changed since.
     """
@@ -480,7 +484,7 @@ def _saved_row(
         whole = all(p.stat().st_size == sizes.get(p.name, p.stat().st_size) for p in wanted)
         same = now["source"] is not None and record | now == record
         same = same and _place(record) == os.path.abspath(file)
-        return _table_row(record) if same and whole else None
+        return record if same and whole and _table_row(record) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -681,13 +685,14 @@ def _one_file(
     reading: dict,  # options of `read_radiograph`
     replace: bool = False,  # what stands where the results go, whosever it is
 ) -> tuple[Path, dict | None, RadiographError | None]:
-    "A file's row, from an earlier run or made now; or its error."
+    "What STEM.json says of a file, from an earlier run or made now; or its error."
     try:
         if os.path.isdir(file):
             advice = "Ask for the right to read it, or leave it out."
             raise RadiographError(file, "this folder cannot be listed", advice)
-        row = _saved_row(file, out, name, predictor, writers, reading) if resume else None
-        if row is None:
+        args = file, out, name, predictor, writers, reading
+        record = _saved_record(*args) if resume else None
+        if record is None:
             if not replace and (others := _not_ours(file, out, name, writers)):
                 reason = f"{others[0]} stands in {out} and is no result of this program"
                 raise RadiographError(file, reason, "Move it, or choose another folder.")
@@ -695,14 +700,31 @@ def _one_file(
             facts = dict(source=_source_of(file), reading=reading)
             radiograph = read_radiograph(file, **reading)
             answer = predict(radiograph, predictor)
-            row = _write_all(radiograph, answer, predictor, out, name, writers, facts)
+            record = _write_all(radiograph, answer, predictor, out, name, writers, facts)
     except RadiographError as error:
         return file, None, error
     except Exception as error:
         kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
         reason = f"its results could not be made ({kind}{plainly(error)})"
         return file, None, RadiographError(file, reason)
-    return file, row, None
+    return file, record, None
+
+# %% ../nbs/engine/writers.ipynb #5a1e0010
+@dataclass
+class Outcome:
+    "What a call of `predict_folder` has done so far."
+
+    total: int = 0  # files found
+    # of each file predicted: some cells of its row, as `read_table` gives them
+    rows: list[dict] = field(default_factory=list)  # file, status, warnings, results
+    files: list[dict[str, list[str]]] = field(default_factory=list)  # written, by writer
+    earlier: int = 0  # rows of earlier calls that stay in the table
+
+    def add(self, row: dict, files: dict[str, list[str]]):
+        "Take in a file that was predicted."
+        cells = ("file", "status", "warnings", "results")
+        self.rows.append({k: _as_in_the_table(csv_original(row[k])) for k in cells})
+        self.files.append(files)
 
 # %% ../nbs/engine/writers.ipynb #43a3ce1a
 def predict_folder(
@@ -715,6 +737,7 @@ def predict_folder(
     workers: int = 3,  # threads
     force: bool = False,  # as for `read_radiograph`
     spacing: tuple[float, float] | None = None,  # as for `read_radiograph`: of all inputs
+    outcome: Outcome | None = None,  # takes, from the start on, what has been done
 ) -> list[RadiographError]:  # what could not be done
     """Predict all inputs into `out`: STEM.json and what the writers write for each, and
     predictions.csv for all, the rows of these inputs first. After an interruption the same call
@@ -723,11 +746,12 @@ def predict_folder(
     Raises: ResultsError where `out` cannot be written, or another call is writing there; ValueError
     for a `spacing` that is none.
     """
-    out, errors = Path(out), []
+    out, errors, outcome = Path(out), [], outcome or Outcome()
     reading = dict(force=force, spacing=spacing and check_spacing(spacing))
     shared = _OneAtATime(predictor or shipped_predictor())
     used = partial(_is_of_another, out) if resume else lambda name, file: False
     found = list(with_names(find_inputs(inputs, skip=out), used))
+    outcome.total = len(found)
 
     # a call that was killed has left files that no STEM.json lists
     killed = (out / _PART).exists()
@@ -735,10 +759,16 @@ def predict_folder(
     def one_job(job):
         return _one_file(*job, out, shared, writers, resume, reading, killed)
 
+    # an executor would wait for all files before an interruption ends
     with _alone(out), whole_table(out) as table, ThreadPool(workers) as pool:
-        for file, row, error in pool.imap(one_job, found):
-            (errors.append if error else table.writerow)(error or row)
+        for file, record, error in pool.imap(one_job, found):
+            if error:
+                errors.append(error)
+            else:
+                table.writerow(row := _table_row(record))
+                outcome.add(row, record["files"])
             report(file, error)
-        if resume:
-            table.writerows(_earlier_rows(out, [file for file, _ in found]))
+        for row in _earlier_rows(out, [file for file, _ in found]) if resume else ():
+            table.writerow(row)
+            outcome.earlier += 1
     return errors

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import warnings
 from dataclasses import replace
 
 import cv2
@@ -65,6 +66,14 @@ def test_an_error_of_the_system_is_said_in_words(monkeypatch, capsys):
     assert end.value.code == 2 and said == (
         "hemidiaphragm: out/a\\x1b[2J.png: No space left on device. Make room there, and call again"
     )
+
+
+def test_a_warning_is_a_line_without_its_place_in_the_code(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(cli, "app", lambda: None)
+    cli.main()
+    line = warnings.formatwarning(UserWarning("M\x1b[2J is stale"), UserWarning, "a.py", 3)
+    assert line == "warning: M\\x1b[2J is stale\n"
 
 
 def test_warnings_are_counted_shown_and_tabled(tmp_path):

@@ -27,6 +27,7 @@ from hemidiaphragm_nb.explain import (
     cam,
     choose_cases,
     explain_report,
+    explained_cases,
     figure8,
     figure9,
     lower_lung_cases,
@@ -39,6 +40,7 @@ from hemidiaphragm_nb.explain import (
 )
 from hemidiaphragm_nb.folders import load_frames, read_folder, real_data_folder
 from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.lower_lung import lower_fractions, lower_lung_table
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, members
 from hemidiaphragm_nb.radiograph import FRAME, shrink, to_float
@@ -264,6 +266,28 @@ def test_lower_lung_cases_are_the_shares_of_the_maps(model):
     direct = lower_fractions(maps, FRAMES.masks)
     expected = direct.fillna(-1).to_numpy()
     assert one[direct.columns].fillna(-1).to_numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_images_are_predicted_once_for_all_tasks():
+    model, asked = untrained(0), []
+    cases = choose_cases(np.arange(16.0), 1)
+    expected = lower_lung_cases(model, FRAMES, methods=("HiResCAM",), random_seed=None)
+    predict = model.predict
+    model.predict = lambda images: asked.append(len(images)) or predict(images)
+    found = lower_lung_cases(model, FRAMES, methods=("HiResCAM",), random_seed=None)
+    pd.testing.assert_frame_equal(found, expected)
+    assert asked == [len(FRAMES)]
+    figure9(model, FRAMES, cases)
+    assert asked == [len(FRAMES), len(cases)]
+
+
+def test_analysis_four_asks_of_the_held_out_cases():
+    "A fifth of forty phantoms, by patient; the lesson's at the shipped network's side."
+    cases = explained_cases()
+    assert cases.side == 256 and len(cases) == 8
+    split = split_by_patient(phantom_frames(40).table, seed=0)["test"]
+    ids = phantom_frames(40).table["id"]
+    assert cases.table["id"].tolist() == ids.iloc[split].tolist()
 
 
 def test_report_of_a_network(model):

@@ -8,8 +8,10 @@ import torch
 from typer.main import get_command
 
 from hemidiaphragm_nb import cli
+from hemidiaphragm_nb.evaluate import evaluate
 from hemidiaphragm_nb.export import (
     check_export,
+    compare_accuracy,
     export_onnx,
     fold_batch_norm,
     quantise,
@@ -73,6 +75,27 @@ def test_networks_of_other_shapes(shape, frames, tmp_path):
 def test_an_ensemble_whose_maps_have_the_full_side(frames, tmp_path):
     both = ensemble([untrained(side=64, width=4, seed=seed) for seed in range(2)])
     assert_exports(both, "int8", frames, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")  # an untrained network is infinitely far off
+def test_every_frame_is_predicted_once_by_each(frames, tmp_path):
+    model = untrained(side=64, width=4)
+    exported = load_onnx(export_onnx(model, tmp_path / "network.onnx"), arithmetic="f32")
+    expected = check_export(model, exported, frames)
+    errors = [evaluate(frames, p).compute("fused") for p in (model, exported)]
+    asked = []
+
+    def counted(predict):
+        return lambda images, *how: asked.append(len(images)) or predict(images, *how)
+
+    for predictor in (model, exported):
+        predictor.predict = counted(predictor.predict)
+    found = compare_accuracy(model, exported, frames)
+    assert sum(asked) == 2 * len(frames)
+    assert {name: found[name] for name in expected} == expected
+    change = errors[1]["error_px_median"] - errors[0]["error_px_median"]
+    assert found["median error, fused: change, px"] == pytest.approx(change, nan_ok=True)
+    assert found["Dice against truth: change"] == errors[1]["dice"] - errors[0]["dice"]
 
 
 @pytest.mark.parametrize("axis", [0, 1])

@@ -14,7 +14,7 @@ import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file, save_file
 
-from hemidiaphragm_nb import updates
+from hemidiaphragm_nb import together, updates
 from hemidiaphragm_nb.checkpoint import checkpoint_rows
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, weights_hash
@@ -142,7 +142,7 @@ def test_goes_on_from_a_checkpoint_of_the_first_runner(data, tmp_path, monkeypat
 
 PROGRAM = """
 from dataclasses import replace
-from hemidiaphragm_nb import updates
+from hemidiaphragm_nb import together, updates
 from hemidiaphragm_nb.plan import data_spec
 from hemidiaphragm_nb.updates import BASE, Curve
 
@@ -231,3 +231,40 @@ def test_what_is_no_export_is_named(tmp_path, text):
     (tmp_path / "runs" / "a.json").write_text(text)
     with pytest.raises(ValueError, match=r"a\.json is no export of a curve; call"):
         updates.load_curves(tmp_path)
+
+
+def test_curves_beside_each_other_are_not_trained_again(data, tmp_path, monkeypatch):
+    "On the CPU, with the exports of one that `run_updates` made."
+    short, long = Curve("test", TINY, 12), Curve("test", replace(TINY, batch=2), 120)
+    run_updates([short], PHANTOMS, tmp_path / "store", tmp_path / "out")
+    (tmp_path / "out" / "summary.md").unlink()
+    how = dict(device="cpu", workers=1)
+    made = together.curves_together([short, long], PHANTOMS, tmp_path / "out", **how)
+    assert made["state"].tolist() == ["complete", "complete"]
+    assert "device" not in exported(short, tmp_path)  # the export of before
+    assert exported(long, tmp_path)["device"] == "cpu"
+    assert [row["update"] for row in exported(long, tmp_path)["curve"]] == [100, 120]
+    summary = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
+    assert short.key in summary and long.key in summary
+    monkeypatch.setattr(together, "_Cohort", None)  # whoever trains now fails
+    again = together.curves_together([short, long], PHANTOMS, tmp_path / "out", **how)
+    assert again["state"].tolist() == ["complete", "complete"]
+
+
+def test_a_curve_is_exported_when_it_ends(data, tmp_path, monkeypatch):
+    "An interruption costs those alone that are still trained."
+    first, second = Curve("test", TINY, 12), Curve("test", replace(TINY, batch=2), 12)
+    wanted = together.train_together
+
+    def interrupted(jobs, *how):
+        for found in wanted(jobs, *how):
+            yield found
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(together, "train_together", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        together.curves_together(
+            [first, second], PHANTOMS, tmp_path / "out", device="cpu", workers=1
+        )
+    table = updates.plan_table([first, second], tmp_path / "out")
+    assert sorted(table["state"]) == ["complete", "open"]

@@ -8,7 +8,7 @@ import pytest
 from fastcore.test import test_close, test_eq
 
 from hemidiaphragm_nb import validate
-from hemidiaphragm_nb.predict import fuse
+from hemidiaphragm_nb.predict import MASK_WEIGHT, fuse
 
 for helper in (test_close, test_eq):
     helper.__test__ = False  # fastcore's checks are no tests of ours
@@ -32,7 +32,7 @@ def test_functions_agree_on_the_mask_s_weight_and_on_nine_times_in_ten(name):
     functions = [fuse, *(getattr(validate, f) for f in validate.__all__ if f[0].islower())]
     found = [inspect.signature(f).parameters.get(name) for f in functions]
     values = [parameter.default for parameter in found if parameter]
-    test_eq((len(values), set(values)), {"weight": (8, {0.75}), "level": (4, {0.9})}[name])
+    test_eq((len(values), set(values)), {"weight": (8, {MASK_WEIGHT}), "level": (4, {0.9})}[name])
 
 
 def test_readings_are_weighed():
@@ -42,6 +42,28 @@ def test_readings_are_weighed():
     test_close(validate.landmark_errors(table, 0.25), [[8, 1]])
     table = radiographs((3.0,), (0.0,), right_heatmap_dx=4.0, right_mask_dx=4.0)
     test_close(validate.landmark_errors(table), [[5, 0]])
+
+
+@pytest.mark.parametrize("missing, left", [("heatmap", 4.0), ("mask", 2.0)])
+def test_where_one_reading_is_missing_both_errors_take_the_other(missing, left):
+    table = radiographs((8.0,), (4.0,), left_heatmap_dy=2.0)
+    table[f"left_{missing}_dx"] = table[f"left_{missing}_dy"] = np.nan
+    test_close(validate.landmark_errors(table), [[8, left]])
+    test_close(validate.gap_errors(table), [left - 8])
+
+
+def test_the_gap_s_error_is_that_of_the_fused_points():
+    rng = np.random.default_rng(0)
+    truth, heat, mask = rng.uniform(0, 512, (3, 2, 2))
+    heat[1], mask[0] = np.nan, np.nan
+    table = {}
+    for name, points in (("heatmap", heat), ("mask", mask)):
+        for side, (dx, dy) in zip(("right", "left"), points - truth):
+            table |= {f"{side}_{name}_dx": [dx], f"{side}_{name}_dy": [dy]}
+    fused, table = fuse(heat, mask)[0], pd.DataFrame(table)
+    gap = (fused - truth)[:, 1]
+    test_close(validate.gap_errors(table), [gap[1] - gap[0]])
+    test_close(validate.landmark_errors(table), [np.linalg.norm(fused - truth, axis=-1)])
 
 
 def test_accuracies_by_counting():

@@ -15,11 +15,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from hemidiaphragm_nb import session as session_module
+from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.files import load_table
+from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     Prediction,
@@ -30,6 +33,7 @@ from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writers import (
     MaskWriter,
+    Outcome,
     OverlayWriter,
     ResultsError,
     as_row,
@@ -82,6 +86,45 @@ def test_a_writer_that_fails_leaves_nothing_of_its_file(radiographs, tmp_path):
     assert "no space left on device" in str(errors[0])
     left = sorted(path.name for path in out.iterdir())
     assert left == ["a.json", "a_mask.png", "a_overlay.png", "predictions.csv"]
+
+
+def test_the_outcome_is_what_the_table_says(radiographs, tmp_path):
+    out, how = tmp_path / "out", dict(writers=[MaskWriter(), SrWriter()])
+    predict_folder([str(radiographs)], out, **how)
+    more = tmp_path / "more"
+    write_image(more / "=c.png")
+    cv2.imwrite(str(more / "tilted.png"), phantom(3, side=256).image.T)
+    (more / "broken.png").write_bytes(b"nothing")
+    for _ in range(2):  # predicted, then used again
+        outcome = Outcome()
+        errors = predict_folder([str(more)], out, outcome=outcome, **how)
+        assert (outcome.total, len(errors), outcome.earlier) == (3, 1, 2)
+        table = read_table(out)[: len(outcome.rows)]
+        assert outcome.rows == [{k: row[k] for k in outcome.rows[0]} for row in table]
+        assert outcome.rows[1]["status"] == "warnings" and outcome.rows[1]["warnings"]
+        names = [{"mask": [f"{n}_mask.png"], "sr identity=new": []} for n in ("=c", "tilted")]
+        assert outcome.files == names
+
+
+def test_the_command_lists_its_inputs_once(radiographs, tmp_path, monkeypatch):
+    asked, find = [], writers_module.find_inputs
+    monkeypatch.setattr(
+        writers_module,
+        "find_inputs",
+        lambda *given, **how: asked.append(given) or find(*given, **how),
+    )
+    r = CliRunner().invoke(app, ["predict", str(radiographs), "--out", str(tmp_path / "out")])
+    assert r.exit_code == 0 and "2 of 2 images predicted" in r.output
+    assert len(asked) == 1
+
+
+def test_a_report_is_measured_once(radiographs, monkeypatch):
+    session, asked = Session.open(read_radiograph(radiographs / "a.png")), []
+    for module in (session_module, writers_module):
+        monkeypatch.setattr(module, "measure", lambda p: asked.append(p) or measure(p))
+    row = session.row("a")
+    assert session.gap_table() and len(asked) == 1
+    assert row["gap_px"] == as_row(session.current)["gap_px"]
 
 
 def write_image(path: Path, seed: int = 3) -> Path:
@@ -261,6 +304,8 @@ def test_a_report_is_added_to_an_older_table(tmp_path):
 
 LOOP = """
 import sys
+from hemidiaphragm_nb import session as session_module
+from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 try: app(["predict", sys.argv[1], "--out", sys.argv[2]])
 except ValueError as error:
