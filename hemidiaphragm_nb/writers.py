@@ -655,12 +655,14 @@ def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
         told.add(name)
         record = _record(out, name) if name else None
         if record and _place(record) not in now:
+            now.add(_place(record))
             yield _table_row(record)
     listed = {Path(name).as_posix() for name in told if name}
     for path in sorted(out.rglob("*.json")):
         name = path.relative_to(out).with_suffix("").as_posix()
         record = _record(out, name) if name not in listed else None
         if record and record["results"] == name and _place(record) not in now:
+            now.add(_place(record))
             yield _table_row(record)
 
 # %% ../nbs/engine/writers.ipynb #3bbaecaa
