@@ -326,7 +326,7 @@ def _darwin_masks(files: list[Path]) -> tuple[dict[str, Path], set[str]]:
         raise DatasetError(*problems)
     return masks, bare - set(masks)
 
-# %% ../nbs/engine/public.ipynb #00000022
+
 def _covid_problems(rows: list[dict], files: list[Path]) -> Iterator[Problem]:
     "What is wrong with lines of metadata.csv and the images that they name."
     for f in files:
@@ -338,7 +338,7 @@ def _covid_problems(rows: list[dict], files: list[Path]) -> Iterator[Problem]:
             advice = "Name the patient, for splits go by patient"
             yield Problem(f"metadata.csv line {r['line']}", "has no patientid", advice)
 
-
+# %% ../nbs/engine/public.ipynb #00000022
 def read_covid_darwin(
     root: str | Path,  # the collection's images/ and metadata.csv, V7's JSON files at any depth
     annotations: str | Path | None = None,  # the folder of the JSON files where it is elsewhere
@@ -558,6 +558,20 @@ def _coco_points(annotations: list[dict], kinds: dict) -> dict[str, float]:
                 found |= {f"{side}_x": x, f"{side}_y": y}
     return found
 
+# %% ../nbs/engine/public.ipynb #c1270e63
+def _all_points(path: Path, points: dict, kinds: dict) -> dict:
+    "The landmark columns of every image. Raises: DatasetError listing what is wrong with them."
+    found, problems = {}, []
+    for i, annotations in points.items():
+        try:
+            found[i] = _coco_points(annotations, kinds)
+        except (ValueError, TypeError, AttributeError) as e:
+            advice = f"Name them one of: {', '.join(sorted(LANDMARK_NAMES))}; each once an image"
+            problems.append(Problem(str(path), f"image {i}: {e}", advice))
+    if problems:
+        raise DatasetError(*problems)
+    return found
+
 # %% ../nbs/engine/public.ipynb #0000002e
 def _coco_files(path: Path, records: dict, images: str | Path | None) -> dict:
     "The image file of each id, in `images`, beside the JSON file or in images/; all must be there."
@@ -574,20 +588,6 @@ def _coco_files(path: Path, records: dict, images: str | Path | None) -> dict:
             *(Problem(str(path), f"the image {n!r} is missing", advice) for n in names)
         )
     return files
-
-
-def _all_points(path: Path, points: dict, kinds: dict) -> dict:
-    "The landmark columns of every image. Raises: DatasetError listing what is wrong with them."
-    found, problems = {}, []
-    for i, annotations in points.items():
-        try:
-            found[i] = _coco_points(annotations, kinds)
-        except (ValueError, TypeError, AttributeError) as e:
-            advice = f"Name them one of: {', '.join(sorted(LANDMARK_NAMES))}; each once an image"
-            problems.append(Problem(str(path), f"image {i}: {e}", advice))
-    if problems:
-        raise DatasetError(*problems)
-    return found
 
 
 def read_coco(
