@@ -16,12 +16,13 @@ from fastcore.basics import patch
 from scipy.stats import norm
 
 from .cases import LANDMARKS
-from .folders import _read_image, read_labels
+from .folders import _read_image, read_labels, turned_landmarks
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict
 from .radiograph import FRAME
 from .runtime import Predictor
+from .problems import DatasetError
 
 # %% ../nbs/engine/agreement.ipynb #734629ef
 def measure_table(
@@ -49,7 +50,9 @@ def in_frame(self: Measurements, height: int, width: int) -> Measurements:
 def _measure_annotated(case: pd.Series, r) -> Measurements:
     "From the case's own mask, or from its landmarks alone."
     empty = np.zeros(r.pixels.shape, np.uint8)
-    labels = read_labels(case, r.pixels.shape) if case["mask"] else empty
+    labels = read_labels(case, r.pixels.shape, r.orientation) if case["mask"] else empty
+    if wrong := [p for p in turned_landmarks(case, r) if p.severity == "error"]:
+        raise DatasetError(*wrong)
     return measure(labels, np.reshape(case[LANDMARKS].to_numpy(float), (2, 2)), r.spacing)
 
 # %% ../nbs/engine/agreement.ipynb #79ebefe5
