@@ -20,9 +20,9 @@ from .folders import _read_image, read_labels, turned_landmarks
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict
+from .problems import DatasetError
 from .radiograph import FRAME
 from .runtime import Predictor
-from .problems import DatasetError
 
 # %% ../nbs/engine/agreement.ipynb #734629ef
 def measure_table(

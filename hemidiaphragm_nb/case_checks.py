@@ -56,7 +56,7 @@ def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
         if not (np.isnan(x) or np.isnan(y) or _inside(x, y, height, width)):
             reason = f"the {side} landmark ({x:g}, {y:g}) lies outside the image"
             reason += f" of {width} x {height} px"
-            advice = "Give pixels of the stored image, x before y"
+            advice = "Give pixels of the image as it is shown, x before y"
             problems.append(Problem(name, reason, advice))
     if case.right_x > case.left_x:
         reason = "the right landmark lies on the image's right"
