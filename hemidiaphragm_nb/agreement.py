@@ -219,5 +219,6 @@ def plot_course(
     _mark_doubtful(ax, day, y, warnings.ne("").to_numpy(), label or value, style[0], colour)
     name = value.removesuffix("_" + unit).removesuffix("_relative").replace("_", " ")
     ax.set(xlabel="day", ylabel=f"{name} ({unit})")
-    ax.legend(fontsize=8, frameon=False)
+    for text in ax.legend(fontsize=8, frameon=False).get_texts():
+        text.set_parse_math(False)  # a label may be a name
     return ax

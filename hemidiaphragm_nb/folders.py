@@ -22,7 +22,14 @@ import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from .cases import LANDMARKS, case_table
-from .files import csv_original, image_stem, plainly, save_table, shown
+from hemidiaphragm_nb.files import (
+    csv_original,
+    image_stem,
+    plainly,
+    save_picture,
+    save_table,
+    shown,
+)
 from .problems import DatasetError, Problem
 from .frames import FrameSet, loading_bar
 from .landmarks import landmarks_from_mask
@@ -650,9 +657,9 @@ def write_folder(
         (root / sub).mkdir(parents=True)
     for i, name in enumerate(frames.table["id"]):
         inside(root / "images", f"{name}.png", "table of cases")
-        Image.fromarray(frames.images[i, 0]).save(root / f"images/{name}.png")
+        save_picture(frames.images[i, 0], root / f"images/{name}.png")
         if frames.has_mask[i]:
-            Image.fromarray(frames.masks[i]).save(root / f"masks/{name}.png")
+            save_picture(frames.masks[i], root / f"masks/{name}.png")
     points = (frames.points.astype(float) + 0.5) * frames.side / FRAME - 0.5
     marks = pd.DataFrame(points.reshape(-1, 4).round(4), columns=LANDMARKS)
     marks.insert(0, "id", frames.table["id"].to_numpy())
