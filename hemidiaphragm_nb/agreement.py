@@ -16,10 +16,11 @@ from fastcore.basics import patch
 from scipy.stats import norm
 
 from .cases import LANDMARKS
-from .folders import _read_image, read_labels
+from .folders import _read_image, read_labels, turned_landmarks
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict
+from .problems import DatasetError
 from .radiograph import FRAME
 from .runtime import Predictor
 
@@ -49,7 +50,9 @@ def in_frame(self: Measurements, height: int, width: int) -> Measurements:
 def _measure_annotated(case: pd.Series, r) -> Measurements:
     "From the case's own mask, or from its landmarks alone."
     empty = np.zeros(r.pixels.shape, np.uint8)
-    labels = read_labels(case, r.pixels.shape) if case["mask"] else empty
+    labels = read_labels(case, r.pixels.shape, r.orientation) if case["mask"] else empty
+    if wrong := [p for p in turned_landmarks(case, r) if p.severity == "error"]:
+        raise DatasetError(*wrong)
     return measure(labels, np.reshape(case[LANDMARKS].to_numpy(float), (2, 2)), r.spacing)
 
 # %% ../nbs/engine/agreement.ipynb #79ebefe5
@@ -216,5 +219,6 @@ def plot_course(
     _mark_doubtful(ax, day, y, warnings.ne("").to_numpy(), label or value, style[0], colour)
     name = value.removesuffix("_" + unit).removesuffix("_relative").replace("_", " ")
     ax.set(xlabel="day", ylabel=f"{name} ({unit})")
-    ax.legend(fontsize=8, frameon=False)
+    for text in ax.legend(fontsize=8, frameon=False).get_texts():
+        text.set_parse_math(False)  # a label may be a name
     return ax

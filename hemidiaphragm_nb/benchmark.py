@@ -40,7 +40,7 @@ from .batches import mask_target
 from .evaluate import evaluate, readings_table
 from .export import export_onnx
 from .features import SIDES
-from .files import provenance, save_table
+from .files import provenance, save_table, write_atomic
 from .folders import load_frames, read_folder, real_data_folder
 from .frames import FrameSet, phantom_frames
 from .heatmaps import encode
@@ -786,7 +786,7 @@ def run_benchmark(
         measured += _measure(name, f, facts)
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(dict(machine=facts, rows=measured), indent=1) + "\n"
-    (out / "benchmark.json").write_text(text, encoding="utf-8")
+    write_atomic(out / "benchmark.json", lambda file: file.write_text(text, encoding="utf-8"))
     save_table(pd.DataFrame(measured), out / "benchmark.csv", index=False)
     print(f"{facts['cpu']}, {facts['cores']} cores, torch {facts['versions']['torch']}")
     print(as_table(measured).to_string(index=False))

@@ -23,6 +23,8 @@ from hemidiaphragm_nb.folders import (
     read_csv,
     read_labels,
     scan_folder,
+    turned_landmarks,
+    turned_problem,
 )
 from .frames import FrameSet
 from .radiograph import FRAME, RadiographError
@@ -54,7 +56,7 @@ def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
         if not (np.isnan(x) or np.isnan(y) or _inside(x, y, height, width)):
             reason = f"the {side} landmark ({x:g}, {y:g}) lies outside the image"
             reason += f" of {width} x {height} px"
-            advice = "Give pixels of the stored image, x before y"
+            advice = "Give pixels of the image as it is shown, x before y"
             problems.append(Problem(name, reason, advice))
     if case.right_x > case.left_x:
         reason = "the right landmark lies on the image's right"
@@ -100,41 +102,19 @@ def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
             problems.append(Problem(name, reason, advice, "warning"))
     return problems
 
-# %% ../nbs/engine/case_checks.ipynb #b5000001
-_TURNS = {
-    2: "mirror it left to right",
-    3: "turn it upside down (180 degrees)",
-    4: "mirror it top to bottom",
-    5: "transpose it (rows become columns)",
-    6: "turn it clockwise by 90 degrees",
-    7: "turn it upside down and transpose it",
-    8: "turn it counterclockwise by 90 degrees",
-}  # what undoes an EXIF orientation
-
-
-def _turned(case: pd.Series, orientation: int, found: list[Problem]) -> list[Problem]:
-    "What to do about the mask of an image that is turned when it is read."
-    wrong = [p for p in found if p.severity == "error"]
-    reason = f"the image is turned when it is read (orientation {orientation} in its header)"
-    undo = f"{_TURNS[orientation]}, as the image is"
-    if not wrong:
-        advice = f"Check that the mask lies on the turned image; if it does not, {undo}"
-        return [*found, Problem(_short(case["mask"]), reason, advice, "warning")]
-    reason += f", and its mask does not fit: {wrong[0].reason}"
-    rest = [p for p in found if p.severity != "error"]
-    return [*rest, Problem(_short(case["mask"]), reason, f"Turn the mask: {undo}")]
-
 # %% ../nbs/engine/case_checks.ipynb #3a7e6013
 def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> list[Problem]:
-    "What is wrong with a case's mask."
+    "What is wrong with a case's mask; where its image was turned, at least that."
+    name = _short(case["mask"])
     try:
-        labels = read_labels(case, size)
-        found = _check_labels(case, labels)
-        wrong = any(p.severity == "error" for p in found)
-        found += [] if wrong else _check_border(case, labels)
+        labels = read_labels(case, size, orientation)
     except DatasetError as e:
-        found = [p._replace(file=_short(case["mask"])) for p in e.problems]
-    return found if orientation == 1 else _turned(case, orientation, found)
+        return [p._replace(file=name) for p in e.problems]
+    found = _check_labels(case, labels)
+    if any(p.severity == "error" for p in found):
+        return found
+    turned = [] if orientation == 1 else [turned_problem(name, orientation)]
+    return found + _check_border(case, labels) + turned
 
 # %% ../nbs/engine/case_checks.ipynb #b5000002
 def _digest(pixels: np.ndarray) -> bytes:
@@ -160,7 +140,9 @@ def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
         advice = "It is read because it is annotated, but prediction refuses such strips: crop"
         advice += " radiographs to the chest"
         problems.append(Problem(name, reason, advice, "warning"))
-    problems += _check_landmarks(case, height, width)
+    turned = [p._replace(file=name) for p in turned_landmarks(case, radiograph)]
+    wrong = any(p.severity == "error" for p in turned)
+    problems += turned if wrong else turned + _check_landmarks(case, height, width)
     if case["mask"]:
         problems += _check_mask(case, (height, width), radiograph.orientation)
     return problems, _digest(radiograph.pixels)
@@ -208,17 +190,23 @@ def _with_twins(table: pd.DataFrame, digests: list[bytes]) -> pd.DataFrame:
 
 
 def _without_landmarks(root: Path, ids: list[str]) -> list[Problem]:
-    "Images for which landmarks.csv, where it is there, has no row."
+    "Images for which landmarks.csv, where it can be read, has no row of the first annotator."
     path = root / "landmarks.csv"
     if not path.exists():
         return []
-    table, _ = read_csv(path, ["id", *LANDMARKS])
+    table, wrong = read_csv(path, ["id", *LANDMARKS])
+    if wrong and not len(table):
+        return []  # told already
+    if "annotator" in table:
+        table = table[table["annotator"] == "a"]
     listed = set(table["id"])
     missing = [name for name in ids if name not in listed]
-    if not missing or len(missing) == len(ids):
+    if not missing:
         return []
     names = ", ".join(map(repr, missing[:5])) + ", ..." * (len(missing) > 5)
     reason = f"has no row for {len(missing)} of {len(ids)} images: {names}"
+    if len(missing) == len(ids):
+        reason = f"has no row of the annotator 'a' for any of the {len(ids)} images"
     advice = "Add the rows, empty where there is no landmark"
     return [Problem("landmarks.csv", reason, advice, "warning")]
 
@@ -287,5 +275,5 @@ def draw_cases(frames: FrameSet, titles: dict, cols: int = 4):  # the figure
                 ax.contour(frames.masks[i] == label, [0.5], colors=colour, linewidths=1)
             x, y = (frames.points[i, label - 1] + 0.5) * frames.side / FRAME - 0.5
             ax.plot(x, y, "+", color=colour, ms=9)
-        ax.set_title(title, fontsize=7)
+        ax.set_title(title, fontsize=7, parse_math=False)
     return fig

@@ -25,6 +25,7 @@ from hemidiaphragm_nb.features import (
     feature_vector,
     mirror_features,
 )
+from .files import write_atomic
 
 # %% ../nbs/engine/checks.ipynb #00000005
 CODES = (
@@ -157,7 +158,8 @@ def save_reference(known: Reference, path: Path, about: str):
         "correlation": [short(row[: i + 1]) for i, row in enumerate(known.correlation)],
     }
     text = ",\n ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
-    Path(path).write_text("{" + text + "}\n", encoding="utf-8")
+    whole = "{" + text + "}\n"
+    write_atomic(Path(path), lambda file: file.write_text(whole, encoding="utf-8"))
 
 # %% ../nbs/engine/checks.ipynb #1a04877e
 @lru_cache(2)

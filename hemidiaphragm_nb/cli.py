@@ -130,7 +130,7 @@ def check(
     import pandas as pd
 
     from hemidiaphragm_nb.case_checks import draw_cases, odd_cases, validate_folder
-    from hemidiaphragm_nb.files import save_table
+    from hemidiaphragm_nb.files import save_figure, save_table
     from hemidiaphragm_nb.folders import load_frames, scan_folder
 
     matplotlib.use("Agg")
@@ -148,7 +148,7 @@ def check(
         odd = odd_cases(frames)
         titles = {k: f"{k}: {row.why}, {row.oddness:.0f}" for k, row in odd.iterrows()}
         if titles:
-            draw_cases(frames, titles).savefig(out / "oddest.png")
+            save_figure(draw_cases(frames, titles), out / "oddest.png")
     errors = int((rows["severity"] == "error").sum())
     say(f"{len(table)} cases: {errors} errors, {len(rows) - errors} warnings; see {out}")
     if errors or not len(table):

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .files import save_picture
 from .frames import FrameSet, phantom_frames
 from .landmarks import split_by_patient
 from .reports import evaluation_report
@@ -24,7 +25,7 @@ def _save_frames(frames: FrameSet, which: list[int], folder: Path):
     "Write framed images as PNG, as if they had come from a hospital."
     folder.mkdir(parents=True, exist_ok=True)
     for i in which:
-        cv2.imwrite(str(folder / f"{frames.table['id'].iloc[i]}.png"), frames.images[i, 0])
+        save_picture(frames.images[i, 0], folder / f"{frames.table['id'].iloc[i]}.png")
 
 
 def contact_sheet(folder: Path, path: Path, columns: int = 3, side: int = 360):
@@ -34,7 +35,7 @@ def contact_sheet(folder: Path, path: Path, columns: int = 3, side: int = 360):
     pictures = [cv2.resize(cv2.imread(str(file)), **shapes) for file in files]
     pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % columns)
     rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
-    cv2.imwrite(str(path), np.vstack(rows))
+    save_picture(np.vstack(rows)[..., ::-1], path)  # OpenCV has blue first
 
 # %% ../nbs/engine/demo.ipynb #c623e3b3
 SIZES = {  # phantoms and recipe

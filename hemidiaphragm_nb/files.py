@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['DIGESTS', 'write_atomic', 'sweep', 'write_digests', 'torn_files', 'shown', 'plainly', 'EscapedError', 'csv_text',
-           'csv_original', 'csv_path', 'save_table', 'load_table', 'image_stem', 'provenance']
+           'csv_original', 'csv_path', 'save_table', 'load_table', 'save_figure', 'save_picture', 'image_stem',
+           'provenance']
 
 # %% ../nbs/engine/files.ipynb #87044357
 import errno
 import hashlib
+import io
 import json
 import os
 import platform
@@ -184,6 +186,22 @@ def load_table(path: str | Path, **options):  # options of pandas' `read_csv`; g
     for name in table.select_dtypes(["object", "string"]):
         table[name] = table[name].map(csv_original)
     return table
+
+# %% ../nbs/engine/files.ipynb #68273047
+def save_figure(figure, path: str | Path, **options):  # of matplotlib; options of its `savefig`
+    "Write a figure in the format of the file's ending; whole or not at all."
+    path, picture = Path(path), io.BytesIO()
+    figure.savefig(picture, format=path.suffix[1:], **options)
+    write_atomic(path, lambda file: file.write_bytes(picture.getvalue()))
+
+
+def save_picture(pixels, path: str | Path):  # a uint8 array, grey (h, w) or RGB (h, w, 3)
+    "Write pixels as PNG; whole or not at all."
+    from PIL import Image  # late: whoever writes tables needs no pictures
+
+    picture = io.BytesIO()
+    Image.fromarray(pixels).save(picture, "PNG")
+    write_atomic(Path(path), lambda file: file.write_bytes(picture.getvalue()))
 
 # %% ../nbs/engine/files.ipynb #25fe5d9b
 _ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif"}

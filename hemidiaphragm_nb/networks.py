@@ -26,7 +26,7 @@ from .files import EscapedError, plainly, provenance, write_atomic
 from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged
 from .radiograph import FRAME, shrink, to_float
-from .recipes import Recipe, RecipeError
+from .recipes import Recipe, RecipeError, read_recipe
 from .runtime import Outputs, check_answers, check_card, trial_picture
 from .brain_mri import BrainUNet
 from .unet import UNet, count_parameters
@@ -197,6 +197,15 @@ def _check_shapes(path: Path, recipe: Recipe, card: dict):
         )
 
 # %% ../nbs/engine/networks.ipynb #02002f2a
+def _read_card(path: Path) -> tuple[dict, Recipe]:
+    "A model's card and its recipe. Raises: OSError; ValueError naming the file and what is wrong."
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        return card, read_recipe(check_card(card)["recipe"])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name}: {plainly(error)}") from error
+
+
 @patch(cls_method=True)
 def load(
     cls: TorchPredictor,
@@ -207,9 +216,7 @@ def load(
     "Read a saved model. Raises: ModelError naming the folder and what is wrong with it."
     folder = Path(folder)
     try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        check_card(card)
-        recipe = Recipe(**card["recipe"])
+        card, recipe = _read_card(folder / "card.json")
         _check_shapes(folder / "weights.safetensors", recipe, card)
         nets = [build_net(recipe) for _ in card.get("members", [0])]
         net = Ensemble(nets) if "members" in card else nets[0]

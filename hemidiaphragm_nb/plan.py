@@ -19,7 +19,7 @@ from .files import EscapedError, torn_files, write_atomic
 from .frames import FrameSet, device_frames, phantom_frames
 from .brain_mri import glioma_frames
 from .folders import load_frames, read_folder
-from .recipes import Recipe, canonical
+from .recipes import Recipe, canonical, read_recipe
 
 # %% ../nbs/engine/plan.ipynb #65b511fd
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def run_of(identity: dict, analysis: str = "", name: str = "") -> Run:
     i = identity
     start = run_of(i["start"]) if "start" in i else None
     part = i.get("part", "all"), i.get("share", 1.0)
-    what = DataSpec(**i["data"]), Recipe(**i["recipe"])
+    what = DataSpec(**i["data"]), read_recipe(i["recipe"])
     return Run(analysis, name, i["repeat"], *what, *part, start)
 
 # %% ../nbs/engine/plan.ipynb #d58b4455

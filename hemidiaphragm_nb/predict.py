@@ -17,7 +17,7 @@ import numpy as np
 
 from .checks import Finding, check_prediction
 from .features import LUNG_THRESHOLD, SIDES
-from .formats import spacing_words
+from .formats import MIN_SIDE, spacing_words
 from .heatmaps import decode
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
@@ -263,10 +263,29 @@ def without_points_off_image(p: Prediction) -> Prediction:
             points[k] = np.nan
     return replace(p, points=points, findings=findings)
 
+# %% ../nbs/15_predict.ipynb #84dfa7f2
+def _check_pixels(pixels):
+    "Refuse pixels of which nothing can be predicted. Raises: ValueError saying what is expected."
+    if not isinstance(pixels, np.ndarray):
+        wrong = f"a {type(pixels).__module__}.{type(pixels).__qualname__}"
+    elif pixels.ndim != 2 or pixels.dtype.kind not in "uif":
+        wrong = f"an array of {pixels.dtype} and shape {pixels.shape}"
+    elif min(pixels.shape) < MIN_SIDE:
+        wrong = f"fewer than {MIN_SIDE} a side: {pixels.shape}"
+    elif not np.isfinite(pixels).all():
+        wrong = "not finite (NaN or infinite)"
+    elif pixels.min() == pixels.max():
+        wrong = "constant: every one has the same value"
+    else:
+        return
+    form = "numpy.asarray(pixels, numpy.float32) of shape (height, width), bright where dense"
+    raise ValueError(f"the pixels of this Radiograph are {wrong}. It takes {form}")
+
 # %% ../nbs/15_predict.ipynb #84dfa7f3
 def _as_radiograph(given) -> Radiograph:
     "What is given, or read from the path given. Raises: TypeError for anything else."
     if isinstance(given, Radiograph):
+        _check_pixels(given.pixels)
         return given
     if isinstance(given, (str, os.PathLike)):
         return read_radiograph(given)
@@ -285,7 +304,7 @@ def predict(
     """Mask, landmarks, gap and findings for one radiograph.
 
     Raises: RadiographError for a file that cannot be read; TypeError for pixels without a
-    `Radiograph` around them.
+    `Radiograph` around them; ValueError for one whose pixels are no picture.
     """
     predictor = predictor or shipped_predictor()
     r = _as_radiograph(radiograph)

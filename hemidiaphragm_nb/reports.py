@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import provenance, save_table, write_atomic
+from .files import provenance, save_figure, save_table, write_atomic
 from .frames import FrameSet
 from .published import published
 from .evaluate import evaluate
@@ -41,7 +41,7 @@ def write_report(
             _write_text(folder / f"{name}.txt", part)
             lines.append(f"\n{part}")
         else:
-            part.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+            save_figure(part, folder / f"{name}.png", dpi=110, bbox_inches="tight")
     return lines
 
 # %% ../nbs/engine/reports.ipynb #1bd98ddc

@@ -387,7 +387,8 @@ def figure(self: Session, name: str = "") -> Figure:
     ax.imshow(self.heatmap_picture(self.target()))
     ax.axis("off")
     ax.set_title(f"target heatmap of these points, β = {self.beta:g} px of 512", fontsize=9)
-    fig.text(0.02, 0.012, f"{NOTICE}  Model: {self.model_name()}", fontsize=8)
+    foot = dict(fontsize=8, parse_math=False)
+    fig.text(0.02, 0.012, f"{NOTICE}  Model: {self.model_name()}", **foot)
     return fig
 
 # %% ../nbs/engine/session.ipynb #313079f7

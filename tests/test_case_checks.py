@@ -1,10 +1,18 @@
 "What a look at every file of a data set tells before anybody trains on it."
 
+import shutil
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from hemidiaphragm_nb.case_checks import validate_folder
+from hemidiaphragm_nb import agreement
+from hemidiaphragm_nb.case_checks import draw_cases, validate_folder
+from hemidiaphragm_nb.folders import load_frames, read_csv, read_folder, read_mask
+from hemidiaphragm_nb.formats import _upright
+from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.problems import DatasetError
 
 SIDE = 200  # px
 POINTS = {"right": (60, 140), "left": (140, 150)}  # x, y: the middle of each lower border
@@ -82,11 +90,183 @@ def test_a_landmark_off_the_only_lung_is_told(folder):
 @pytest.mark.parametrize("points", [[140, 60, 150, 140], [140, 70, 141, 150], [60, 30, 140, 150]])
 def test_landmarks_where_no_diaphragm_is_are_told_without_a_mask(points, folder):
     "The first two have x and y exchanged."
-    [problem] = folder(a=dict(mask=None, points=points))
+    [no_masks, problem] = folder(a=dict(mask=None, points=points))
     assert (problem.severity, problem.file) == ("warning", "images/a.png")
     assert "Check that x stands before y" in problem.remedy
+    assert no_masks.file == "masks/"
 
 
 @pytest.mark.parametrize("points", [[60, 140, 140, 150], ["", "", 140, 150], [60, 90, 140, 150]])
 def test_plausible_landmarks_pass_without_a_mask(points, folder):
-    assert folder(a=dict(mask=None, points=points)) == []
+    [no_masks] = folder(a=dict(mask=None, points=points))
+    assert (no_masks.severity, no_masks.file) == ("warning", "masks/")
+
+
+def test_landmarks_of_nobody_are_told(folder):
+    [problem] = folder(a=dict(points=None), b=dict(points=None))
+    assert (problem.severity, problem.file) == ("warning", "landmarks.csv")
+    assert "no row of the annotator 'a' for any of the 2 images" in problem.reason
+
+
+def test_landmarks_of_another_annotator_alone_are_told(folder, tmp_path):
+    assert folder(a={}, b={}) == []
+    path = tmp_path / "landmarks.csv"
+    path.write_text(path.read_text().replace(",a,", ",b,"))
+    [problem] = validate_folder(tmp_path)
+    assert "no row of the annotator 'a' for any" in problem.reason
+
+
+def test_masks_under_another_name_are_told(folder, tmp_path):
+    assert folder(a={}, b={}) == []
+    (tmp_path / "masks").rename(tmp_path / "Masks")
+    [problem] = validate_folder(tmp_path)
+    assert (problem.severity, problem.file) == ("warning", "masks/")
+    assert "there is Masks/" in problem.reason and "Rename it to masks/" in problem.remedy
+
+
+@pytest.mark.parametrize("name", ["landmarks.csv", "metadata.csv"])
+def test_a_table_under_another_name_is_told(name, folder, tmp_path):
+    assert folder(a={}, b={}) == []
+    (tmp_path / name).rename(tmp_path / name.title())
+    told = [p for p in validate_folder(tmp_path) if p.file == name]
+    assert [p.severity for p in told] == ["warning"]
+    assert f"there is {name.title()}" in told[0].reason
+
+
+def test_images_under_another_name_are_told(tmp_path):
+    (tmp_path / "Images").mkdir()
+    [problem] = validate_folder(tmp_path)
+    assert "there is Images/" in problem.reason
+
+
+@pytest.mark.parametrize("name", ["landmarks.csv", "metadata.csv", "masks"])
+def test_what_cannot_be_read_is_one_problem_among_all(name, folder, tmp_path):
+    assert folder(a={}, b={}) == []
+    Image.fromarray(mask() * 0).save(tmp_path / "masks/b.png")
+    if name == "masks":  # a file where a folder should be
+        shutil.rmtree(tmp_path / name)
+        (tmp_path / name).write_text("")
+    else:
+        (tmp_path / name).unlink()
+        (tmp_path / name).mkdir()
+    errors = {p.file: p for p in validate_folder(tmp_path) if p.severity == "error"}
+    assert set(errors) == ({"masks/"} if name == "masks" else {name, "masks/b.png"})
+    assert "cannot be" in errors[f"{name}/" if name == "masks" else name].reason
+
+
+def test_a_table_without_permission_is_a_problem(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "t.csv").write_text("id\n")
+    monkeypatch.setattr(type(tmp_path), "read_bytes", refuse)
+    [problem] = read_csv(tmp_path / "t.csv", ["id"])[1]
+    assert "Permission denied" in problem.reason and "Errno" not in problem.reason
+
+
+def test_folders_and_links_to_nothing_among_the_images_are_told(folder, tmp_path):
+    assert folder(a={}, b={}) == []
+    (tmp_path / "images/more").mkdir()
+    (tmp_path / "images/c.png").symlink_to("nowhere.png")
+    told = [(p.severity, p.file) for p in validate_folder(tmp_path)]
+    assert sorted(told) == [("warning", "images/c.png"), ("warning", "images/more/")]
+
+
+def test_an_empty_mask_file_is_named(folder, tmp_path):
+    assert folder(a={}, b={}) == []
+    for content, told in ((b"", "the file is empty"), (b"text", "no picture of PNG")):
+        (tmp_path / "masks/b.png").write_bytes(content)
+        [problem] = validate_folder(tmp_path)
+        assert problem.file == "masks/b.png" and told in problem.reason
+        assert "0x" not in str(problem)
+
+
+def test_a_name_with_dollars_is_drawn():
+    frames = phantom_frames(2, side=64)
+    frames.table["id"] = ["a$\\frac$b", "c"]
+    draw_cases(frames, {name: name for name in frames.table["id"]}).canvas.draw()
+
+
+BACK = {6: 8, 8: 6}  # the turn that another undoes
+
+
+def turned(folder, orientation: int, size=(SIDE, SIDE), points=True):
+    """A radiograph that its header turns; its mask and landmarks drawn on the stored pixels, or
+    (a landmark) on the upright ones.
+    """
+    upright = mask()[: size[0], : size[1]]
+    noise = np.random.default_rng(3).integers(0, 99, size).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for sub, array, header in (("images", noise, exif), ("masks", upright, None)):
+        (folder / sub).mkdir(exist_ok=True)
+        stored = Image.fromarray(_upright(array, BACK.get(orientation, orientation)))
+        stored.save(folder / sub / "a.png", **({"exif": header} if header else {}))
+    (folder / "metadata.csv").write_text("id,patient_id,view\na,1,PA\n")
+    return read_folder(folder), upright
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 7, 8])
+@pytest.mark.parametrize("size", [(SIDE, SIDE), (SIDE - 20, SIDE)])
+def test_a_mask_of_the_stored_pixels_is_refused_everywhere(orientation, size, tmp_path):
+    table, upright = turned(tmp_path, orientation, size)
+    with pytest.raises(DatasetError, match="Turn the mask: ") as loaded:
+        load_frames(table, progress=False)
+    assert f"orientation {orientation} in its header" in str(loaded.value)
+    with pytest.raises(DatasetError, match="Turn the mask: "):
+        agreement.measure_cases(table)
+    [checked] = [p for p in validate_folder(tmp_path) if p.severity == "error"]
+    [problem] = loaded.value.problems
+    assert checked[1:] == problem[1:]  # one remedy, and it works:
+    path = tmp_path / "masks/a.png"
+    Image.fromarray(_upright(np.array(Image.open(path)), orientation)).save(path)
+    with pytest.warns(UserWarning, match="Check that the mask lies on the turned image"):
+        frames = load_frames(table, progress=False)
+    assert (read_mask(path) == upright).all() and frames.masks.max() == 2
+    assert {p.severity for p in validate_folder(tmp_path)} == {"warning"}
+
+
+def test_an_upside_down_mask_is_asked_for(tmp_path):
+    "Mirrored top to bottom no side is wrong."
+    table, _ = turned(tmp_path, 4)
+    with pytest.warns(UserWarning, match="orientation 4 .*Check that the mask lies"):
+        load_frames(table, progress=False)
+
+
+def test_a_single_lung_on_the_wrong_half_of_a_turned_image_is_refused(tmp_path):
+    table, upright = turned(tmp_path, 3)
+    Image.fromarray(_upright(upright * (upright == 2), 3)).save(tmp_path / "masks/a.png")
+    with pytest.raises(DatasetError, match="left side lies on the image's left"):
+        load_frames(table, progress=False)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_a_mask_that_its_own_header_turns_is_turned(ending, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(mask()[::-1, ::-1].copy()).save(path, exif=exif)
+    assert (read_mask(path) == mask()).all()
+
+
+POINTS_OF = {"stored": [139, 59, 59, 49], "upright": [60, 140, 140, 150]}
+
+
+@pytest.mark.parametrize("pixels", POINTS_OF)
+def test_landmarks_of_a_turned_image(pixels, tmp_path):
+    turned(tmp_path, 3)
+    shutil.rmtree(tmp_path / "masks")
+    row = ",".join(map(str, ["a", "a", *POINTS_OF[pixels]]))
+    header = "id,annotator,right_x,right_y,left_x,left_y"
+    (tmp_path / "landmarks.csv").write_text(f"{header}\n{row}\n")
+    table, told = read_folder(tmp_path), validate_folder(tmp_path)
+    about = [p.severity for p in told if "orientation 3" in p.reason]
+    assert about == ["error" if pixels == "stored" else "warning"]
+    if pixels == "stored":
+        with pytest.raises(DatasetError, match="Turn the pair of landmarks"):
+            load_frames(table, progress=False)
+        with pytest.raises(DatasetError, match="Turn the pair of landmarks"):
+            agreement.measure_cases(table)
+    else:
+        with pytest.warns(UserWarning, match="Check that the pair of landmarks"):
+            assert not pd.isna(load_frames(table, progress=False).points).any()

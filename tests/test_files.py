@@ -1,11 +1,14 @@
 "No cell of a CSV file is a formula; what a message shows is escaped; a full disk names the file."
 
 import csv
+import errno
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,3 +118,46 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
     assert f"hemidiaphragm: {out / 'test_cases.csv'}: File too large" in r.stderr
     assert "Traceback" not in r.stderr and "Errno" not in r.stderr
     assert not list(out.glob(".*.tmp")), "what could not be written whole is left"
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    "A disk on which no picture finds room: half of it is written."
+
+    def write(path, data, whole=Path.write_bytes):
+        whole(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+
+
+def test_a_full_disk_names_the_phantom(full_disk, tmp_path):
+    words = ["phantom", "--n", "1", "--side", "64", "--out", str(tmp_path / "set")]
+    r = CliRunner().invoke(app, words)
+    with pytest.raises(OSError, match="No space left") as told:
+        raise r.exception
+    assert told.value.filename == str(tmp_path / "set/images/phantom-000000.png")
+    assert list((tmp_path / "set/images").iterdir()) == []
+
+
+def test_a_full_disk_names_the_sheet_of_check(frames, tmp_path, monkeypatch, request):
+    folder = write_folder(frames, tmp_path / "set")
+    request.getfixturevalue("full_disk")
+    r = CliRunner().invoke(app, ["check", str(folder), "--out", str(tmp_path / "out")])
+    assert r.exception.filename == str(tmp_path / "out/oddest.png")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["problems.csv"]
+
+
+def test_a_full_disk_names_the_figure_of_a_report(full_disk, tmp_path):
+    with pytest.raises(OSError, match="No space left") as told:
+        write_report({"curve": plt.figure()}, tmp_path)
+    assert told.value.filename == str(tmp_path / "curve.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_takes_names_with_dollars(frames, tmp_path):
+    names = ["a$x^$b", *IDS[1:]]
+    odd = replace(frames, table=frames.table.assign(id=names, patient_id=names))
+    folder = write_folder(odd, tmp_path / "set")
+    r = CliRunner().invoke(app, ["check", str(folder), "--out", str(tmp_path / "out")])
+    assert r.exit_code == 0 and (tmp_path / "out/oddest.png").exists()

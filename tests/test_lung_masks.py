@@ -1,13 +1,16 @@
 "Annotations that are not read are errors: never an empty mask, which would train as `no lung`."
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from hemidiaphragm_nb.lung_masks import LUNG_CLASSES, is_lung
+from hemidiaphragm_nb.cases import LANDMARKS
+from hemidiaphragm_nb.lung_masks import LUNG_CLASSES, is_lung, misnamed_lungs
 from hemidiaphragm_nb.problems import DatasetError
-from hemidiaphragm_nb.public import read_coco_mask, read_darwin_mask
+from hemidiaphragm_nb.public import read_coco, read_coco_mask, read_covid_darwin, read_darwin_mask
 
 SIZE = (40, 48)  # px, height and width
 RIGHT, LEFT = (4, 8, 18, 32), (28, 8, 44, 32)  # x0, y0, x1, y1
@@ -188,3 +191,201 @@ def test_every_raster_layer_is_read(tmp_path):
     layers = [raster(half, {"a": 1, "b": 2}) for half in halves]  # a lung in two layers
     mask = read_darwin_mask(darwin(tmp_path / "b.json", *BRUSHED, *layers), (1, 1))
     assert (mask == both).all()
+
+
+def drawn(name, box, **more) -> dict:
+    "A Darwin annotation: a rectangle."
+    path = [dict(x=x, y=y) for x, y in corners(box)]
+    return dict(id=name, name=name, polygon=dict(paths=[path])) | more
+
+
+OTHER_TONGUES = [
+    ("Lunge rechts", "Lunge links"),
+    ("Lungenflügel R", "Lungenflügel L"),
+    ("pulmón derecho", "pulmón izquierdo"),
+    ("poumon droit", "poumon gauche"),
+    ("polmone destro", "polmone sinistro"),
+    ("pulmão direito", "pulmão esquerdo"),
+    ("rechter long", "linkerlong"),
+    ("right lung", "left lung (infected)"),
+    ("right lung", "Lunge links"),
+    ("right lung", "left"),
+]
+
+
+@pytest.mark.parametrize("names", OTHER_TONGUES)
+def test_a_lung_of_another_name_is_no_empty_or_half_mask(names, tmp_path):
+    file = darwin(tmp_path / "a.json", *map(drawn, names, (RIGHT, LEFT)))
+    with pytest.raises(DatasetError, match="no name for a lung.*left lung") as told:
+        read_darwin_mask(file, SIZE)
+    assert repr(names[1]) in str(told.value)
+    data = coco_file([dict(id=1, file_name="f.png")], names)
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    with pytest.raises(DatasetError, match="no name for"):
+        read_coco_mask(f"{tmp_path / 'c.json'}#1", SIZE)
+
+
+def test_findings_and_other_organs_are_other_classes():
+    others = (
+        "lung nodule|Lung Opacity|lung cavity|interstitial lung disease|opacity in the left lung"
+    )
+    others += "|pulmonary edema|cor pulmonale|pulmonary artery|long line|left clavicle|plunger|肺炎"
+    assert misnamed_lungs(others.split("|")) == []
+    assert misnamed_lungs(LUNG_CLASSES) == []
+
+
+@pytest.mark.parametrize("names", [("thorax", "heart"), ()])
+def test_a_darwin_file_without_a_lung_is_no_empty_mask(names, tmp_path):
+    file = darwin(tmp_path / "a.json", *map(drawn, names, (RIGHT, LEFT)))
+    with pytest.raises(DatasetError, match="a.json: holds no lung.*left lung"):
+        read_darwin_mask(file, SIZE)
+
+
+def test_a_lung_in_another_slot_is_not_drawn_on_the_first(tmp_path):
+    here, there = drawn("lung", RIGHT, slot_names=["0"]), drawn("lung", LEFT, slot_names=["1"])
+    assert (read_darwin_mask(darwin(tmp_path / "a.json", here), SIZE) == labels() % 2).all()
+    with pytest.raises(DatasetError, match="another slot"):
+        read_darwin_mask(darwin(tmp_path / "b.json", here, there), SIZE)
+
+
+def covid(folder, **files) -> Path:
+    "The COVID-19 collection: radiographs a and b, and Darwin files of annotations."
+    for name in "ab":
+        noise = np.random.default_rng(ord(name)).integers(0, 256, (40, 48))
+        (folder / "images").mkdir(exist_ok=True)
+        Image.fromarray(noise.astype(np.uint8)).save(folder / f"images/{name}.png")
+    lines = "patientid,view,filename\n1,PA,a.png\n2,PA,b.png\n"
+    (folder / "metadata.csv").write_text(lines)
+    for name, annotations in files.items():
+        path = folder / f"{name}.json"
+        darwin(path, *annotations)
+        path.write_text(path.read_text().replace("f.png", f"{name[0]}.png"))
+    return folder
+
+
+BOTH = [drawn("right lung", RIGHT), drawn("left lung", LEFT)]
+
+
+def test_a_radiograph_whose_file_holds_no_lung_is_named(tmp_path):
+    with pytest.warns(UserWarning, match="no lung: 1 .b.png."):
+        cases = read_covid_darwin(covid(tmp_path, a=BOTH, b=[drawn("thorax", LEFT)]))
+    assert list(cases["id"]) == ["a"]
+
+
+def test_a_radiograph_with_lungs_in_two_files_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match="a2.json: holds lungs of 'a.png', as a.json does"):
+        read_covid_darwin(covid(tmp_path, a=BOTH, a2=BOTH[:1]))
+
+
+def coco_file(images, names, **more) -> dict:
+    "A COCO file: a lung of each name in the first image."
+    annotations = [
+        dict(id=i, image_id=images[0]["id"], category_id=i, segmentation=[ring])
+        for i, ring in enumerate(list(SQUARES.values())[: len(names)])
+    ]
+    kinds = [dict(id=i, name=name) for i, name in enumerate(names)]
+    return dict(images=images, categories=kinds, annotations=annotations) | more
+
+
+def read(folder, data):
+    "The table of a COCO file beside images a.png and b.png."
+    covid(folder)
+    (folder / "c.json").write_text(json.dumps(data))
+    return read_coco(folder / "c.json")
+
+
+@pytest.mark.parametrize("ids", [(1, 1), ("1", 1), (1, 1.0)])
+def test_images_of_one_id_are_an_error(ids, tmp_path):
+    images = [dict(id=i, file_name=f"{name}.png") for i, name in zip(ids, "ab")]
+    with pytest.raises(DatasetError, match="several images have the id 1") as told:
+        read(tmp_path, coco_file(images, ("right lung", "left lung")))
+    assert "'b.png'" in str(told.value)
+
+
+def test_categories_of_one_id_are_an_error(tmp_path):
+    kinds = [dict(id=0, name="heart"), dict(id=0, name="lung")]
+    data = coco_file([dict(id=1, file_name="a.png")], ("lung",), categories=kinds)
+    with pytest.raises(DatasetError, match="categories have the id 0 .'heart', 'lung'"):
+        read(tmp_path, data)
+
+
+def test_an_annotation_of_nothing_listed_is_named(tmp_path):
+    data = coco_file([dict(id=1, file_name="a.png")], ("right lung", "left lung"))
+    data["annotations"][1] |= dict(id=77, image_id=9, category_id="x")
+    with pytest.raises(DatasetError) as told:
+        read(tmp_path, data)
+    assert "annotation 77 refers to the image 9, which is not listed" in str(told.value)
+    assert "annotation 77 refers to the category 'x'" in str(told.value)
+
+
+def with_points(category, names, *annotations, **more) -> dict:
+    "A COCO file of two lungs and keypoints of image 1, each (x, y, visible) three numbers."
+    data = coco_file([dict(id=1, file_name="a.png")], ("right lung", "left lung"))
+    data["categories"].append(dict(id=9, name=category, keypoints=names))
+    for i, values in enumerate(annotations, start=50):
+        data["annotations"].append(dict(id=i, image_id=1, category_id=9, keypoints=values))
+    return data
+
+
+POINTS = [11, 32, 2, 36, 31, 2]
+
+
+@pytest.mark.parametrize(
+    "category, names",
+    [
+        ("hemidiaphragm", ["right_dome", "left_dome"]),
+        ("anything", ["Right hemidiaphragm", "left-hemidiaphragm"]),
+        ("lung", ["right", "left"]),
+    ],
+)
+def test_landmarks_are_read_by_exact_names(category, names, tmp_path):
+    table = read(tmp_path, with_points(category, names, POINTS))
+    assert table.loc[0, LANDMARKS].tolist() == [11, 32, 36, 31]
+
+
+@pytest.mark.parametrize(
+    "category, names",
+    [
+        ("shoulders", ["right_shoulder", "left_shoulder"]),
+        ("shoulders", ["right", "left"]),
+        ("findings", ["bright spot", "cleft"]),
+    ],
+)
+def test_other_keypoints_are_no_landmarks(category, names, tmp_path):
+    table = read(tmp_path, with_points(category, names, POINTS))
+    assert table.loc[0, LANDMARKS].isna().all()
+
+
+@pytest.mark.parametrize(
+    "category, names, told",
+    [
+        ("hemidiaphragm", ["R", "L"], "'r', 'l'"),
+        ("points", ["right dome", "diaphragm of the left"], "'diaphragm of the left'"),
+        ("Zwerchfell", ["rechts", "links"], "'rechts', 'links'"),
+        ("hemidiaphragm", ["right dome"], "2 keypoints where its category names 1"),
+    ],
+)
+def test_keypoints_that_sound_like_landmarks_are_an_error(category, names, told, tmp_path):
+    with pytest.raises(DatasetError, match=told) as error:
+        read(tmp_path, with_points(category, names, POINTS))
+    assert "right hemidiaphragm" in str(error.value)
+
+
+def test_a_landmark_that_stands_twice_is_an_error(tmp_path):
+    data = with_points("dome", ["right", "left"], POINTS, [11, 30, 2, 0, 0, 0])
+    with pytest.raises(DatasetError, match="annotations 50 and 51 hold the right landmark"):
+        read(tmp_path, data)
+
+
+def test_a_coco_file_of_neither_lungs_nor_landmarks_is_an_error(tmp_path):
+    data = coco_file([dict(id=1, file_name="a.png")], ("thorax", "heart"))
+    with pytest.raises(DatasetError, match="neither a lung nor a landmark.*'thorax', 'heart'"):
+        read(tmp_path, data)
+
+
+def test_an_image_without_a_lung_has_no_empty_mask(tmp_path):
+    images = [dict(id=i, file_name=f"{name}.png") for i, name in enumerate("ab")]
+    table = read(tmp_path, coco_file(images, ("right lung", "left lung")))
+    assert list(table["mask"] != "") == [True, False]
+    with pytest.raises(DatasetError, match="holds no lung of the image 1"):
+        read_coco_mask(f"{tmp_path / 'c.json'}#1", SIZE)

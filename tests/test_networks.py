@@ -50,6 +50,18 @@ CARDS = {
     "radius": ({"radius_factor": -2}, {}, "radius_factor is -2"),
     "format": ({"format": 9}, {}, "format is 9"),
     "frame": ({"frame": 256}, {}, "frame is 256"),
+    "text for a number": (
+        {},
+        {"epochs": "x"},
+        "card.json: epochs is 'x'; it must be a whole number",
+    ),
+    "half an epoch": ({}, {"epochs": 2.5}, "card.json: epochs is 2.5; it must be a whole number"),
+    "nothing for a number": ({}, {"lr": None}, "card.json: lr is None; it must be a number"),
+    "truth for a number": ({}, {"clip": True}, "card.json: clip is True; it must be a number"),
+    "number for a text": ({}, {"keep": 1}, "card.json: keep is 1; it must be a text"),
+    "table for a text": ({}, {"norm": {}}, "card.json: norm is {}; it must be a text, or null"),
+    "two at once": ({}, {"wd": "a", "batch": []}, "batch is .*whole number; wd is 'a'"),
+    "unknown setting": ({}, {"betta": 3}, "card.json: a recipe has no .'betta'.; it has .*'beta'"),
 }
 
 
@@ -88,7 +100,7 @@ def test_what_a_recipe_refuses():
 def test_a_card_that_is_no_object_is_refused(model):
     for text in ("[]", "1", "null", '{"recipe": []}', "{"):
         (model / "card.json").write_text(text)
-        with pytest.raises(ModelError, match="no usable model"):
+        with pytest.raises(ModelError, match="no usable model .card.json: "):
             TorchPredictor.load(model)
 
 

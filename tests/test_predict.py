@@ -173,3 +173,34 @@ def test_the_advice_of_that_error_works(convert, tmp_path):
     given = predict(Radiograph(np.asarray(convert(GREY), np.float32)))
     np.testing.assert_array_equal(given.points, read.points)
     assert predict(str(tmp_path / "a.png")).gap_px == read.gap_px
+
+
+NOISE = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
+NO_PICTURES = {
+    "tensor": (torch.tensor(NOISE), "a torch.Tensor"),
+    "PIL": (Image.fromarray(GREY), "a PIL.Image.Image"),
+    "list": (NOISE.tolist(), "a builtins.list"),
+    "colour": (np.dstack([NOISE] * 3), r"an array of float32 and shape \(40, 50, 3\)"),
+    "batch": (NOISE[None], r"shape \(1, 40, 50\)"),
+    "row": (NOISE[0], r"shape \(50,\)"),
+    "texts": (NOISE.astype(str), "an array of <U"),
+    "complex": (NOISE.astype(complex), "an array of complex"),
+    "empty": (NOISE[:0], "fewer than 16 a side"),
+    "NaN": (np.where(NOISE > 1, np.nan, NOISE), "not finite"),
+    "infinite": (np.where(NOISE > 1, np.inf, NOISE), "not finite"),
+    "constant": (0 * NOISE, "constant"),
+}
+
+
+@pytest.mark.parametrize("pixels, told", NO_PICTURES.values(), ids=NO_PICTURES)
+def test_a_radiograph_of_what_is_no_picture_is_one_plain_error(pixels, told):
+    with pytest.raises(ValueError, match=told) as error:
+        predict(Radiograph(pixels))
+    assert "numpy.asarray(pixels, numpy.float32) of shape (height, width)" in str(error.value)
+    assert type(error.value) is ValueError
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float64])
+def test_pixels_of_other_numbers_are_predicted_alike(kind):
+    as_floats = predict(Radiograph(GREY.astype(np.float32)))
+    np.testing.assert_array_equal(predict(Radiograph(GREY.astype(kind))).points, as_floats.points)
