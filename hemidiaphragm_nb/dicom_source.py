@@ -21,7 +21,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
 from .dicom_header import header_turn, parse_dicom, patient_orientation
-from .formats import Refusal, _upright, file_content, file_kind, no_warnings
+from .formats import Refusal, file_content, file_kind, no_warnings, undo_orientation
 from .radiograph import RadiographError
 
 # %% ../nbs/engine/dicom_source.ipynb #1b0b0c3b
@@ -262,6 +262,6 @@ def as_stored(prediction, orientation: int):
         return prediction
     points = _stored_points(prediction.points, orientation, *prediction.mask.shape)
     back = {6: 8, 8: 6}.get(orientation, orientation)
-    mask = np.ascontiguousarray(_upright(prediction.mask, back))
+    mask = np.ascontiguousarray(undo_orientation(prediction.mask, back))
     height, width = mask.shape
     return replace(prediction, points=points, mask=mask, height=height, width=width)

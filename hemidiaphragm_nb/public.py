@@ -22,8 +22,8 @@ from .files import image_stem, plainly
 from hemidiaphragm_nb.folders import (
     IMAGE_READERS,
     MASK_READERS,
-    _open_grey,
-    _radiograph_size,
+    open_grey,
+    radiograph_size,
     inside,
     read_csv,
 )
@@ -73,7 +73,7 @@ def _read_pair(path: str, size: tuple[int, int]) -> np.ndarray:
     """
     p = Path(path)
     files = [p, p.parent.parent / _PAIRS[p.parent.name] / p.name]
-    pixels = [_open_grey(str(f)) for f in files]
+    pixels = [open_grey(str(f)) for f in files]
     if pixels[0].shape != pixels[1].shape:
         problem = Problem(str(files[1]), "differs in size from the other lung", "Unpack both again")
         raise DatasetError(problem)
@@ -127,7 +127,7 @@ def read_jsrt(
 # %% ../nbs/engine/public.ipynb #00000011
 def _read_binary(path: str, size: tuple[int, int]) -> np.ndarray:
     "The labels (h, w) of one binary file with both lungs; sides by position."
-    mask = _open_grey(path)
+    mask = open_grey(path)
     return label_sides([mask > mask.max() / 2])
 
 
@@ -252,7 +252,7 @@ def read_darwin_mask(
     data = _read_json(path)
     try:
         image = data.get("image") or (data["item"].get("slots") or [{}])[0]
-        height, width = _radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
+        height, width = radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
         layers = [a["raster_layer"] for a in data["annotations"] if "raster_layer" in a]
         lungs = [a for a in data["annotations"] if is_lung(a["name"])]
         masks = [_darwin_lung(a, layers, height, width) for a in lungs]
@@ -409,7 +409,7 @@ def read_coco_mask(
     record = {str(i): i for i in images}[key]
     image, doing = images[record], f"image {key} has no usable size"
     try:
-        h, w = _radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
+        h, w = radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
         masks = []
         for a in lungs[record]:
             doing = f"annotation {a.get('id')} cannot be drawn"

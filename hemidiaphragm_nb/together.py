@@ -35,13 +35,19 @@ from .train import FrameLoss
 from hemidiaphragm_nb.updates import (
     MARKS,
     Curve,
-    _description,
-    _evaluate_part,
-    _export,
+    describe_curve,
+    evaluate_frames,
+    export_curve,
     plan_table,
     study_data,
 )
-from .workers import InProcess, _processes, _submit_alone, _submit_with_data, _todo
+from hemidiaphragm_nb.workers import (
+    InProcess,
+    process_pool,
+    runs_to_do,
+    submit_to_process,
+    submit_with_data,
+)
 
 # %% ../nbs/engine/together.ipynb #5fabf61c
 def schedule_table(
@@ -460,10 +466,10 @@ def _beside(
     "A function that has `try_one(task, store, data)` done beside the training, or at once."
     workers = workers or max(1, (os.cpu_count() or 1) - 2)
     if workers == 1:
-        yield lambda try_one, task: _submit_with_data(try_one, store, data, InProcess(), task)
+        yield lambda try_one, task: submit_with_data(try_one, store, data, InProcess(), task)
         return
-    with _processes(workers, data) as pool:
-        yield lambda try_one, task: _submit_alone(try_one, store, pool, task)
+    with process_pool(workers, data) as pool:
+        yield lambda try_one, task: submit_to_process(try_one, store, pool, task)
 
 # %% ../nbs/engine/together.ipynb #ffb0181b
 def run_together(
@@ -485,7 +491,7 @@ def run_together(
     """
     until = time.monotonic() + seconds
     store = store if isinstance(store, Store) else Store(store)
-    todo = {run.key: run for run in _todo(plan, store, retry)}
+    todo = {run.key: run for run in runs_to_do(plan, store, retry)}
     data = {run.data: load_data(run.data) for run in todo.values()}
     store.prepare(plan, retry)
     with ExitStack() as claims, _beside(workers, data, store) as submit:
@@ -509,7 +515,7 @@ def _measure(curve: Curve, _, parts: dict, *, weights: dict) -> list[dict]:
     "A row for each part: what is done at a mark."
     model = TorchPredictor(_restored(curve.recipe, weights), curve.recipe)
     with fixed_threads(1):
-        return [{"part": part} | _evaluate_part(model, f) for part, f in parts.items()]
+        return [{"part": part} | evaluate_frames(model, f) for part, f in parts.items()]
 
 # %% ../nbs/engine/together.ipynb #dcb15396
 def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, tuple[Curve, Job]]:
@@ -557,5 +563,5 @@ def curves_together(
             table += [head | row for row in answer.result()]
         cost = {"seconds": job.seconds, "cpu_seconds": job.seconds}
         state = {"update": job.done, "rows": table} | cost
-        _export(out, _description(curve, data[curve.recipe.side], state, origin))
+        export_curve(out, describe_curve(curve, data[curve.recipe.side], state, origin))
     return plan_table(curves, out)
