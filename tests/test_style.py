@@ -1,4 +1,4 @@
-"Notebooks, tests and scripts are formatted and linted by ruff; what is private stays in its module."
+"Notebooks, tests, scripts: formatted and linted by ruff; what is private stays in its module."
 
 import ast
 import sys
