@@ -255,8 +255,8 @@ def _stored_points(points: np.ndarray, orientation: int, height: int, width: int
 
 # %% ../nbs/engine/dicom_source.ipynb #476c0498
 def as_stored(prediction, orientation: int):
-    """A prediction on the upright picture, in the pixels that the file stores: mask and points
-    turned back (size, numbers and sides stay as they are).
+    """A prediction on the upright picture, in the pixels that the file stores: mask and points are
+    flipped and rotated (size, numbers and sides stay as they are).
     """
     if orientation == 1:
         return prediction

@@ -208,7 +208,7 @@ class _Training(_Step):
 
     @torch.no_grad()
     def check(self):
-        "Losses of the validation part, into this epoch's row of the log."
+        "Losses of the validation set, into this epoch's row of the log."
         self.net.eval()
         n, size, total = len(self.valid[0]), max(2 * self.batch, 8), 0.0
         for part in zip(*(t.split(size) for t in self.valid)):

@@ -235,14 +235,14 @@ class StudyData:
 
     train: FrameSet
     valid: FrameSet
-    fingerprint: str  # of all frames, the test part's too
+    fingerprint: str  # of all frames, the test set's too
 
 
 def study_data(
     source: str | Path | DataSpec,  # a folder with images, masks and landmarks; or as `data_spec`
     side: int,  # px
 ) -> StudyData:
-    """Read the frames and take the training and the validation part of split 0.
+    """Read the frames and take the training and the validation set of split 0.
 
     Raises: DatasetError for an unusable folder, or a split that separates one person's images.
     """
@@ -563,7 +563,7 @@ _PANELS = {  # the settings that differ from the base's in each question, beside
 
 
 def _comparable(curves: pd.DataFrame) -> pd.DataFrame:
-    "The rows that count: validation part; of a one-cycle curve the end alone."
+    "The rows that count: validation set; of a one-cycle curve the end alone."
     at_end = (curves["schedule"] == "flat") | (curves["update"] == curves["updates_planned"])
     return curves[(curves["part"] == "valid") & at_end]
 
@@ -640,7 +640,7 @@ def plot_curves(
 # %% ../nbs/engine/updates.ipynb #d2e97fb4
 def candidates(
     curves: pd.DataFrame,  # of `load_curves`
-) -> pd.DataFrame:  # R/10 (%) of the validation part at the end, a row a recipe, the best first
+) -> pd.DataFrame:  # R/10 (%) of the validation set at the end, a row a recipe, the best first
     "The recipes that were tried for the analyses, at the two hardest settings."
     ends = curves[(curves["part"] == "valid") & curves["complete"]]
     ends = ends.sort_values("update").groupby("key")["both_R/10"].last()

@@ -579,10 +579,10 @@ def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
     "The rows of an earlier call's table whose results stand, without those of `files`."
     now, rows = {os.path.abspath(file) for file in files}, read_table(out)
     older = [row for row in rows if "results" not in row]  # of a version without that column
-    names, told = _names_by_file(out) if older else {}, set()
+    names, taken = _names_by_file(out) if older else {}, set()
     for row in rows:
-        name = names.get(row["file"]) if "results" not in row else name_of_results(out, row, told)
-        told.add(name)
+        name = names.get(row["file"]) if "results" not in row else name_of_results(out, row, taken)
+        taken.add(name)
         record = _record(out, name) if name else None
         if record and _place(record) not in now:
             yield _table_row(record)
