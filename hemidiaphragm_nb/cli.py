@@ -400,8 +400,8 @@ Key = Annotated[
 ]
 
 # %% ../nbs/engine/cli.ipynb #d1574c5a
-def _predict_all(total: int, inputs: list[str], out: Path, *given, **how) -> list:
-    "Predict under a bar with the time left; the errors, a file's each."
+def _predict_all(total: int, inputs: list[str], out: Path, predictor, writers, **options) -> list:
+    "Predict under a bar with the time left, `options` as in `predict_folder`; an error a file."
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from hemidiaphragm_nb.writers import predict_folder
@@ -409,7 +409,8 @@ def _predict_all(total: int, inputs: list[str], out: Path, *given, **how) -> lis
     columns = [*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn()]
     with Progress(*columns, transient=True) as bar:
         task = bar.add_task("predicting", total=total)
-        return predict_folder(inputs, out, *given, lambda file, error: bar.advance(task), **how)
+        options["report"] = lambda file, error: bar.advance(task)
+        return predict_folder(inputs, out, predictor, writers, **options)
 
 # %% ../nbs/engine/cli.ipynb #cb96080c
 @app.command()
@@ -438,13 +439,13 @@ def predict(
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.writers import find_inputs, why_nothing
 
-    how = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
+    options = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
     writers = _writers(masks, seg, sr, identity, key, predictor)
     total = sum(1 for _ in find_inputs(inputs, skip=out))
     for given in () if total else inputs:
         show_message(why_nothing(given, out), error=True)
-    errors = _predict_all(total, inputs, out, predictor, writers, **how)
+    errors = _predict_all(total, inputs, out, predictor, writers, **options)
     for error in errors:
         show_message(str(error), error=True)
     for line in _outcome(total, total - len(errors), out, {"seg": seg, "sr": sr}):
