@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from scipy.stats import norm
 
 from .cases import LANDMARKS
-from .folders import _read_image, read_labels, turned_landmarks
+from .folders import read_image, read_labels, turned_landmarks
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict
@@ -66,7 +66,7 @@ def measure_cases(
     """
     measured, rows = {}, []
     for _, case in table.iterrows():
-        r = _read_image(case)
+        r = read_image(case)
         p = None if predictor is None else predict(r, predictor)
         m = measure(p) if p else _measure_annotated(case, r)
         measured[case["id"]] = m.in_frame(r.height, r.width)

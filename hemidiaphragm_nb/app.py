@@ -259,7 +259,7 @@ def _columns(self: App) -> list:
 # %% ../nbs/engine/app.ipynb #00000045
 @patch
 def show_message(self: App, text: str, wrong: bool = False):
-    "Tell something in the app; '' clears it."
+    "Show a message in the app; '' clears it."
     kind, role = ("message wrong", "alert") if wrong else ("message", "status")
     body = f"<div class='{kind}' role='{role}'>{html.escape(shown(text, lines=True))}</div>"
     self.message.value = body if text else ""

@@ -63,7 +63,7 @@ LAMBDAS = tuple(
 def balance_plan(
     data="phantom",  # "phantom", a folder, or a `data_spec`
     lambdas=LAMBDAS,  # pairs (λ_hem, λ_segm)
-    learned: bool = False,  # one row more: weights learned from the tasks' uncertainty
+    learned: bool = False,  # one row more: weights learnt from the tasks' uncertainty
     **options,  # repeats, base, scale: as for `repeated`
 ) -> Plan:
     "Analysis II: one row a pair of loss weights, at the base's β of 125 px."

@@ -16,10 +16,10 @@ from .cases import LANDMARKS
 from .features import SIDES
 from .problems import DatasetError, Problem
 from hemidiaphragm_nb.folders import (
-    _advice,
-    _in_threads,
-    _read_image,
-    _short,
+    advice_of,
+    in_threads,
+    read_image,
+    short_path,
     read_csv,
     read_labels,
     scan_folder,
@@ -45,12 +45,12 @@ def _implausible(case: pd.Series, height: int) -> list[Problem]:
     if high:
         reason = f"the {high[0]} landmark lies in the upper third of the image"
     advice = "Check that x stands before y"
-    return [Problem(_short(case["image"]), reason, advice, "warning")]
+    return [Problem(short_path(case["image"]), reason, advice, "warning")]
 
 
 def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
     "Landmarks outside the image, or on the wrong side."
-    name, problems = _short(case["image"]), []
+    name, problems = short_path(case["image"]), []
     for side in ("right", "left"):
         x, y = case[f"{side}_x"], case[f"{side}_y"]
         if not (np.isnan(x) or np.isnan(y) or _inside(x, y, height, width)):
@@ -67,7 +67,7 @@ def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
 # %% ../nbs/engine/case_checks.ipynb #41a6a0a3
 def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     "A lung that is missing, or both on the wrong side."
-    name, problems = _short(case["mask"]), []
+    name, problems = short_path(case["mask"]), []
     lungs = [labels == label for label in (1, 2)]
     if not labels.any():
         advice = "Draw the lungs, or remove the file: it would train as a picture without lungs"
@@ -88,7 +88,7 @@ _OFF = 0.08  # of the image's height: how far a landmark may lie from its lung's
 
 def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     "Landmarks that do not lie on the lower border of their lung."
-    name, problems = _short(case["mask"]), []
+    name, problems = short_path(case["mask"]), []
     for label, side in enumerate(("right", "left"), 1):
         x, y = case[f"{side}_x"], case[f"{side}_y"]
         rows, columns = np.nonzero(labels == label)
@@ -105,7 +105,7 @@ def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
 # %% ../nbs/engine/case_checks.ipynb #3a7e6013
 def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> list[Problem]:
     "What is wrong with a case's mask; where its image was turned, at least that."
-    name = _short(case["mask"])
+    name = short_path(case["mask"])
     try:
         labels = read_labels(case, size, orientation)
     except DatasetError as e:
@@ -126,11 +126,11 @@ def _digest(pixels: np.ndarray) -> bytes:
 
 def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
     "Everything wrong with a case's picture and mask, and the picture's digest (b'': unreadable)."
-    name = _short(case["image"])
+    name = short_path(case["image"])
     try:
-        radiograph = _read_image(case)
+        radiograph = read_image(case)
     except RadiographError as e:
-        advice = _advice(e, "Replace the file or remove the case")
+        advice = advice_of(e, "Replace the file or remove the case")
         return [Problem(name, f"is unreadable: {e.reason}", advice)], b""
     except DatasetError as e:
         return e.problems, b""
@@ -170,8 +170,8 @@ def _same_picture(table: pd.DataFrame) -> list[Problem]:
     of = table.set_index("id")
     return [
         Problem(
-            _short(r.image),
-            f"is the same picture as {_short(of.image[r.same_as])} of another patient",
+            short_path(r.image),
+            f"is the same picture as {short_path(of.image[r.same_as])} of another patient",
             "Give both the same patient_id (splits keep them together all the same)",
             "warning",
         )
@@ -220,7 +220,7 @@ def validate_folder(
     for annotator in _annotators(root):
         table, found = scan_folder(root, annotator)
         problems += found
-        opened = list(_in_threads(_opened, [r for _, r in table.iterrows()], workers))
+        opened = list(in_threads(_opened, [r for _, r in table.iterrows()], workers))
         problems += sum((told for told, _ in opened), [])
         if annotator == "a":
             problems += _same_picture(_with_twins(table, [digest for _, digest in opened]))

@@ -25,7 +25,7 @@ from hemidiaphragm_nb.options import (
     SkipBad,
     finish,
     load_split,
-    say,
+    show_message,
 )
 from .study_commands import studies
 
@@ -43,7 +43,7 @@ def _tell_version(wanted: bool):
     if wanted:
         from hemidiaphragm_nb import __version__
 
-        say(f"hemidiaphragm {__version__}")
+        show_message(f"hemidiaphragm {__version__}")
         raise typer.Exit
 
 
@@ -77,7 +77,7 @@ def main():
     try:
         app()
     except KeyboardInterrupt:
-        say(
+        show_message(
             "interrupted; finished work is saved, and the same command goes on from there",
             error=True,
         )
@@ -87,7 +87,7 @@ def main():
             raise
         from hemidiaphragm_nb.files import plainly
 
-        say(f"hemidiaphragm: {plainly(error)}", error=True)
+        show_message(f"hemidiaphragm: {plainly(error)}", error=True)
         sys.exit(2)
 
 # %% ../nbs/engine/cli.ipynb #3390f61d
@@ -110,7 +110,7 @@ def phantom(
     from hemidiaphragm_nb.folders import write_folder
 
     write_folder(phantom_frames(n, seed, side, portable=not fixed), out)
-    say(f"{n} phantoms of {side} x {side} px in {out}")
+    show_message(f"{n} phantoms of {side} x {side} px in {out}")
 
 # %% ../nbs/engine/cli.ipynb #ad4aebe4
 @app.command()
@@ -140,7 +140,7 @@ def check(
     rows = pd.DataFrame([{k: getattr(p, k) for k in columns} for p in problems], columns=columns)
     save_table(rows, out / "problems.csv", index=False)
     for problem in problems:
-        say(f"{problem.severity}: {problem}", error=problem.severity == "error")
+        show_message(f"{problem.severity}: {problem}", error=problem.severity == "error")
     if len(table):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is left out stands in the list
@@ -150,7 +150,7 @@ def check(
         if titles:
             save_figure(draw_cases(frames, titles), out / "oddest.png")
     errors = int((rows["severity"] == "error").sum())
-    say(f"{len(table)} cases: {errors} errors, {len(rows) - errors} warnings; see {out}")
+    show_message(f"{len(table)} cases: {errors} errors, {len(rows) - errors} warnings; see {out}")
     if errors or not len(table):
         raise typer.Exit(1)
 
@@ -196,10 +196,10 @@ def train(
     recipe = hemidiaphragm_nb.recipes.recipe(preset, **known)
     frames, split = load_split(data, cases, seed, skip_bad)
     counts = [f"{len(split[part])} to {part}" for part in ("train", "valid", "test")]
-    say(f"{recipe.name}: {', '.join(counts)}")
+    show_message(f"{recipe.name}: {', '.join(counts)}")
     model = hemidiaphragm_nb.train.train(frames, split, recipe, out=out, resume=not fresh)
     facts = f"{model.card['parameters']:,} parameters, {model.card['seconds']:.0f} s"
-    say(f"weights and card in {out} ({facts})")
+    show_message(f"weights and card in {out} ({facts})")
     finish(evaluation_report(model, frames.subset(split["test"]), out), [])
 
 # %% ../nbs/engine/cli.ipynb #3c0ea80b
@@ -240,7 +240,7 @@ def evaluate(
     out.mkdir(parents=True, exist_ok=True)
     if everything or seed != predictor.card["recipe"]["seed"]:
         for line in _learnt_from(predictor.card, frames):
-            say(line, error=True)
+            show_message(line, error=True)
     which = list(range(len(frames))) if everything else split["test"]
     finish(evaluation_report(predictor, frames.subset(which), out), [])
 
@@ -403,8 +403,8 @@ Key = Annotated[
 ]
 
 # %% ../nbs/engine/cli.ipynb #d1574c5a
-def _predict_all(inputs: list[str], out: Path, *given, outcome, **how) -> list:
-    "Predict under a bar with the time left; the errors, a file's each."
+def _predict_all(inputs: list[str], out: Path, predictor, writers, outcome, **options) -> list:
+    "Predict under a bar with the time left, `options` as in `predict_folder`; an error a file."
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from hemidiaphragm_nb.writers import predict_folder
@@ -416,7 +416,7 @@ def _predict_all(inputs: list[str], out: Path, *given, outcome, **how) -> list:
         def step(file, error):
             bar.update(task, advance=1, total=outcome.total)
 
-        return predict_folder(inputs, out, *given, step, outcome=outcome, **how)
+        return predict_folder(inputs, out, predictor, writers, step, outcome=outcome, **options)
 
 # %% ../nbs/engine/cli.ipynb #cb96080c
 @app.command()
@@ -445,17 +445,17 @@ def predict(
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.writers import Outcome, why_nothing
 
-    how = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
+    options = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
     writers = _writers(masks, seg, sr, identity, key, predictor)
     outcome = Outcome()
-    errors = _predict_all(inputs, out, predictor, writers, outcome=outcome, **how)
+    errors = _predict_all(inputs, out, predictor, writers, outcome, **options)
     for given in () if outcome.total else inputs:
-        say(why_nothing(given, out), error=True)
+        show_message(why_nothing(given, out), error=True)
     for error in errors:
-        say(str(error), error=True)
+        show_message(str(error), error=True)
     for line in _outcome_lines(outcome, out, [w for w in writers if hasattr(w, "kind")]):
-        say(line)
+        show_message(line)
     if errors or not outcome.total:
         raise typer.Exit(1)
 
@@ -472,8 +472,8 @@ def demo(
     from hemidiaphragm_nb.demo import run_demo
 
     start = time.perf_counter()
-    run_demo(out, "quick" if quick else "full", seed, say)
-    say(f"done in {time.perf_counter() - start:.0f} s")
+    run_demo(out, "quick" if quick else "full", seed, show_message)
+    show_message(f"done in {time.perf_counter() - start:.0f} s")
 
 # %% ../nbs/engine/cli.ipynb #9bc10715
 app.add_typer(studies)
@@ -495,7 +495,7 @@ def open_app(
     """Open radiographs in the browser: see lungs, landmarks and warnings, correct a landmark by
     hand, save a report.
     """
-    say("starting the app ...")
+    show_message("starting the app ...")
     from hemidiaphragm_nb.app import serve
 
     serve(port, folder, model, browser)

@@ -126,7 +126,7 @@ def ship_plan(
     base: Recipe | None = None,  # None: `_shipped_recipe`
     scale: str = "quick",  # a name in `SCALES`
 ) -> Plan:
-    """The networks of one ensemble, on all patients but the test part of `split_by_patient` with
+    """The networks of one ensemble, on all patients but the test set of `split_by_patient` with
     seed 0.
     """
     return Plan(

@@ -48,19 +48,20 @@ def run_demo(
     out: Path,
     size: str = "full",  # a name in `SIZES`
     seed: int = 0,
-    tell: Callable[[str], None] = print,  # takes each line for the user
+    show_message: Callable[[str], None] = print,  # takes each line for the user
 ):
     "Train on phantoms, evaluate on held-out ones, and leave an overlay and a CSV of predictions."
     cases, changes = SIZES[size]
-    tell(f"simulating {cases} radiographs of 512 px ...")
+    show_message(f"simulating {cases} radiographs of 512 px ...")
     frames = phantom_frames(cases, seed=seed, side=512)
     split = split_by_patient(frames.table, seed=seed)
     model = train(frames, split, recipe("fast", seed=seed, **changes), out=out / "model")
     for line in evaluation_report(model, frames.subset(split["test"]), out):
-        tell(line)
+        show_message(line)
     _save_frames(frames, split["test"][:6], out / "images")
     predict_folder(
         [str(out / "images")], out / "predictions", model, [OverlayWriter(), MaskWriter()]
     )
     contact_sheet(out / "predictions", out / "overlay.png")
-    tell(f"overlay in {out / 'overlay.png'}, predictions in {out / 'predictions/predictions.csv'}")
+    table = out / "predictions" / "predictions.csv"
+    show_message(f"overlay in {out / 'overlay.png'}, predictions in {table}")

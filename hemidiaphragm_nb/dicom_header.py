@@ -379,7 +379,9 @@ def _age(ds: pydicom.Dataset) -> float | None:
 def _header_warnings(ds: pydicom.Dataset) -> list[str]:
     "What the header says that makes a reading of the radiograph doubtful."
     age, turn = _age(ds), header_turn(ds)
-    how = {2: "mirrored", 3: "upside down", 6: "on its side", 8: "on its side"}
+    side_turn = ("on its side", "rotated")
+    turns = {2: ("mirrored", "flipped"), 3: ("upside down", "rotated"), 6: side_turn, 8: side_turn}
+    how, back = turns.get(turn, ("mirrored and rotated", "flipped and rotated"))
     part = "" if _part(ds) in _LIMBS else _part(ds)  # limbs are read by force, with a warning
     words = set(ds.get("Modality", "").split()) - _OTHER_MODALITIES
     side = ds.get("ViewPosition", "")
@@ -388,8 +390,8 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
         "it holds raw detector values, not a radiograph for viewing": (
             ds.get("PresentationIntentType") == "FOR PROCESSING"
         ),
-        f"its header says that it is {how.get(turn, 'mirrored and turned')}: it was turned back,"
-        " and coordinates in tables are those of the turned picture": turn != 1,
+        f"its header says that it is {how}: it was {back} back, and coordinates in tables are those"
+        f" of the {back} picture": turn != 1,
         "its header states a PatientOrientation that does not settle the sides: they are taken as"
         " they are in the picture": _sides_unsettled(ds),
         f"its header says that it shows {part}, not a chest": part,

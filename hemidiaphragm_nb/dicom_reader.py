@@ -20,13 +20,13 @@ from .dicom_grey import grey_values, palette_colours
 from .dicom_header import header_facts, numbers, parse_dicom
 from hemidiaphragm_nb.formats import (
     Refusal,
-    _upright,
     check_size,
     check_stream,
     encode_picture,
     stream_precision,
     stream_size,
     to_grey,
+    undo_orientation,
 )
 
 # %% ../nbs/engine/dicom_reader.ipynb #00000008
@@ -231,4 +231,4 @@ def read_dicom(
         stated = f"{ds.PhotometricInterpretation} and {samples} samples a pixel"
         messages += (f"its header says {stated}, which contradict: it was read as grey",)
     facts["warnings"] = messages + facts["warnings"]
-    return _upright(pixels, facts["orientation"]), facts
+    return undo_orientation(pixels, facts["orientation"]), facts

@@ -25,7 +25,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import validate_value
 
 from .dicom_header import header_turn, parse_dicom, patient_orientation
-from .formats import Refusal, _upright, file_content, file_kind, no_warnings
+from .formats import Refusal, file_content, file_kind, no_warnings, undo_orientation
 from .radiograph import RadiographError
 
 # %% ../nbs/engine/dicom_source.ipynb #1b0b0c3b
@@ -281,13 +281,13 @@ def _stored_points(points: np.ndarray, orientation: int, height: int, width: int
 
 # %% ../nbs/engine/dicom_source.ipynb #476c0498
 def as_stored(prediction, orientation: int):
-    """A prediction on the upright picture, in the pixels that the file stores: mask and points
-    turned back (size, numbers and sides stay as they are).
+    """A prediction on the upright picture, in the pixels that the file stores: mask and points are
+    flipped and rotated (size, numbers and sides stay as they are).
     """
     if orientation == 1:
         return prediction
     points = _stored_points(prediction.points, orientation, *prediction.mask.shape)
     back = {6: 8, 8: 6}.get(orientation, orientation)
-    mask = np.ascontiguousarray(_upright(prediction.mask, back))
+    mask = np.ascontiguousarray(undo_orientation(prediction.mask, back))
     height, width = mask.shape
     return replace(prediction, points=points, mask=mask, height=height, width=width)

@@ -154,7 +154,7 @@ def execute(
     device: str = "cpu",  # or "cuda"
     start: TorchPredictor | None = None,  # what `run.start` has brought
 ) -> tuple[TorchPredictor, dict]:
-    """Train a run and evaluate it on its test part; a stage of a transfer, on the held-out
+    """Train a run and evaluate it on its test set; a stage of a transfer, on the held-out
     radiographs too. Returns the trained network, and the contents of files by their names: a
     DataFrame or a dict.
     """

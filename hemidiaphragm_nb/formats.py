@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'MAX_PAGES', 'BY_HAND', 'MAX_LENGTH', 'Refusal', 'check_size', 'file_content',
-           'encode_picture', 'file_kind', 'stream_size', 'stream_precision', 'to_grey', 'check_scans', 'check_stream',
-           'read_picture', 'read_tiff', 'spacing_words', 'believed_spacing', 'no_warnings']
+           'encode_picture', 'file_kind', 'stream_size', 'stream_precision', 'to_grey', 'undo_orientation',
+           'check_scans', 'check_stream', 'read_picture', 'decode_picture', 'read_tiff', 'decode_tiff', 'spacing_words',
+           'believed_spacing', 'no_warnings']
 
 # %% ../nbs/engine/formats.ipynb #00000002
 import logging
@@ -157,7 +158,7 @@ def to_grey(array: np.ndarray) -> np.ndarray:
     )
 
 # %% ../nbs/engine/formats.ipynb #0000001a
-def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+def undo_orientation(array: np.ndarray, orientation: int) -> np.ndarray:
     "Undo an EXIF/TIFF orientation (1 to 8; any other value counts as 1)."
     if orientation in (5, 6, 7, 8):
         array = array.swapaxes(0, 1)
@@ -232,11 +233,11 @@ def _deep_png(data: bytes) -> np.ndarray:
 # %% ../nbs/engine/formats.ipynb #00000023
 def read_picture(data: bytes, kind: str) -> np.ndarray:
     "The upright grey pixels of a PNG or JPEG file."
-    return _decode_picture(data, kind)[0]
+    return decode_picture(data, kind)[0]
 
 
-def _decode_picture(data: bytes, kind: str) -> tuple[np.ndarray, int]:
-    "The same, and the orientation (1 to 8) that was undone."
+def decode_picture(data: bytes, kind: str) -> tuple[np.ndarray, int]:
+    "As `read_picture`, and the orientation (1 to 8) that was undone."
     size = stream_size(data) or (0, 0)
     check_size(*size)
     if kind == "png":
@@ -252,7 +253,7 @@ def _decode_picture(data: bytes, kind: str) -> tuple[np.ndarray, int]:
         orientation = image.getexif().get(0x0112, 1)
         deep_colour = kind == "png" and data[24] == 16 and data[25] in (2, 4, 6)
         array = _deep_png(data) if deep_colour else _pillow_pixels(image)
-    return to_grey(_upright(array, orientation)), _known(orientation)
+    return to_grey(undo_orientation(array, orientation)), _known(orientation)
 
 # %% ../nbs/engine/formats.ipynb #a15f0001
 MAX_PAGES = 100
@@ -344,11 +345,11 @@ def _page_pixels(page: tifffile.TiffPage) -> np.ndarray:
 # %% ../nbs/engine/formats.ipynb #0000002b
 def read_tiff(data: bytes) -> np.ndarray:
     "The upright grey pixels of a single-page TIFF file."
-    return _decode_tiff(data)[0]
+    return decode_tiff(data)[0]
 
 
-def _decode_tiff(data: bytes) -> tuple[np.ndarray, int]:
-    "The same, and the orientation (1 to 8) that was undone."
+def decode_tiff(data: bytes) -> tuple[np.ndarray, int]:
+    "As `read_tiff`, and the orientation (1 to 8) that was undone."
     _check_directories(data)
     with tifffile.TiffFile(BytesIO(data)) as tiff:
         pages = [page for page in tiff.pages[:MAX_PAGES] if not page.keyframe.is_reduced]
@@ -360,7 +361,7 @@ def _decode_tiff(data: bytes) -> tuple[np.ndarray, int]:
         _check_page(pages[0], data)
         array = _page_pixels(pages[0])
         orientation = pages[0].tags.valueof("Orientation", default=1)
-    return to_grey(_upright(array, orientation)), _known(orientation)
+    return to_grey(undo_orientation(array, orientation)), _known(orientation)
 
 # %% ../nbs/engine/formats.ipynb #b4000002
 BY_HAND = "stated by hand"  # the source of a spacing that stands in no file

@@ -128,11 +128,11 @@ def split_by_patient(
     table: "pd.DataFrame",  # a table of cases with `patient_id`
     fractions: Sequence[float] = (0.6, 0.2, 0.2),  # of the images; train, valid, test
     seed: int = 0,  # another seed, another split
-    stratify: str | None = "view",  # keep this column's shares alike in all parts
+    stratify: str | None = "view",  # keep this column's fractions alike in all subsets
 ) -> dict[str, np.ndarray]:  # positions of the rows in 'train', 'valid', 'test', ascending
-    """Assign patients to parts.
+    """Assign patients to subsets.
 
-    Raises: DatasetError for cases without a patient or fewer patients than parts.
+    Raises: DatasetError for cases without a patient or fewer patients than subsets.
     """
     f = np.asarray(fractions, float)
     if f.shape != (3,) or (f < 0).any() or not np.isclose(f.sum(), 1):
@@ -149,36 +149,30 @@ def split_by_patient(
         raise DatasetError(
             Problem(
                 "table of cases",
-                f"has {len(patients)} patients for {len(used)} parts",
+                f"has {len(patients)} patients for {len(used)} subsets",
                 "Add patients, or set a fraction to 0",
             )
         )
-    total, order = (
-        counts.sum(0),
-        np.argsort([hashlib.sha256(f"{seed}:{p}".encode()).hexdigest() for p in patients]),
-    )
-    behind, held, part = (
-        f[:, None] * total,
-        np.zeros(3, int),
-        np.full(len(patients), -1),
-    )  # images still lacking by part and view; patients held
+    total = counts.sum(0)
+    order = np.argsort([hashlib.sha256(f"{seed}:{p}".encode()).hexdigest() for p in patients])
+    subset = np.full(len(patients), -1)  # of each patient
+    lacking = f[:, None] * total  # images, by subset and view
+    size = np.zeros(3, int)  # patients in each subset
     for again in range(3):
         for left, i in zip(range(len(order), 0, -1), order):
             if again:
-                if held[part[i]] == 1:
-                    continue  # never empty a part
-                behind[part[i]] += counts[i]
-                held[part[i]] -= 1
-            empty = used[held[used] == 0]
-            among = (
-                empty if not again and left <= len(empty) else used
-            )  # the last patients fill parts that would stay empty
-            part[i] = among[np.argmax((behind[among] / total) @ counts[i])]
-            behind[part[i]] -= counts[i]
-            held[part[i]] += 1
-    return {
-        name: np.flatnonzero(part[who] == k) for k, name in enumerate(("train", "valid", "test"))
-    }
+                if size[subset[i]] == 1:
+                    continue  # never empty a subset
+                lacking[subset[i]] += counts[i]
+                size[subset[i]] -= 1
+            empty = used[size[used] == 0]
+            # the last patients fill subsets that would stay empty
+            candidates = empty if not again and left <= len(empty) else used
+            subset[i] = candidates[np.argmax((lacking[candidates] / total) @ counts[i])]
+            lacking[subset[i]] -= counts[i]
+            size[subset[i]] += 1
+    names = ("train", "valid", "test")
+    return {name: np.flatnonzero(subset[who] == k) for k, name in enumerate(names)}
 
 # %% ../nbs/02_landmarks.ipynb #0000003b
 def split_by_fold(
@@ -216,7 +210,7 @@ def split_by_fold(
 def split_by_device(
     table: "pd.DataFrame",  # a table of cases with `patient_id` and `view`
     part: str = "portable",  # the stage's radiographs: 'common' (PA) or 'portable' (AP, AP Supine)
-    share: float = 1.0,  # of the training radiographs, above 0; at least one is left
+    fraction: float = 1.0,  # of the training radiographs, above 0; at least one is left
     seed: int = 0,  # another seed, another split
 ) -> dict[str, np.ndarray]:
     # positions in 'train', 'valid', 'test', and 'held_out': the portable half that neither stage
@@ -225,11 +219,11 @@ def split_by_device(
 
     Raises: DatasetError for an unknown part, or too few patients of a kind.
     """
-    if part not in ("common", "portable") or not 0 < share <= 1:
+    if part not in ("common", "portable") or not 0 < fraction <= 1:
         raise DatasetError(
             Problem(
                 "split_by_device",
-                f"part {part!r} with a fraction of {share}",
+                f"part {part!r} with a fraction of {fraction}",
                 "Use 'common' or 'portable', and a fraction above 0 and at most 1",
             )
         )
@@ -244,5 +238,5 @@ def split_by_device(
         parts["train"],
         key=lambda i: (hashlib.sha256(f"{seed}:{people[i]}".encode()).hexdigest(), i),
     )
-    first = order[: max(1, round(share * len(order)))]
+    first = order[: max(1, round(fraction * len(order)))]
     return parts | {"train": np.sort(first), "held_out": held_out}

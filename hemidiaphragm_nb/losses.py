@@ -123,7 +123,7 @@ def heatmap_fraction(norms: dict[str, float], lam_hem: float, lam_segm: float) -
 
 # %% ../nbs/04_losses.ipynb #00000029
 class UncertaintyLoss(_TaskLoss):
-    "Weighting learned from the tasks' uncertainty (Kendall et al., 2018); called like `JointLoss`."
+    "Weighting learnt from the tasks' uncertainty (Kendall et al., 2018); called like `JointLoss`."
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from .folders import _radiograph_size
+from .folders import radiograph_size
 
 # %% ../nbs/engine/lung_masks.ipynb #cb5e8488
 LUNG_CLASSES = {"lung", "lungs", "both lungs", "lung field", "lung fields"}
@@ -169,7 +169,7 @@ def decode_rle(
 
     Raises: ValueError where they do not fill the picture.
     """
-    h, w = _radiograph_size(*rle["size"])
+    h, w = radiograph_size(*rle["size"])
     counts = rle["counts"]
     counts = np.array(_unpack_counts(counts) if isinstance(counts, str) else counts, int)
     if counts.sum() != h * w or (counts < 0).any():

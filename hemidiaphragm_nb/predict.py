@@ -82,27 +82,25 @@ def fuse(
 # %% ../nbs/15_predict.ipynb #e19e6529
 @dataclass
 class Prediction:
-    """The answer for one radiograph, in its own pixels (x, y), origin at the top left pixel's
-    centre.
+    """The answer for one radiograph. Points are (x, y), origin at the top left pixel's centre; each
+    length says whether its pixels are the radiograph's own or those of the 512-px frame.
     """
 
     file: str
-    width: int  # px
-    height: int  # px
-    points: np.ndarray  # (2, 2): right, left; NaN where not found
+    width: int  # px of the radiograph
+    height: int  # px of the radiograph
+    points: np.ndarray  # (2, 2): right, left; px of the radiograph, NaN where not found
     mask: np.ndarray  # (height, width) uint8: 0, 1 right lung, 2 left lung
     spacing: tuple | None = None  # (row, column) mm a pixel; None: unknown
     spacing_source: str = ""  # the DICOM attribute it was read from, or 'stated by hand'
-    # (2,) px of the 512-px frame, between the point off the heatmap and the one off the mask
-    disagreement: np.ndarray | None = None
-    # (2,) px: conformal prediction radius, holds the true point nine times in ten on average; None
-    # where the model was not calibrated
-    radius90: np.ndarray | None = None
+    disagreement: np.ndarray | None = None  # (2,) px of the 512-px frame, heatmap from mask
+    # conformal prediction radius: holds the true point nine times in ten on average; NaN where the
+    # model was not calibrated
+    radius90: np.ndarray | None = None  # (2,) px of the radiograph
     findings: list[Finding] = field(default_factory=list)  # reasons not to trust it
     heatmaps: np.ndarray | None = None  # (1 or 2, s, s) in the frame; None without that task
-    readings: dict = field(
-        default_factory=dict
-    )  # "heatmap", "mask" -> (2, 2) px of the 512-px frame
+    # "heatmap", "mask" -> (2, 2) px of the 512-px frame
+    readings: dict = field(default_factory=dict)
     expected: np.ndarray | None = None  # (2,) px of the 512-px frame, see `expected_error`
 
     @property
@@ -134,14 +132,14 @@ def expected_error(
     return np.broadcast_to(np.arctanh(lowest) * beta / np.pi, (2,)).astype(float)
 
 # %% ../nbs/15_predict.ipynb #acc43a55
-# px of the 512-px frame, for the distance of the two readings and for the radius: on one real
-# radiograph in ten there is a finding
-APART, WIDE = 20.0, 20.0
+# px of the 512-px frame; the two give a finding on one real radiograph in ten
+APART = 20.0  # beyond it the readings of heatmap and mask disagree
+WIDE = 20.0  # beyond it a landmark's radius makes it uncertain
 
 
 def landmark_findings(
-    apart: np.ndarray,  # (2,) px between the two readings; NaN where one is missing
-    radius: np.ndarray,  # (2,) px that hold the point nine times in ten; NaN unknown
+    apart: np.ndarray,  # (2,) px of the 512-px frame between the readings; NaN where one is missing
+    radius: np.ndarray,  # (2,) px of the 512-px frame that hold the point nine times in ten; or NaN
 ) -> list[Finding]:
     "Plain words for each side whose landmark is doubtful."
     found = []
@@ -194,7 +192,9 @@ def interpret(
     card: dict,  # of the predictor: its recipe, and the factor of the radius
     checks: bool = True,  # ask too whether the image and the mask are plausible
 ) -> Prediction:  # in the radiograph's own pixels, of no file yet
-    "Outputs to answer."
+    """The answer that a network's outputs give: the lung mask, the landmarks of heatmap and mask in
+    one, their radius, and the findings that speak against them.
+    """
     points, expected = _heatmap_reading(outputs, card["recipe"])
     readings = {} if points is None else {"heatmap": points}
     labels, mask, lungs = None, np.zeros((frame.height, frame.width), np.uint8), None

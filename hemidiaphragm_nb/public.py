@@ -24,8 +24,8 @@ from .files import image_stem, plainly, shown
 from hemidiaphragm_nb.folders import (
     IMAGE_READERS,
     MASK_READERS,
-    _open_grey,
-    _radiograph_size,
+    open_grey,
+    radiograph_size,
     inside,
     read_csv,
 )
@@ -76,7 +76,7 @@ def _read_pair(path: str, size: tuple[int, int]) -> np.ndarray:
     """
     p = Path(path)
     files = [p, p.parent.parent / _PAIRS[p.parent.name] / p.name]
-    pixels = [_open_grey(str(f)) for f in files]
+    pixels = [open_grey(str(f)) for f in files]
     if pixels[0].shape != pixels[1].shape:
         problem = Problem(str(files[1]), "differs in size from the other lung", "Unpack both again")
         raise DatasetError(problem)
@@ -130,7 +130,7 @@ def read_jsrt(
 # %% ../nbs/engine/public.ipynb #00000011
 def _read_binary(path: str, size: tuple[int, int]) -> np.ndarray:
     "The labels (h, w) of one binary file with both lungs; sides by position."
-    mask = _open_grey(path)
+    mask = open_grey(path)
     return label_sides([mask > mask.max() / 2])
 
 
@@ -272,7 +272,7 @@ def read_darwin_mask(
     data = _read_json(path)
     try:
         image, slot = _darwin_picture(data)
-        height, width = _radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
+        height, width = radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
         parts = [a for a in data["annotations"] if _on(slot, a)]
         layers = [a["raster_layer"] for a in parts if "raster_layer" in a]
         names = [a["name"] for a in data["annotations"] if not {"tag", "raster_layer"} & set(a)]
@@ -494,7 +494,7 @@ def read_coco_mask(
         raise DatasetError(Problem(file, reason, f"{_NAMED}; or leave out its mask"))
     image, doing = images[record], f"image {key} has no usable size"
     try:
-        h, w = _radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
+        h, w = radiograph_size(image.get("height", size[0]), image.get("width", size[1]))
         masks = []
         for a in lungs[record]:
             doing = f"annotation {a.get('id')} cannot be drawn"

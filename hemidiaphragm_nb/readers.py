@@ -14,8 +14,8 @@ from .files import plainly
 from hemidiaphragm_nb.formats import (
     BY_HAND,
     Refusal,
-    _decode_picture,
-    _decode_tiff,
+    decode_picture,
+    decode_tiff,
     believed_spacing,
     check_size,
     file_content,
@@ -41,7 +41,7 @@ def _decode(
         from hemidiaphragm_nb.dicom_reader import read_dicom
 
         return read_dicom(data, force, spacing)
-    grey, orientation = _decode_tiff(data) if kind == "tiff" else _decode_picture(data, kind)
+    grey, orientation = decode_tiff(data) if kind == "tiff" else decode_picture(data, kind)
     facts = dict(orientation=orientation)
     if spacing:
         believed, source, warnings = believed_spacing(spacing, BY_HAND, *grey.shape)

@@ -115,11 +115,11 @@ def _facts(path: Path) -> dict | None:  # None where it is no JSON object
 
 def _short_tables(folder: Path) -> list[Path]:
     "Tables that have fewer rows than the run's JSON files say, where they say it."
-    told = {"cases.csv": ("summary.json", "images"), "history.csv": ("config.json", "epochs")}
+    counts = {"cases.csv": ("summary.json", "images"), "history.csv": ("config.json", "epochs")}
     facts = [folder / name for name in ("config.json", "summary.json")]
     if short := [path for path in facts if path.exists() and _facts(path) is None]:
         return short
-    for name, (source, count) in told.items():
+    for name, (source, count) in counts.items():
         if (folder / name).exists() and (folder / source).exists():
             wanted = _facts(folder / source).get(count, 0)
             if len(pd.read_csv(folder / name, usecols=[0])) < wanted:

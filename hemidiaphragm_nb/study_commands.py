@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Out, finish, load_split, say
+from .options import Data, Out, finish, load_split, show_message
 
 # %% ../nbs/engine/study_commands.ipynb #c0994bfa
 Scale = Annotated[
@@ -104,11 +104,11 @@ def replicate(
         raise ValueError(f"no analysis {analysis!r}; it may be one of {allowed} or all")
     _prepare(out, resume)
     for number in ANALYSES if analysis == "all" else [analysis]:
-        say(f"\nAnalysis {number}: {ANALYSES[number]}")
+        show_message(f"\nAnalysis {number}: {ANALYSES[number]}")
         name = ANALYSES[number]
         how = dict(retry=retry, preset=preset, together=together)
         finish(*run_analysis(name, out, data, scale, repeats, workers, scheduler, **how))
-    say(f"\nresults in {out}")
+    show_message(f"\nresults in {out}")
 
 # %% ../nbs/engine/study_commands.ipynb #70e67817
 @studies.command()
@@ -214,7 +214,7 @@ def ensemble(
     model = run_ship(data, scale, out, workers, scheduler, members, retry)
     frames, split = load_split(data, size_of(scale)["n"], 0)
     finish(evaluation_report(model, frames.subset(split["test"]), out), [])
-    say(f"model in {out / 'model'}: hemidiaphragm predict --model {out / 'model'} ...")
+    show_message(f"model in {out / 'model'}: hemidiaphragm predict --model {out / 'model'} ...")
 
 # %% ../nbs/engine/study_commands.ipynb #9c1e07a2
 @studies.command()

@@ -36,15 +36,21 @@ from hemidiaphragm_nb.updates import (
     MARKS,
     Curve,
     StudyData,
-    _description,
-    _evaluate_part,
-    _export,
+    describe_curve,
+    evaluate_frames,
+    export_curve,
     is_complete,
     plan_table,
     study_data,
     write_summary,
 )
-from .workers import InProcess, _processes, _submit_alone, _submit_with_data, _todo
+from hemidiaphragm_nb.workers import (
+    InProcess,
+    process_pool,
+    runs_to_do,
+    submit_to_process,
+    submit_with_data,
+)
 
 # %% ../nbs/engine/together.ipynb #5fabf61c
 def schedule_table(
@@ -205,7 +211,7 @@ class _Training(_Step):
 
     @torch.no_grad()
     def check(self):
-        "Losses of the validation part, into this epoch's row of the log."
+        "Losses of the validation set, into this epoch's row of the log."
         self.net.eval()
         n, size, total = len(self.valid[0]), max(2 * self.batch, 8), 0.0
         for part in zip(*(t.split(size) for t in self.valid)):
@@ -463,10 +469,10 @@ def _beside(
     "A function that has `try_one(task, store, data)` done beside the training, or at once."
     workers = workers or max(1, (os.cpu_count() or 1) - 2)
     if workers == 1:
-        yield lambda try_one, task: _submit_with_data(try_one, store, data, InProcess(), task)
+        yield lambda try_one, task: submit_with_data(try_one, store, data, InProcess(), task)
         return
-    with _processes(workers, data) as pool:
-        yield lambda try_one, task: _submit_alone(try_one, store, pool, task)
+    with process_pool(workers, data) as pool:
+        yield lambda try_one, task: submit_to_process(try_one, store, pool, task)
 
 # %% ../nbs/engine/together.ipynb #ffb0181b
 def run_together(
@@ -488,7 +494,7 @@ def run_together(
     """
     until = time.monotonic() + seconds
     store = store if isinstance(store, Store) else Store(store)
-    todo = {run.key: run for run in _todo(plan, store, retry)}
+    todo = {run.key: run for run in runs_to_do(plan, store, retry)}
     data = {run.data: load_data(run.data) for run in todo.values()}
     store.prepare(plan, retry)
     with ExitStack() as claims, _beside(workers, data, store) as submit:
@@ -512,7 +518,7 @@ def _measure(curve: Curve, _, parts: dict, *, weights: dict) -> list[dict]:
     "A row for each part: what is done at a mark."
     model = TorchPredictor(_restored(curve.recipe, weights), curve.recipe)
     with fixed_threads(1):
-        return [{"part": part} | _evaluate_part(model, f) for part, f in parts.items()]
+        return [{"part": part} | evaluate_frames(model, f) for part, f in parts.items()]
 
 # %% ../nbs/engine/together.ipynb #dcb15396
 def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, tuple[Curve, Job]]:
@@ -539,7 +545,7 @@ def _export_curve(out: Path, curve: Curve, job: Job, marks: list, data: StudyDat
         table += [head | row for row in answer.result()]
     cost = {"seconds": job.seconds, "cpu_seconds": job.seconds}
     state = {"update": job.done, "rows": table} | cost
-    _export(out, _description(curve, data, state, origin))
+    export_curve(out, describe_curve(curve, data, state, origin))
 
 # %% ../nbs/engine/together.ipynb #61e427d3
 def _all_known(job: Job, marks: list) -> bool:

@@ -109,7 +109,7 @@ def make_learner(
     train: FrameSet,  # tensors at the recipe's side, on the device to train on
     valid: FrameSet,
     recipe: Recipe,
-    start: TorchPredictor | None = None,  # begin with its weights, see `start_from`
+    start: TorchPredictor | None = None,  # initialise from its weights, see `start_from`
 ) -> FrameLearner:  # ready for `fit`
     "The fastai Learner of a recipe."
     dls, net, loss = frame_dls(train, valid, recipe), build_net(recipe), FrameLoss(recipe)
@@ -191,7 +191,7 @@ def train(
     resume: bool = True,  # go on with, or read back, what `out` holds
     progress: bool = True,  # show a bar with the time left
     device: str | None = None,  # "cpu", "cuda"; None takes a GPU when there is one
-    start: TorchPredictor | None = None,  # begin with its weights, see `start_from`
+    start: TorchPredictor | None = None,  # initialise from its weights, see `start_from`
     cbs: list = (),  # further fastai callbacks
 ) -> TorchPredictor:
     """Train a recipe. Killed at any moment and called again, it ends with the same weights.

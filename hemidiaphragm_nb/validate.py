@@ -151,7 +151,7 @@ def plot_trust(
     ax=None,
 ):
     """True errors in groups of equal size by expected error: median and 90 % quantile, with the
-    radius promised.
+    radius.
     """
     ax = ax or plt.subplots(figsize=(7, 4), dpi=80)[1]
     errors, expected = (
@@ -166,7 +166,7 @@ def plot_trust(
     ):
         ax.plot(x, [np.quantile(errors[g], q) for g in groups], style, label=label)
     factor = radius_factor(errors, expected, level)
-    ax.plot(x, factor * np.array(x), "k:", label=f"radius promised ({factor:.2f} × expected)")
+    ax.plot(x, factor * np.array(x), "k:", label=f"radius ({factor:.2f} × expected error)")
     ax.set(xlabel="expected error (px of 512)", ylabel="error (px of 512)")
     ax.legend(fontsize=9)
     return ax

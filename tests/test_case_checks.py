@@ -10,7 +10,7 @@ from PIL import Image
 from hemidiaphragm_nb import agreement
 from hemidiaphragm_nb.case_checks import draw_cases, validate_folder
 from hemidiaphragm_nb.folders import load_frames, read_csv, read_folder, read_mask
-from hemidiaphragm_nb.formats import _upright
+from hemidiaphragm_nb.formats import undo_orientation
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.problems import DatasetError
 
@@ -200,7 +200,7 @@ def turned(folder, orientation: int, size=(SIDE, SIDE), points=True):
     exif[0x0112] = orientation
     for sub, array, header in (("images", noise, exif), ("masks", upright, None)):
         (folder / sub).mkdir(exist_ok=True)
-        stored = Image.fromarray(_upright(array, BACK.get(orientation, orientation)))
+        stored = Image.fromarray(undo_orientation(array, BACK.get(orientation, orientation)))
         stored.save(folder / sub / "a.png", **({"exif": header} if header else {}))
     (folder / "metadata.csv").write_text("id,patient_id,view\na,1,PA\n")
     return read_folder(folder), upright
@@ -219,7 +219,7 @@ def test_a_mask_of_the_stored_pixels_is_refused_everywhere(orientation, size, tm
     [problem] = loaded.value.problems
     assert checked[1:] == problem[1:]  # one remedy, and it works:
     path = tmp_path / "masks/a.png"
-    Image.fromarray(_upright(np.array(Image.open(path)), orientation)).save(path)
+    Image.fromarray(undo_orientation(np.array(Image.open(path)), orientation)).save(path)
     with pytest.warns(UserWarning, match="Check that the mask lies on the turned image"):
         frames = load_frames(table, progress=False)
     assert (read_mask(path) == upright).all() and frames.masks.max() == 2
@@ -235,7 +235,7 @@ def test_an_upside_down_mask_is_asked_for(tmp_path):
 
 def test_a_single_lung_on_the_wrong_half_of_a_turned_image_is_refused(tmp_path):
     table, upright = turned(tmp_path, 3)
-    Image.fromarray(_upright(upright * (upright == 2), 3)).save(tmp_path / "masks/a.png")
+    Image.fromarray(undo_orientation(upright * (upright == 2), 3)).save(tmp_path / "masks/a.png")
     with pytest.raises(DatasetError, match="left side lies on the image's left"):
         load_frames(table, progress=False)
 

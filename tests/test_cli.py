@@ -47,7 +47,7 @@ def test_retry_forgets_the_failure_of_a_curve(tmp_path, monkeypatch):
     failure.write_text("killed")
     monkeypatch.setattr(hemidiaphragm_nb.updates, "planned_curves", lambda: [curve])
     monkeypatch.setattr(hemidiaphragm_nb.updates, "study_data", lambda *given: None)
-    monkeypatch.setattr(hemidiaphragm_nb.updates, "_over", lambda *given: None)
+    monkeypatch.setattr(hemidiaphragm_nb.updates, "run_on_executor", lambda *given: None)
     words = ["updates", "--data", "phantom", "--store", str(tmp_path / "store")]
     words += ["--out", str(tmp_path / "out")]
     r = CliRunner().invoke(cli.app, words)

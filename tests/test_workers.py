@@ -66,7 +66,7 @@ def test_a_pool_that_cannot_start_leaves_the_work_to_this_process(tmp_path):
 
 SLOW_START = """
 import os, sys, time
-from hemidiaphragm_nb.workers import _processes
+from hemidiaphragm_nb.workers import process_pool
 
 class Slow:
     "Read at once by the first process, in three seconds by the others."
@@ -79,7 +79,7 @@ class Slow:
 if __name__ == "__main__":
     slow = Slow()
     slow.folder = sys.argv[1]
-    with _processes(2, {"slow": slow, "frames": bytes(2_000_000)}) as pool:
+    with process_pool(2, {"slow": slow, "frames": bytes(2_000_000)}) as pool:
         dead = pool.submit(os._exit, 3)
         try:
             pool.submit(abs, -1)  # starts the second process; meanwhile the first one dies
