@@ -225,11 +225,15 @@ def test_no_curves(tmp_path):
         updates.load_curves(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "half", "[]", "{}", '{"key": "a", "curve": []}'])
-def test_what_is_no_export_is_named(tmp_path, text):
+NO_EXPORTS = {"": "torn", "half": "torn"}
+NO_EXPORTS |= dict.fromkeys(["[]", "{}", '{"key": "a", "curve": []}'], "no export of a curve")
+
+
+@pytest.mark.parametrize("text, reason", NO_EXPORTS.items())
+def test_what_is_no_export_is_named(tmp_path, text, reason):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "a.json").write_text(text)
-    with pytest.raises(ValueError, match=r"a\.json is (torn|no export of a curve); call"):
+    with pytest.raises(ValueError, match=rf"a\.json is {reason}; call"):
         updates.load_curves(tmp_path)
 
 
