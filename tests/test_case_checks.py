@@ -187,6 +187,11 @@ def test_a_name_with_dollars_is_drawn():
     draw_cases(frames, {name: name for name in frames.table["id"]}).canvas.draw()
 
 
+def test_a_label_with_dollars_is_drawn():
+    course = pd.DataFrame({"day": [0.0, 3.0], "gap_relative": [0.1, 0.2]})
+    agreement.plot_course(course, label="a$\\frac$b").figure.canvas.draw()
+
+
 BACK = {6: 8, 8: 6}  # the turn that another undoes
 
 
