@@ -79,7 +79,8 @@ def standardise(pixels: np.ndarray) -> np.ndarray:
     gives zeros.
     """
     low, high = grey_range(pixels)
-    whole = np.floor(low)  # exact to subtract from whole grey levels, however large they are
+    # exact to subtract from whole grey levels, however large they are
+    whole = np.floor(low) if high - low >= 1 else low
     scaled = np.empty(pixels.shape, np.float32)
     for top in range(0, len(pixels), 64):  # strips that stay in the processor's cache
         strip = scaled[top : top + 64]
