@@ -150,8 +150,8 @@ LM MLO LMO SWIMMERS""".split()
 )
 # and how words for them begin, in several languages
 _VIEWS = {
-    "LATERAL": ("LAT", "SEITLICH", "SEITENL", "PROFIL", "PERFIL", "SAGIT"),
-    "OBLIQUE": ("OBL", "SCHRAEG", "SCHRAG"),
+    "LATERAL": ("LAT", "SEITLICH", "SEITENL", "PROFIL", "PERFIL", "SAGIT", "ZIJDEL", "DWARS"),
+    "OBLIQUE": ("OBL", "SCHRAEG", "SCHRAG", "SCHIEF"),
     "DECUBITUS": ("DECUB",),
 }
 _BEAMS = dict(CROSSTABLE="CROSS-TABLE", XTABLE="CROSS-TABLE", HORIZONTALBEAM="HORIZONTAL BEAM")
@@ -198,13 +198,18 @@ def _code(item: pydicom.Dataset) -> tuple[str, str]:
     return next((v for v in values if v), "").rsplit(":", 1)[-1], _spelt(item.get("CodeMeaning"))
 
 
+# caudad and cephalad: as modifiers they tilt the beam of a frontal view, as views they are others
+_ANGLED = ("399162004", "399196006", "R-10242", "R-10244")
+
+
 def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
     "(code, meaning) of the view and of the patient's position, with their modifiers."
     found = []
     for name in ("View", "PatientOrientation"):
         for item in ds.get(f"{name}CodeSequence") or []:
-            for code in (item, *(item.get(f"{name}ModifierCodeSequence") or [])):
-                found.append(_code(code))
+            found.append(_code(item))
+            modifiers = map(_code, item.get(f"{name}ModifierCodeSequence") or [])
+            found += [("" if code in _ANGLED else code, meaning) for code, meaning in modifiers]
     return found
 
 # %% ../nbs/engine/dicom_header.ipynb #3cb674c1
@@ -216,8 +221,12 @@ def _orientation(ds: pydicom.Dataset) -> list[str]:
     "What PatientOrientation states, in letters, whatever separates its values."
     stated = ds.get("PatientOrientation") or []
     if isinstance(stated, str):
-        stated = re.split(r"[\s/,;|]+", stated)
-    return [_IN_WORDS.get(s, s) for s in stated]
+        stated = re.split("[^A-Z ]+", stated)
+    words = [re.sub("[^A-Z ]", "", s).split() for s in stated]
+    if len(words) == 1 and len(words[0]) == 2:  # R F, or RIGHT FOOT
+        words = [[word] for word in words[0]]
+    values = ["".join(_IN_WORDS.get(word, word) for word in value) for value in words]
+    return [v for v in values if v] if len(values) > 2 else values
 
 
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
@@ -280,17 +289,18 @@ _PARTS = set(
     "ABDOMEN BREAST CSPINE HEAD HIP LSPINE NECK PELVIS RIBS SHOULDER SKULL SPINE TSPINE".split()
 )
 _LIMBS = set(
-    """ANKLE ARM CALCANEUS CARPUS CARPAL ELBOW EXM EXTREMITIE EXTREMITY FEET FEMUR FIB FIBULA FINGER
-FOOT FOREARM FUSS HAND HEEL HINDFOOT HUMERUS KNEE KNIE LEG LIMB METACARPUS METACARPAL METATARSUS
-METATARSAL PATELLA RADIUS SESAMOID TARSUS TARSAL THIGH THUMB TIB TIBIA TOE ULNA WRIST
-DAUMEN ELLENBOGEN FERSE HANDGELENK OBERARM OBERSCHENKEL SPRUNGGELENK UNTERARM UNTERSCHENKEL ZEHE
-ZEHEN BRAS AVANTBRAS CHEVILLE COUDE CUISSE DOIGT GENOU GENOUX JAMBE ORTEIL PIED POIGNET POUCE
-ANTEBRAZO BRAZO CODO DEDO MANO MUNECA MUSLO PIERNA RODILLA TOBILLO AVAMBRACCIO BRACCIO CAVIGLIA
-COSCIA DITO GAMBA GINOCCHIO GOMITO PIEDE POLSO ANTEBRACO BRACO COTOVELO COXA JOELHO PERNA PUNHO
-TORNOZELO ELLEBOOG ENKEL ONDERARM ONDERBEEN BOVENARM BOVENBEEN POLS VOET""".split()
+    """ANKLE ARM CALCANEUS CARPUS CARPAL ELBOW EXM EXTREMITIE EXTREMITY FEET FEMUR FIB FIBULA
+FINGER FOOT FOREARM FUSS HAND HEEL HINDFOOT HUMERUS KNEE KNIE LEG LIMB METACARPUS METACARPAL
+METATARSUS METATARSAL PATELLA PHALANX PHALANGES DIGIT SCAPHOID TALUS NAVICULAR CALF HALLUX RADIUS
+SESAMOID TARSUS TARSAL THIGH THUMB TIB TIBIA TOE ULNA WRIST DAUMEN ELLENBOGEN FERSE HANDGELENK
+OBERARM OBERSCHENKEL SPRUNGGELENK UNTERARM UNTERSCHENKEL ZEHE ZEHEN BRAS AVANTBRAS CHEVILLE COUDE
+CUISSE DOIGT GENOU GENOUX JAMBE ORTEIL PIED POIGNET POUCE ANTEBRAZO BRAZO CODO DEDO MANO MUNECA
+MUSLO PIERNA RODILLA TOBILLO AVAMBRACCIO BRACCIO CAVIGLIA COSCIA DITO GAMBA GINOCCHIO GOMITO PIEDE
+POLSO ANTEBRACO BRACO COTOVELO COXA JOELHO PERNA PUNHO TORNOZELO ELLEBOOG ENKEL ONDERARM ONDERBEEN
+BOVENARM BOVENBEEN POLS VOET""".split()
 )
 _BESIDE = """LEFT RIGHT LT RT L R UPPER LOWER UP LOW FORE HIND MID BOTH BILATERAL AND OF JOINT BONE
-LINKS RECHTS GAUCHE DROIT DROITE""".split()
+LENGTH LINKS RECHTS GAUCHE DROIT DROITE""".split()
 # parts of words: RAX for THORAX and TORAX in any spelling, TORAC for its Italian
 _CHEST = ("CHEST", "RAX", "THORAC", "TORAC", "LUNG", "PULM", "POUMON", "CXR", "MEDIASTIN", "CHST")
 

@@ -139,7 +139,10 @@ _PLUGIN = {
     uid.HTJ2K: "pylibjpeg",
 }
 _TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)  # decoded by libjpeg-turbo
-_LOSSLESS = (
+_OF_WORDS = (  # whose samples may be whole words, bits beside the value and all
+    uid.JPEG2000,
+    uid.HTJ2K,
+    uid.JPEGLSNearLossless,
     uid.JPEGLossless,
     uid.JPEGLosslessSV1,
     uid.JPEGLSLossless,
@@ -159,7 +162,7 @@ def _stored_values(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
         if syntax != uid.RLELossless:
             words = imagecodecs.jpeg8_decode(stream) if syntax in _TURBO else ds.pixel_array
-            if syntax in _LOSSLESS:
+            if syntax in _OF_WORDS:
                 values = _aligned(words, ds, stream_precision(stream))
                 return values, words.astype(values.dtype)
             signed = syntax in _TURBO and ds.get("PixelRepresentation")

@@ -222,6 +222,15 @@ def _source_header(ds: Dataset) -> Dataset:
     return ds
 
 # %% ../nbs/engine/dicom_source.ipynb #00000010
+def _check_uids(ds: Dataset) -> None:
+    "Refuse a header whose ids, which are kept, are none."
+    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    if bad := [name for name in names if not uid.UID(str(ds[name].value)).is_valid]:
+        raise Refusal(
+            f"its {', '.join(bad)} is no valid UID", "Repair it, or leave SEG and SR out."
+        )
+
+
 @dataclass
 class Source:
     "What the objects may tell of a radiograph, and how they get their ids."
@@ -248,6 +257,8 @@ class Source:
             raise ValueError(f"identity must be one of {', '.join(IDENTITIES)}, not {identity!r}")
         with radiograph_errors(path):
             ds, orientation, directions = _source_dataset(path)
+            if identity == "keep":
+                _check_uids(ds)
             secret = key.encode() or hashlib.sha256(ds.PixelData).digest()
             header = new_header(ds, secret, bool(key)) if identity == "new" else _source_header(ds)
             header.SpecificCharacterSet = "ISO_IR 192"

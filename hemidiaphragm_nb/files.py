@@ -31,7 +31,7 @@ def write_atomic(path: Path, write):
     """
     path = Path(path)
     # short, for `path` may have the longest name that a file can have
-    digest = hashlib.sha256(path.name.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+    digest = hashlib.sha256(path.name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     temporary = path.with_name(f".{digest}.{os.getpid()}.tmp")
     try:
         write(temporary)

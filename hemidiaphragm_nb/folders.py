@@ -541,13 +541,8 @@ def read_folder(
     return table
 
 # %% ../nbs/engine/folders.ipynb #00000047
-def load_case(
-    case: pd.Series,  # one row of the table of cases
-    side: int = FRAME,  # of the frame, px
-) -> tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]:  # image (side, side) uint8, labels (side, side) uint8, points (2, 2) in the 512 frame
-    "Read one case into the frame. Raises: RadiographError or DatasetError naming the file."
+def _load_case(case: pd.Series, side: int) -> tuple[tuple, list[Problem]]:
+    "What `load_case` gives, and its warnings."
     radiograph = read_image(case)
     turned = turned_landmarks(case, radiograph)
     frame, points = Frame.of(radiograph), case[LANDMARKS].to_numpy(float).reshape(2, 2)
@@ -562,22 +557,30 @@ def load_case(
             )
     if any(p.severity == "error" for p in turned):
         raise DatasetError(*turned)
-    for problem in turned:
-        warnings.warn(str(problem))
     image, mask = framed(radiograph), frame.mask(labels)
     if side != FRAME:
         image, mask = shrink(image, side), shrink_labels(mask, side)
-    return (
-        np.asarray(image).round().astype(np.uint8),
-        np.asarray(mask).astype(np.uint8),
-        np.asarray(frame.to_frame(points), np.float32),
-    )
+    image, mask = np.asarray(image).round().astype(np.uint8), np.asarray(mask).astype(np.uint8)
+    return (image, mask, np.asarray(frame.to_frame(points), np.float32)), turned
+
+
+def load_case(
+    case: pd.Series,  # one row of the table of cases
+    side: int = FRAME,  # of the frame, px
+) -> tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]:  # image (side, side) uint8, labels (side, side) uint8, points (2, 2) in the 512 frame
+    "Read one case into the frame. Raises: RadiographError or DatasetError naming the file."
+    loaded, doubts = _load_case(case, side)
+    for problem in doubts:
+        warnings.warn(str(problem))
+    return loaded
 
 # %% ../nbs/engine/folders.ipynb #d2d6e445
 def _try_case(case: pd.Series, side: int):
-    "A loaded case, or the problems that prevented its loading."
+    "A loaded case with its warnings, or the problems that prevented its loading."
     try:
-        return load_case(case, side)
+        return _load_case(case, side)
     except RadiographError as e:
         return [
             Problem(
@@ -610,7 +613,7 @@ def load_frames(
                 f"Choose a divisor of {FRAME}",
             )
         )
-    n, done = len(table), []
+    n, done, doubts = len(table), [], []
     images, masks, points = (
         np.zeros((n, 1, side, side), np.uint8),
         np.zeros((n, side, side), np.uint8),
@@ -622,13 +625,14 @@ def load_frames(
         for i, got in enumerate(in_threads(lambda r: _try_case(r, side), rows, workers)):
             done.append(got)
             if isinstance(got, tuple):
-                images[i, 0], masks[i], points[i] = got
+                (images[i, 0], masks[i], points[i]), more = got
+                doubts += more  # said when no thread reads: readers silence all warnings
             bar.advance(task)
     bad = [p for got in done if isinstance(got, list) for p in got]
     if bad and not skip_bad:
         raise DatasetError(*bad)
-    for p in bad:
-        warnings.warn(f"left out: {p}")
+    for text in [*map(str, doubts), *(f"left out: {p}" for p in bad)]:
+        warnings.warn(text)
     frames = FrameSet(
         images,
         masks,

@@ -289,7 +289,7 @@ def _check_directories(data: bytes) -> None:
 # %% ../nbs/engine/formats.ipynb #00000027
 # Compressions whose output is as long as the page says; others state a size of their own
 _OF_THE_PAGE = set(
-    """NONE CCITTRLE CCITT_T3 CCITT_T4 CCITT_T6 LZW PACKBITS DEFLATE ADOBE_DEFLATE LZMA
+    """NONE CCITTRLE CCITTRLEW CCITTFAX3 CCITTFAX4 LZW PACKBITS DEFLATE ADOBE_DEFLATE LZMA
 ZSTD""".split()
 )
 

@@ -21,7 +21,7 @@ from .formats import MIN_SIDE, spacing_words
 from .heatmaps import decode
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
-from .readers import read_radiograph
+from .readers import check_spacing, read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
 
 # %% ../nbs/15_predict.ipynb #00000006
@@ -255,13 +255,19 @@ def without_implausible_mm(p: Prediction) -> Prediction:
 def without_points_off_image(p: Prediction) -> Prediction:
     "The prediction; where a landmark lies off the image, without it and with a finding."
     points, findings = np.array(p.points, float), list(p.findings)
+    apart, radius = (
+        None if v is None else np.array(v, float) for v in (p.disagreement, p.radius90)
+    )
     edge = np.array([p.width, p.height]) - 0.5
     for k, side in enumerate(SIDES):
         if (points[k] < -0.5).any() or (points[k] > edge).any():
             message = f"the {side} landmark would lie off the image: it is left out"
+            findings = [f for f in findings if f.side != side or not f.code.startswith("landmark_")]
             findings.append(Finding("landmark_off_image", message, side))
-            points[k] = np.nan
-    return replace(p, points=points, findings=findings)
+            for values in (points, apart, radius):
+                if values is not None:
+                    values[k] = np.nan
+    return replace(p, points=points, disagreement=apart, radius90=radius, findings=findings)
 
 # %% ../nbs/15_predict.ipynb #84dfa7f2
 def _check_pixels(pixels):
@@ -286,7 +292,9 @@ def _as_radiograph(given) -> Radiograph:
     "What is given, or read from the path given. Raises: TypeError for anything else."
     if isinstance(given, Radiograph):
         _check_pixels(given.pixels)
-        return given
+        return (
+            given if given.spacing is None else replace(given, spacing=check_spacing(given.spacing))
+        )
     if isinstance(given, (str, os.PathLike)):
         return read_radiograph(given)
     kind = f"{type(given).__module__}.{type(given).__qualname__}"

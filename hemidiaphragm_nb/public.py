@@ -433,7 +433,7 @@ def _coco(path: str, stamp: int) -> tuple[dict, dict, dict, dict]:
         if not all(isinstance(i["file_name"], str) for i in data["images"]):
             raise TypeError("a file_name is no text")
         for a in data["annotations"]:
-            np.reshape(a.get("keypoints", []), (-1, 3)).astype(float)
+            np.reshape(a.get("keypoints") or [], (-1, 3)).astype(float)
         faults = _twice(data["images"], "images", "file_name")
         faults += _twice(data["categories"], "categories", "name")
         faults += _strays(data["annotations"], dict(image=images, category=kinds))
@@ -523,7 +523,7 @@ def _landmark_sides(kind: dict) -> list[str]:
 
     Raises: ValueError for keypoints that sound like landmarks and are none.
     """
-    category, names = class_name(kind["name"]), [class_name(n) for n in kind.get("keypoints", [])]
+    category, names = class_name(kind["name"]), [class_name(n) for n in kind.get("keypoints") or []]
     bare = SIDES if category in _OF_LANDMARKS | LUNG_CLASSES else ()
     sides = [
         next(s for s in SIDES if s in name.split()) if name in LANDMARK_NAMES.union(bare) else ""

@@ -134,7 +134,7 @@ def _folders(
     locked: Callable = lambda error: None,  # called with the error of one that cannot be listed
 ) -> Iterator[tuple[Path, list[str]]]:  # and the names of its files
     "A folder and those below it, through links too, each once wherever it is linked from."
-    seen = set()
+    seen = {str(parent) for parent in Path(folder).resolve().parents}  # a link may lead up
     for place, below, names in os.walk(folder, onerror=locked, followlinks=True):
         if (real := os.path.realpath(place)) in seen:
             below.clear()
@@ -181,15 +181,21 @@ def _is_result(file: Path) -> bool:
     name, folder = file.name, file.parent
     if name == "predictions.csv":
         return True
-    stems = (name[:i] for i, c in enumerate(name) if c in "_.")
-    records = ((stem, _record(folder, stem)) for stem in stems)
-    return any(r and name in (f"{s}.json", *_listed_files(r)) for s, r in records)
+    stems = [name[:i] for i, c in enumerate(name) if c in "_."]
+    return any(name in _files_of(folder, stem) for stem in stems)
 
 
-def _listed_files(record: dict) -> list[str]:
-    "The names of the files that STEM.json lists."
-    lists = record["files"].values() if isinstance(record.get("files"), dict) else ()
-    return [name for names in lists if isinstance(names, list) for name in names]
+def _files_of(folder: Path, stem: str | Path) -> list[str]:
+    "The names of a result's files: STEM.json and what it lists, or what a killed call had begun."
+    path = _json_path(folder / stem)
+    if record := _record(folder, stem):
+        lists = record["files"].values() if isinstance(record.get("files"), dict) else ()
+        listed = [name for names in lists if isinstance(names, list) for name in names]
+        return [path.name, *listed]
+    try:
+        return [path.name, *json.loads(path.read_text(encoding="utf-8"))[_BEGUN]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path]]:
@@ -426,6 +432,9 @@ def _place(record: dict) -> str:
     return path if isinstance(path, str) else os.path.abspath(record["file"])
 
 
+_BEGUN = "being_written"  # the one key of a STEM.json until all of its files are there
+
+
 def _json_path(stem: Path) -> Path:
     return stem.with_name(f"{stem.name}.json")
 
@@ -439,9 +448,15 @@ def _write_all(
     writers: Sequence[Writer],
     facts: dict,  # for STEM.json: `source`, `reading`
 ) -> dict:  # what STEM.json says
-    "What the writers write, and last STEM.json; nothing is left of it where one of them fails."
+    """What the writers write, and last STEM.json; nothing is left of it where one of them fails.
+
+    Until then STEM.json names what is being written, so that a killed call's files are known.
+    """
     stem, written = out / name, {}
     stem.parent.mkdir(parents=True, exist_ok=True)
+    endings = [w.ending for w in writers if hasattr(w, "ending")]
+    begun = json.dumps({_BEGUN: [stem.name + ending for ending in endings]})
+    write_atomic(_json_path(stem), lambda file: file.write_text(begun, encoding="utf-8"))
     try:
         for w in writers:
             written[w.name] = w.write(radiograph, prediction, stem)
@@ -502,7 +517,7 @@ _PART = "predictions.csv.part"
 def _is_table(path: Path) -> bool:
     "Whether a file begins as a table of results, torn or whole; or is not there."
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
             begins = file.read(len("file,right_x"))
     except OSError:
         return True
@@ -516,7 +531,8 @@ def whole_table(out: Path):  # gives a csv.DictWriter
     """
     if not _is_table(out / "predictions.csv"):
         advice = "Move it, or choose another folder"
-        raise ResultsError(out, f"its predictions.csv is no table of this program. {advice}")
+        reason = "its predictions.csv is not as this program writes it"
+        raise ResultsError(out, f"{reason}. {advice}")
     part = out / _PART
     how = dict(newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
     try:
@@ -578,7 +594,7 @@ def _record(out: Path, name: str | Path) -> dict | None:  # None: there is none,
 def read_table(out: Path) -> list[dict]:  # of strings, by column
     "The whole rows of predictions.csv; none where there is no table."
     try:
-        with open(Path(out) / "predictions.csv", newline="", encoding="utf-8") as file:
+        with open(Path(out) / "predictions.csv", newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             needed = ["file", *(c for c in TABLE if c in (table.fieldnames or ()))]
             rows = [row for row in table if all(isinstance(row.get(c), str) for c in needed)]
@@ -605,9 +621,10 @@ def name_of_results(
 
 # %% ../nbs/engine/writers.ipynb #0ff1a9e3
 def _is_torn_result(path: Path) -> bool:
-    "Whether a file begins as a STEM.json does, or is empty."
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return not text.strip() or text.startswith(f'{{\n "{MEASURES[0]}"')
+    "Whether a file begins as a STEM.json does, however early it ends, or is empty."
+    begins = path.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    ours = f'{{\n "{MEASURES[0]}"'
+    return begins.startswith(ours) or ours.startswith(begins)
 
 
 def _not_ours(file: Path, out: Path, name: Path, writers: Sequence[Writer]) -> list[str]:
@@ -615,14 +632,13 @@ def _not_ours(file: Path, out: Path, name: Path, writers: Sequence[Writer]) -> l
 
     In a folder of results, apart from the radiographs, an overlay that no STEM.json lists is one.
     """
-    stem, record = out / name, _record(out, name)
+    stem, ours = out / name, _files_of(out, name)
     path = _json_path(stem)
-    found = [path] * (path.is_file() and not record and not _is_torn_result(path))
+    found = [path] * (path.is_file() and not ours and not _is_torn_result(path))
     beside = stem.parent.resolve() == file.parent.resolve()
     if beside or not (out / "predictions.csv").exists():
         endings = [w.ending for w in writers if hasattr(w, "ending")]
         found += [stem.with_name(stem.name + ending) for ending in endings]
-    ours = _listed_files(record) if record else []
     return [other.name for other in found if other.exists() and other.name not in ours]
 
 
@@ -643,9 +659,17 @@ def _names_by_file(out: Path) -> dict[str, str]:
     return names
 
 
-def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
-    """The rows of an earlier call's table whose results stand, and those of results that a torn
-    table has lost, without those of `files`.
+def _is_torn_table(out: Path) -> bool:
+    "Whether predictions.csv ends within a row, or a killed call has not written it."
+    try:
+        return not (out / "predictions.csv").read_bytes().endswith(b"\n")
+    except OSError:
+        return (out / _PART).exists()
+
+
+def _earlier_rows(out: Path, files: Iterable[Path], torn: bool) -> Iterator[dict]:
+    """The rows of an earlier call's table whose results stand, and of a torn table those that it
+    has lost, if their images are as they were; without those of `files`.
     """
     now, rows = {os.path.abspath(file) for file in files}, read_table(out)
     older = [row for row in rows if "results" not in row]  # of a version without that column
@@ -658,10 +682,11 @@ def _earlier_rows(out: Path, files: Iterable[Path]) -> Iterator[dict]:
             now.add(_place(record))
             yield _table_row(record)
     listed = {Path(name).as_posix() for name in taken if name}
-    for path in sorted(out.rglob("*.json")):
+    for path in sorted(out.rglob("*.json")) if torn else ():
         name = path.relative_to(out).with_suffix("").as_posix()
         record = _record(out, name) if name not in listed else None
-        if record and record["results"] == name and _place(record) not in now:
+        same = record and record.get("source") in (None, _source_of(Path(_place(record))))
+        if same and record["results"] == name and _place(record) not in now:
             now.add(_place(record))
             yield _table_row(record)
 
@@ -677,6 +702,13 @@ class _OneAtATime:
             return self.predictor.predict(frames)
 
 
+class _Occupied(RadiographError):
+    "Another's file stands where a result would go; earlier results are as they were."
+
+    def __init__(self, path, reason: str):
+        super().__init__(path, reason, "Move it, or choose another folder.")
+
+
 def _one_file(
     file: Path,
     name: Path,
@@ -685,7 +717,6 @@ def _one_file(
     writers: Sequence[Writer],
     resume: bool,
     reading: dict,  # options of `read_radiograph`
-    replace: bool = False,  # what stands where the results go, whosever it is
 ) -> tuple[Path, dict | None, RadiographError | None]:
     "What STEM.json says of a file, from an earlier run or made now; or its error."
     try:
@@ -695,9 +726,10 @@ def _one_file(
         args = file, out, name, predictor, writers, reading
         record = _saved_record(*args) if resume else None
         if record is None:
-            if not replace and (others := _not_ours(file, out, name, writers)):
-                reason = f"{others[0]} stands in {out} and is no result of this program"
-                raise RadiographError(file, reason, "Move it, or choose another folder.")
+            if others := _not_ours(file, out, name, writers):
+                raise _Occupied(
+                    file, f"{others[0]} stands in {out} and is no result of this program"
+                )
             # the source before it is read: a change meanwhile must be noticed
             facts = dict(source=_source_of(file), reading=reading)
             radiograph = read_radiograph(file, **reading)
@@ -755,22 +787,23 @@ def predict_folder(
     found = list(with_names(find_inputs(inputs, skip=out), used))
     outcome.total = len(found)
 
-    # a call that was killed has left files that no STEM.json lists
-    killed = (out / _PART).exists()
+    torn, untouched = _is_torn_table(out), set()
 
     def one_job(job):
-        return _one_file(*job, out, shared, writers, resume, reading, killed)
+        return _one_file(*job, out, shared, writers, resume, reading)
 
     # an executor would wait for all files before an interruption ends
     with _alone(out), whole_table(out) as table, ThreadPool(workers) as pool:
         for file, record, error in pool.imap(one_job, found):
             if error:
                 errors.append(error)
+                untouched |= {file} if isinstance(error, _Occupied) else set()
             else:
                 table.writerow(row := _table_row(record))
                 outcome.add(row, record["files"])
             report(file, error)
-        for row in _earlier_rows(out, [file for file, _ in found]) if resume else ():
+        now = [file for file, _ in found if file not in untouched]
+        for row in _earlier_rows(out, now, torn) if resume else ():
             table.writerow(row)
             outcome.earlier += 1
     return errors

@@ -18,6 +18,7 @@ from hemidiaphragm_nb.dicom_header import _CODES, _LIMB_CODES
 from hemidiaphragm_nb.dicom_reader import _check_rle, encode_dicom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
+from tests.sound_files import dicom
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
 
@@ -350,7 +351,7 @@ def test_declared_mirror_image_is_turned_back(directions, read):
     assert ["mirrored" in warning for warning in radiograph.warnings] == [True]
 
 
-UNSETTLED = [["", "H"], ["H", ""], ["F", ""], ["", "F"], ["L", "L"], ["LEFT", "FOOT"], ["L/R", "F"]]
+UNSETTLED = [["", "H"], ["H", ""], ["F", ""], ["", "F"], ["L", "L"], ["X", "FOOT"], ["L/R", "F"]]
 UNSETTLED += [
     ["X", "Y"],
     ["R", "F", "X"],
@@ -673,6 +674,7 @@ def test_lossless_sv1_states_selection_value_1():
 
 WORDS = [uid.ExplicitVRLittleEndian, uid.RLELossless, uid.JPEGLosslessSV1, uid.JPEGLSLossless]
 WORDS += [uid.JPEG2000Lossless]  # that keep every bit of a word
+ANGLED = ["399162004", "399196006"]  # caudad, cephalad
 
 
 def restated(data: bytes, **elements) -> bytes:
@@ -743,8 +745,40 @@ def test_limb_in_other_words_is_refused(part, read):
         read(BodyPartExamined=part)
 
 
-@pytest.mark.parametrize("stated", ["R/F", "R F", "r, f", "RIGHT/FOOT", ["RIGHT", "FOOT"]])
+MIRRORED = ["R/F", "R F", "r, f", "RIGHT/FOOT", "(R,F)", "R-F", "R/F/", '"R","F"']
+MIRRORED += [["RIGHT", "FOOT"], ["R", "F", ""], ["RIGHT POSTERIOR", "FOOT"]]
+
+
+@pytest.mark.parametrize("stated", MIRRORED)
 def test_mirror_that_is_declared_in_another_spelling_is_turned_back(stated, read):
     radiograph = read(PatientOrientation=stated)
     assert np.array_equal(radiograph.pixels, STORED[:, ::-1])
     assert "mirrored" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("code", ANGLED)
+def test_an_angled_beam_is_frontal_as_a_modifier_alone(code, read):
+    view, angle = coded(CodeValue="399348003"), coded(CodeValue=code)
+    view.ViewModifierCodeSequence = [angle]
+    assert read(ViewCodeSequence=[view]).warnings == ()
+    with pytest.raises(RadiographError, match="not frontal"):
+        read(ViewCodeSequence=[angle])
+
+
+@pytest.mark.parametrize("name", ["JPEG2000", "HTJ2K", "JPEGLSNearLossless"])
+def test_a_stream_that_may_lose_something_is_read_by_sign_and_bits_too(name, tmp_path):
+    values = STORED.astype(np.int64) - 2048
+    source = {"JPEG2000": "JPEG2000Lossless", "HTJ2K": "HTJ2KLossless"}.get(name, "JPEGLSLossless")
+    data = (
+        dicom((values & 0xFFF).astype(np.uint16), source)
+        if name == "HTJ2K"
+        else encode_dicom((values & 0xFFF).astype(np.uint16), getattr(uid, source))
+    )
+    ds, out = pydicom.dcmread(BytesIO(data)), BytesIO()
+    for keyword in ("WindowCenter", "WindowWidth"):
+        ds.pop(keyword, None)
+    ds.file_meta.TransferSyntaxUID = getattr(uid, name)
+    ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 12, 11, 1
+    ds.save_as(out, enforce_file_format=True)
+    (tmp_path / "a.dcm").write_bytes(out.getvalue())
+    assert np.array_equal(read_radiograph(tmp_path / "a.dcm").pixels, values)

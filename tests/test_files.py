@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from hemidiaphragm_nb.brain_weights import fetch_brain_weights
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.crossval import _save_cases
-from hemidiaphragm_nb.files import EscapedError, load_table
+from hemidiaphragm_nb.files import EscapedError, load_table, write_atomic
 from hemidiaphragm_nb.folders import read_folder, write_folder
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.networks import ModelError
@@ -161,3 +161,11 @@ def test_check_takes_names_with_dollars(frames, tmp_path):
     folder = write_folder(odd, tmp_path / "set")
     r = CliRunner().invoke(app, ["check", str(folder), "--out", str(tmp_path / "out")])
     assert r.exit_code == 0 and (tmp_path / "out/oddest.png").exists()
+
+
+def test_a_name_that_reads_like_anothers_escape_has_its_own_temporary_file(tmp_path):
+    "Two threads may write both at once."
+    names, temporary = ["a\udcff.json", "a\\udcff.json"], set()
+    for name in names:
+        write_atomic(tmp_path / name, lambda file: (temporary.add(file.name), file.touch()))
+    assert len(temporary) == 2

@@ -548,13 +548,75 @@ def test_what_is_no_result_is_not_replaced(radiographs, name):
     assert predict_folder(given, radiographs, writers=again, resume=False) == []  # its own
 
 
-def test_files_that_a_killed_call_left_are_replaced(radiographs, tmp_path):
+class Kills:
+    "A writer that ends the process, as a power cut would, with the file `b`."
+
+    name, ending = "kills", "_x.png"
+
+    def write(self, radiograph, prediction, stem):
+        if stem.name == "b":
+            os._exit(9)
+        return []
+
+
+def test_a_killed_call_goes_on_beside_the_radiographs_and_foreign_files_stay(radiographs):
+    "Its overlay of `b` is there, and no STEM.json that lists it."
+    (radiographs / "c.json").write_text('{"annotations": []}')
+    write_image(radiographs / "c.png", seed=5)
+    program = (
+        "from tests.test_writers import *; from sys import argv;"
+        "predict_folder(argv[1:2], argv[2], writers=[OverlayWriter(), Kills()], workers=1)"
+    )
+    pattern, out = str(radiographs / "*.png"), str(radiographs)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", program, pattern, out], env=environment)
+    assert ended.returncode == 9 and (radiographs / "b_overlay.png").exists()
+    [error] = predict_folder([pattern], radiographs)
+    assert "c.json stands in" in str(error)
+    assert list(rows_of(radiographs)) == ["a", "b"]
+    assert json.loads((radiographs / "c.json").read_text()) == {"annotations": []}
+    assert not list(radiographs.glob("*_overlay_overlay.png"))
+
+
+@pytest.mark.parametrize("text", ["", "{", '{\n "gap_', "\0" * 800])
+def test_a_torn_record_is_made_again(text, radiographs, tmp_path):
     out = tmp_path / "out"
     predict_folder([str(radiographs)], out)
-    (out / "a.json").unlink()  # it is written last, and the table at the end
-    (out / "predictions.csv").rename(out / "predictions.csv.part")
+    whole = (out / "a.json").read_text()
+    (out / "a.json").write_text(text)
     assert predict_folder([str(radiographs)], out) == []
-    assert sorted(rows_of(out)) == ["a", "b"]
+    assert json.loads((out / "a.json").read_text()) == json.loads(whole)
+
+
+def test_a_row_stays_where_another_writer_is_refused(radiographs):
+    given = [str(radiographs / f"{stem}.png") for stem in "ab"]
+    assert predict_folder(given, radiographs) == []
+    before = rows_of(radiographs)
+    (radiographs / "a_mask.png").write_bytes(b"drawn by hand")
+    [error] = predict_folder(given, radiographs, writers=[OverlayWriter(), MaskWriter()])
+    assert "a_mask.png stands in" in str(error)
+    assert rows_of(radiographs) == {"b": before["b"], "a": before["a"]}
+
+
+def test_rows_that_were_put_out_do_not_come_back(radiographs, tmp_path):
+    out, other = tmp_path / "out", write_image(tmp_path / "c.png", seed=5)
+    predict_folder([str(radiographs)], out)
+    (radiographs / "a.png").write_text("broken")
+    predict_folder([str(radiographs)], out)
+    assert predict_folder([str(other)], out) == []
+    assert sorted(rows_of(out)) == ["b", "c"]
+    predict_folder([str(other)], out, resume=False)
+    predict_folder([str(other)], out)
+    assert sorted(rows_of(out)) == ["c"]
+
+
+def test_a_table_that_a_spreadsheet_saved_again_is_read(radiographs, tmp_path):
+    out, other = tmp_path / "out", write_image(tmp_path / "c.png", seed=5)
+    predict_folder([str(radiographs)], out)
+    table = out / "predictions.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert predict_folder([str(other)], out) == []
+    assert sorted(rows_of(out)) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("text", ["id,age\n1,70\n", "file;right_x\n", '{"a": 1}'])
@@ -562,12 +624,12 @@ def test_a_table_of_another_program_is_not_replaced(text, radiographs, tmp_path)
     out = tmp_path / "out"
     out.mkdir()
     (out / "predictions.csv").write_text(text)
-    with pytest.raises(ResultsError, match="is no table of this program"):
+    with pytest.raises(ResultsError, match="is not as this program writes it"):
         predict_folder([str(radiographs)], out)
     assert [path.read_text() for path in out.iterdir()] == [text]
 
 
-@pytest.mark.parametrize("kept", [0, 5, 400])
+@pytest.mark.parametrize("kept", [0, 5, 400, -2])
 def test_rows_that_a_torn_table_lost_come_back(kept, radiographs, tmp_path):
     out = tmp_path / "out"
     predict_folder([str(radiographs)], out)
@@ -595,6 +657,7 @@ def test_linked_folders_are_walked_once(radiographs, tmp_path):
     only.mkdir()
     (only / "link").symlink_to(radiographs)
     (radiographs / "loop").symlink_to(radiographs)
+    (radiographs / "up").symlink_to(tmp_path)
     found = [(file.name, name.as_posix()) for file, name in find_inputs([str(only)])]
     assert found == [("a.png", "link/a"), ("b.png", "link/b")]
     assert "no image among its 2 files" in why_nothing(str(only))
@@ -615,3 +678,7 @@ def test_a_landmark_off_the_image_is_left_out_everywhere(tmp_path):
     assert (row["right_y"], row["left_y"], row["gap_px"]) == (90.0, None, None)
     assert row["left_height_px"] is None and row["right_height_px"] is not None
     assert row["warnings"] == "the left landmark would lie off the image: it is left out"
+    p = replace(p, radius90=np.array([9.0, 27.0]), disagreement=np.array([2.0, 30.0]))
+    row = as_row(without_points_off_image(p))
+    assert (row["right_radius90_px"], row["left_radius90_px"]) == (9.0, None)
+    assert row["left_disagreement_px512"] is None
