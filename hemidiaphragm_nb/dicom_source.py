@@ -184,6 +184,7 @@ def keyed_uid(secret: bytes, *what: str) -> str:
 
 # %% ../nbs/engine/dicom_source.ipynb #0000000f
 IDENTITIES = ("new", "keep")
+_IDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 _BLANKS = (
     "PatientName PatientID PatientBirthDate PatientSex StudyID StudyDate StudyTime AccessionNumber"
     " ReferringPhysicianName".split()
@@ -197,7 +198,7 @@ def new_header(ds: Dataset, secret: bytes, keyed: bool) -> Dataset:
         setattr(h, name, "")
     for name in ("SOPClassUID", "Rows", "Columns"):
         setattr(h, name, ds[name].value)
-    for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+    for name in _IDS:
         setattr(h, name, keyed_uid(secret, name, str(ds[name].value) if keyed else ""))
     who = str(ds.get("PatientID") or ds.StudyInstanceUID) if keyed else ""
     h.PatientID = h.PatientName = "anon-" + _keyed_hash(secret, "patient", who).hex()[:16]
@@ -224,8 +225,7 @@ def _source_header(ds: Dataset) -> Dataset:
 # %% ../nbs/engine/dicom_source.ipynb #00000010
 def _check_uids(ds: Dataset) -> None:
     "Refuse a header whose ids, which are kept, are none."
-    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    if bad := [name for name in names if not uid.UID(str(ds[name].value)).is_valid]:
+    if bad := [name for name in _IDS if not uid.UID(str(ds[name].value)).is_valid]:
         raise Refusal(
             f"its {', '.join(bad)} is no valid UID", "Repair it, or leave SEG and SR out."
         )

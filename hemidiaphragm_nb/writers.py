@@ -371,6 +371,11 @@ class Writer(Protocol):
         "Write, each file whole or not at all."
 
 
+def _files_to_write(stem: Path, writers: Sequence[Writer]) -> list[Path]:
+    "What the writers may write for a result, as far as they say."
+    return [stem.with_name(stem.name + w.ending) for w in writers if hasattr(w, "ending")]
+
+
 def _write_png(path: Path, picture: np.ndarray):
     data = cv2.imencode(".png", picture)[1].tobytes()
     write_atomic(path, lambda file: file.write_bytes(data))
@@ -454,8 +459,7 @@ def _write_all(
     """
     stem, written = out / name, {}
     stem.parent.mkdir(parents=True, exist_ok=True)
-    endings = [w.ending for w in writers if hasattr(w, "ending")]
-    begun = json.dumps({_BEGUN: [stem.name + ending for ending in endings]})
+    begun = json.dumps({_BEGUN: [file.name for file in _files_to_write(stem, writers)]})
     write_atomic(_json_path(stem), lambda file: file.write_text(begun, encoding="utf-8"))
     try:
         for w in writers:
@@ -637,8 +641,7 @@ def _not_ours(file: Path, out: Path, name: Path, writers: Sequence[Writer]) -> l
     found = [path] * (path.is_file() and not ours and not _is_torn_result(path))
     beside = stem.parent.resolve() == file.parent.resolve()
     if beside or not (out / "predictions.csv").exists():
-        endings = [w.ending for w in writers if hasattr(w, "ending")]
-        found += [stem.with_name(stem.name + ending) for ending in endings]
+        found += _files_to_write(stem, writers)
     return [other.name for other in found if other.exists() and other.name not in ours]
 
 
