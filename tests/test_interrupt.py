@@ -1,6 +1,7 @@
 """`hemidiaphragm predict`, killed half-way through a folder and started again: nothing is lost,
 nothing is done twice."""
 
+import json
 import os
 import shutil
 import signal
@@ -41,8 +42,12 @@ def finish(process: subprocess.Popen) -> None:
 
 
 def stamps(out: Path) -> dict[str, int]:
-    "When each radiograph's JSON was written."
-    return {path.name: path.stat().st_mtime_ns for path in out.glob("*.json")}
+    "When each radiograph's JSON was written; one that only names what is being written is none."
+    return {
+        path.name: path.stat().st_mtime_ns
+        for path in out.glob("*.json")
+        if "file" in json.loads(path.read_text(encoding="utf-8"))
+    }
 
 
 def contents(out: Path) -> dict[str, bytes]:
