@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from hemidiaphragm_nb.options import (
+    PATH,
     Cases,
     Data,
     ModelFolder,
@@ -76,12 +77,13 @@ def main():
     warnings.formatwarning = _as_a_line
     try:
         app()
-    except KeyboardInterrupt:
-        show_message(
-            "interrupted; finished work is saved, and the same command goes on from there",
-            error=True,
-        )
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what Typer makes of Ctrl-C
+            show_message(
+                "interrupted; finished work is saved, and the same command goes on from there",
+                error=True,
+            )
+        raise
     except (ValueError, OSError) as error:
         if os.environ.get("HEMIDIAPHRAGM_DEBUG"):
             raise
@@ -117,7 +119,10 @@ def phantom(
 def check(
     data: Annotated[
         Path,
-        typer.Argument(help="A folder with images/, masks/, landmarks.csv and metadata.csv."),
+        typer.Argument(
+            help="A folder with images/, masks/, landmarks.csv and metadata.csv.",
+            **PATH | {"metavar": "data"},
+        ),
     ],
     out: Out = Path("check"),
 ):
@@ -143,12 +148,13 @@ def check(
         show_message(f"{problem.severity}: {problem}", error=problem.severity == "error")
     if len(table):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is left out stands in the list
+            # what is left out stands in the list; a name of letters that the font lacks as well
+            warnings.simplefilter("ignore")
             frames = load_frames(table, side=256, skip_bad=True)
-        odd = odd_cases(frames)
-        titles = {k: f"{k}: {row.why}, {row.oddness:.0f}" for k, row in odd.iterrows()}
-        if titles:
-            save_figure(draw_cases(frames, titles), out / "oddest.png")
+            odd = odd_cases(frames)
+            titles = {k: f"{k}: {row.why}, {row.oddness:.0f}" for k, row in odd.iterrows()}
+            if titles:
+                save_figure(draw_cases(frames, titles), out / "oddest.png")
     errors = int((rows["severity"] == "error").sum())
     show_message(f"{len(table)} cases: {errors} errors, {len(rows) - errors} warnings; see {out}")
     if errors or not len(table):
@@ -481,9 +487,9 @@ app.add_typer(studies)
 # %% ../nbs/engine/cli.ipynb #0000001f
 @app.command("app")
 def open_app(
-    folder: Annotated[Path, typer.Option(help="Where reports go: there, or below it.")] = Path(
-        "reports"
-    ),
+    folder: Annotated[
+        Path, typer.Option(help="Where reports go: there, or below it.", **PATH)
+    ] = Path("reports"),
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="On this computer only; 0 takes a free one.")
     ] = 8866,

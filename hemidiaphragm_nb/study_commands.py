@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Data, Out, finish, load_split, show_message
+from .options import PATH, TEXT, Data, Out, finish, load_split, show_message
 
 # %% ../nbs/engine/study_commands.ipynb #c0994bfa
 Scale = Annotated[
@@ -119,7 +119,8 @@ def transfer(
             help=(
                 "'phantom', or a folder whose metadata.csv names views: PA radiographs are common,"
                 " AP radiographs portable."
-            )
+            ),
+            **TEXT,
         ),
     ] = "phantom",
     scale: Scale = "quick",
@@ -222,7 +223,7 @@ def updates(
     data: Data,
     store: Annotated[
         Path,
-        typer.Option(help="Folder for checkpoints, outside a repository; made if absent."),
+        typer.Option(help="Folder for checkpoints, outside a repository; made if absent.", **PATH),
     ],
     together: Together = 0,
     workers: Workers = 1,

@@ -705,6 +705,19 @@ class _OneAtATime:
             return self.predictor.predict(frames)
 
 
+@contextmanager
+def _threads(number: int) -> Iterator[ThreadPool]:
+    """Threads that end with the files in work, of which an executor would still take all: none is
+    inside the network when an interrupted program ends, which would abort it.
+    """
+    pool = ThreadPool(number)
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
+
+
 class _Occupied(RadiographError):
     "Another's file stands where a result would go; earlier results are as they were."
 
@@ -795,8 +808,7 @@ def predict_folder(
     def one_job(job):
         return _one_file(*job, out, shared, writers, resume, reading)
 
-    # an executor would wait for all files before an interruption ends
-    with _alone(out), whole_table(out) as table, ThreadPool(workers) as pool:
+    with _alone(out), whole_table(out) as table, _threads(workers) as pool:
         for file, record, error in pool.imap(one_job, found):
             if error:
                 errors.append(error)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hemidiaphragm_nb import augment
 from hemidiaphragm_nb.augment import (
+    AUGMENTATIONS,
     NONE,
     PAPER,
     PAPER_AS_PRINTED,
@@ -66,6 +67,32 @@ def test_draws_depend_on_neither_other_components_nor_the_batch():
     for name in ("rotate", "scale", "shift", "shift_y", "waves"):
         assert torch.equal(six[name], also_noisy[name])
         assert torch.equal(six[name][:4], four[name])
+
+
+def test_whether_and_how_much_are_drawn_apart():
+    "How much of one component happens says nothing of whether another one does."
+    ranges = {name: (low, high) for name, (_, low, high) in augment._COMPONENTS.items()}
+    often = {f"{name}_p": 0.5 for name in ranges}
+    many = draw(Augmentation(flip_p=0.5, **often, **ranges), 4000, seeded())
+    neutral = {name: value for name, (value, *_) in augment._COMPONENTS.items()}
+    on = {name: many[name] != value for name, value in neutral.items()} | {"flip": many["flip"]}
+    for one in ranges:
+        for other in on.keys() - {one}:
+            pair = torch.stack([many[one], on[other].float()])[:, on[one]]
+            assert abs(torch.corrcoef(pair)[0, 1]) < 0.12, (one, other)  # 5 deviations
+
+
+def test_only_some_recipes_mirror_a_chest():
+    mirrors = {name for name, recipe in AUGMENTATIONS.items() if recipe.flip_p}
+    assert mirrors == {"paper", "paper_as_printed", "mirrored"}
+
+
+def test_a_bend_alone_moves_points_by_no_more_than_asked():
+    recipe = Augmentation(elastic_p=1.0, elastic=(16.0, 16.0))
+    points = torch.rand(40, 2, 2, generator=seeded(1)) * 400 + 56
+    images = torch.zeros(40, 1, 32, 32)
+    moved = augment.augment(images, None, points, recipe, seeded())[2] - points
+    assert 2 < moved.abs().max() <= 16 and (moved != 0).all()
 
 
 def test_probabilities_and_ranges_are_as_asked_for():

@@ -13,6 +13,8 @@ import hemidiaphragm_nb.crossval
 import hemidiaphragm_nb.replicate
 import hemidiaphragm_nb.updates
 from hemidiaphragm_nb import cli
+from hemidiaphragm_nb.folders import write_folder
+from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.writers import read_table
 
@@ -142,3 +144,37 @@ def test_a_model_without_a_card_is_said_in_words(tmp_path, capsys, monkeypatch):
         cli.main()
     said = capsys.readouterr().err
     assert f"{tmp_path / 'card.json'}: No such file or directory" in said and "Errno" not in said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", ""),
+        ("predict", "film.png", "--out", ""),
+        ("predict", "film.png", "--model", ""),
+        ("train", "--data", ""),
+        ("transfer", "--data", ""),
+        ("updates", "--data", "phantom", "--store", ""),
+        ("app", "--folder", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_not_the_working_folder(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    r = CliRunner().invoke(cli.app, list(words))
+    assert r.exit_code == 2 and "it is empty" in r.output and not any(tmp_path.iterdir())
+
+
+def test_check_says_nothing_of_fonts(tmp_path):
+    write_folder(phantom_frames(2, 0, 64), tmp_path / "data")
+    for path in sorted((tmp_path / "data").glob("*/phantom-000000*")):
+        path.rename(path.with_name(path.name.replace("phantom-000000", "患者一")))
+    for path in (tmp_path / "data").glob("*.csv"):
+        text = path.read_text(encoding="utf-8").replace("phantom-000000", "患者一")
+        path.write_text(text, encoding="utf-8")
+    words = ["check", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        r = CliRunner().invoke(cli.app, words)
+    assert r.exit_code == 0 and (tmp_path / "out/oddest.png").exists()
+    assert not [w for w in seen if "Glyph" in str(w.message)]

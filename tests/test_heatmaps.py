@@ -141,6 +141,8 @@ def test_decode_refuses_what_it_cannot_decode():
         decode(encode(PAIR, 16), shared=True)
     with pytest.raises(ValueError, match=r"shared=False .*\(batch, 2, side, side\)"):
         decode(encode(PAIR, 16, shared=True))
+    with pytest.raises(ValueError, match="not .1, 2, 8, 16."):
+        decode(encode(PAIR, 16)[:, :, :8])
     with pytest.raises(ValueError, match="choose from argmin"):
         decode(encode(PAIR, 16), "softmax")
 

@@ -1,4 +1,4 @@
-"""`hemidiaphragm predict`, killed half-way through a folder and started again: nothing is lost,
+"""`hemidiaphragm predict`, stopped half-way through a folder and started again: nothing is lost,
 nothing is done twice."""
 
 import json
@@ -56,16 +56,15 @@ def contents(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in files}
 
 
-def kill_half_way(folder: Path, out: Path) -> dict[str, int]:
-    "Kill the prediction once half of the radiographs are done: what was done by then."
+def stop_half_way(folder: Path, out: Path, how: signal.Signals) -> tuple[int, str]:
+    "Stop the prediction once half of the radiographs are done: its exit status and last words."
     process, end = start(folder, out), time.monotonic() + SECONDS
     while len(stamps(out)) < RADIOGRAPHS // 2:
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    return stamps(out)
+    process.send_signal(how)
+    output, _ = process.communicate(timeout=SECONDS)
+    return process.returncode, output
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +79,23 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def test_prediction_survives_kill_9(folder):
-    done = kill_half_way(folder, folder / "out")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_prediction_goes_on(folder, how):
+    out = folder / how.name
+    status, output = stop_half_way(folder, out, how)
+    if how == signal.SIGINT:
+        assert status == 130 and "interrupted; finished work is saved" in output, tail(output)
+        assert "terminate" not in output, tail(output)
+    else:
+        assert status == -how
+    done = stamps(out)
     assert RADIOGRAPHS // 2 <= len(done) < RADIOGRAPHS
-    assert not (folder / "out/predictions.csv").exists(), "the table is there before it is whole"
+    assert not (out / "predictions.csv").exists(), "the table is there before it is whole"
 
-    finish(start(folder, folder / "out"))
-    after = stamps(folder / "out")
+    finish(start(folder, out))
+    after = stamps(out)
     assert {name: after[name] for name in done} == done, "predicted twice"
-    assert contents(folder / "out") == contents(folder / "whole")
+    assert contents(out) == contents(folder / "whole")
 
 
 def test_only_a_changed_radiograph_is_predicted_again(folder):

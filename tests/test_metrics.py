@@ -187,6 +187,7 @@ def test_batches_do_not_matter():
     same(ev.histogram, whole.histogram)
     parts = [Evaluation().update(*(c[k] for c in cases)) for k in np.split(np.arange(12), 2)]
     same(parts[0].merge(parts[1]).histogram, whole.histogram)
+    same(Evaluation().merge(whole).histogram, whole.histogram)
     exact = [roc_auc_score(t.ravel(), p.ravel()) for p, t in zip(cases[2], cases[3])]
     near(whole.per_image().auc, exact, atol=1e-4)
     dice = [f1_score(t.ravel(), p.ravel() > 0.5) for p, t in zip(cases[2], cases[3])]
@@ -297,6 +298,14 @@ def test_bootstrap_of_equal_patients_is_students_interval():
     near(mid, x.mean(), atol=1e-12)
     student = stats.t.ppf(0.975, 29) * means.std(ddof=1) / 30**0.5
     near((high - low) / 2, student, rtol=0, atol=5e-4)
+
+
+def test_bootstrap_of_ten_is_not_too_narrow():
+    "A sample's own deviation is (n - 1) / n too small, which among ten patients shows."
+    x = stats.norm.ppf((np.arange(10) + 0.5) / 10)
+    _, low, high = bootstrap_interval(x, repeats=200_000)
+    student = stats.t.ppf(0.975, 9) * x.std(ddof=1) / 10**0.5
+    near((high - low) / 2, student, rtol=0.02, atol=0)
 
 
 def test_bootstrap_of_an_accuracy():
