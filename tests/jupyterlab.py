@@ -25,6 +25,7 @@ CELLS_SECONDS = 700  # until all cells have run, on a machine that does other th
 SKIPPED_CELLS = re.compile(r"^#\|\s*(eval:\s*false|slow)\s*$", re.M)
 EVERY = re.compile("")  # is found in every cell
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+SHORT = ROOT / "tests/short_training"
 SETTINGS = {  # all cells stand in the page, and nothing asks a question
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -140,6 +141,8 @@ def jupyterlab(root: Path, scratch: Path):
         "JUPYTERLAB_SETTINGS_DIR": str(folders["settings"]),
         "IPYTHONDIR": str(folders["ipython"]),
         "JUPYTER_TOKEN": token,
+        # two epochs are enough to move a slider; the notebook's own test trains as it says
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SHORT), os.environ.get("PYTHONPATH")])),
     }
     command = [sys.executable, "-m", "jupyterlab", *OPTIONS, f"--ServerApp.root_dir={root}"]
     log = scratch / "server.log"
