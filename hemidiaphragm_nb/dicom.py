@@ -266,6 +266,13 @@ def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict |
     return [*made, _number_group(source, card, diaphragm, gap, name, diaphragm)]
 
 # %% ../nbs/engine/dicom.ipynb #233400c3
+_MAGNIFIED = {  # what is known of magnification, by the source of the spacing
+    "ImagerPixelSpacing": ", not corrected for magnification",
+    "NominalScannedPixelSpacing": ", not corrected for magnification",
+    "PixelSpacing": "; whether they are corrected for magnification is not stated",
+}
+
+
 def _comments(source: Source, p: Prediction) -> list[str]:
     "Sentences for the report's reader: use, scale, landmarks not found, warnings."
     scale = "pixel spacing unknown or not believed: lengths in pixels only"
@@ -273,7 +280,7 @@ def _comments(source: Source, p: Prediction) -> list[str]:
         stated = p.spacing_source in ("", BY_HAND)
         scale = f"a spacing {BY_HAND}" if stated else p.spacing_source
         scale = f"millimetres at the scale of {scale}"
-        scale += "" if "Magnification" in scale else ", not corrected for magnification"
+        scale += _MAGNIFIED.get(p.spacing_source, "")
     found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
     return [f"For {_USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]

@@ -7,6 +7,7 @@ __all__ = ['grey_values', 'palette_colours']
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10003
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pydicom
@@ -133,16 +134,20 @@ def _through_window(
     return shown
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10012
-def _shows(shown: np.ndarray) -> bool:
-    "Whether at least a tenth of the pixels lie between the ends."
-    return ((shown > shown.min()) & (shown < shown.max())).mean() >= 0.1
+def _shows(shown: np.ndarray, counts: np.ndarray | None = None) -> bool:
+    "Whether at least a tenth of the pixels lie between the ends; `counts`: how many hold a value."
+    between = (shown > shown.min()) & (shown < shown.max())
+    return np.average(between, weights=counts) >= 0.1
 
 
-def _windowed(values: np.ndarray, span: tuple, ds: pydicom.Dataset) -> tuple[np.ndarray, tuple]:
+def _windowed(
+    values: np.ndarray, span: tuple, ds: pydicom.Dataset, counts: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple]:
     "The values through the first window that is usable; and warnings."
     keywords, function = ("WindowCenter", "WindowWidth"), ds.get("VOILUTFunction") or "LINEAR"
-    if any(ds.get(keyword) in (None, "", []) for keyword in keywords):
-        return values, ()
+    empty = [ds.get(keyword) in (None, "", []) for keyword in keywords]
+    if any(empty):
+        return values, () if all(empty) else (f"its window has no pair of numbers {_IGNORED}",)
     found, doubts = [numbers(ds, keyword) for keyword in keywords], ()
     if not all(found):
         return values, (f"its window is no pair of numbers {_IGNORED}",)
@@ -155,24 +160,28 @@ def _windowed(values: np.ndarray, span: tuple, ds: pydicom.Dataset) -> tuple[np.
         centre, width = (value - by for value, by in zip(window, shift))
         if width > 0:
             shown = _through_window(values, span, centre, width, function)
-            if _shows(shown):
+            if _shows(shown, counts):
                 skipped = (f"its first window shows almost nothing {_IGNORED}",) * (place > 0)
                 return shown, doubts + skipped
     return values, (f"its window shows almost nothing {_IGNORED}",)
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10014
 def _of_interest(
-    values: np.ndarray, span: tuple, ds: pydicom.Dataset, little: bool
+    values: np.ndarray,
+    span: tuple,
+    ds: pydicom.Dataset,
+    little: bool,
+    counts: np.ndarray | None = None,  # how many pixels hold each value; None: one
 ) -> tuple[np.ndarray, tuple]:
     "The values through the first usable VOI LUT, else window; and warnings."
     messages = ()
     if ds.get("VOILUTSequence"):
-        found = _through_table(values, ds.VOILUTSequence, _shows, little)
+        found = _through_table(values, ds.VOILUTSequence, partial(_shows, counts=counts), little)
         if found:
             shown, _, skipped = found
             return shown, (f"its first VOI look-up table is unusable {_IGNORED}",) * skipped
         messages = (f"its VOI look-up table is unusable {_IGNORED}",)
-    shown, more = _windowed(values, span, ds)
+    shown, more = _windowed(values, span, ds, counts)
     return shown, messages + more
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10017
@@ -222,11 +231,47 @@ def _bit_doubts(
     text = f"its pixels hold more than the {bits} bits that its header states: others were left out"
     return (text,) * bool(beyond.any())
 
+# %% ../nbs/engine/dicom_grey.ipynb #6c1e7e16
+_CHUNK = 1 << 20  # pixels at a time: NumPy makes 8 bytes of each index
+
+
+def _counted(stored: np.ndarray) -> np.ndarray:
+    "How often each of the 65,536 words of 16 bits stands in whole numbers of at most 16 bits."
+    flat = stored.ravel()
+    parts = (flat[i : i + _CHUNK].astype(np.uint16) for i in range(0, flat.size, _CHUNK))
+    return sum(np.bincount(part, minlength=65536) for part in parts)
+
+
+def _levels(
+    stored: np.ndarray, padded: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """The distinct stored values, how many pixels hold each, and which stand in padding alone.
+    The stored values themselves, None and `padded` where they are no whole numbers of 16 bits.
+    """
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
+        return stored, None, padded
+    counts = _counted(stored)
+    words = np.flatnonzero(counts)
+    nowhere = None if padded is None else (_counted(stored[padded]) == counts)[words]
+    return words.astype(np.uint16).astype(stored.dtype), counts[words], nowhere
+
+
+def _at_each(stored: np.ndarray, levels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    "For each pixel the value of its level."
+    table, shown = np.zeros(65536, values.dtype), np.empty(stored.shape, values.dtype)
+    table[levels.astype(np.uint16)] = values
+    into, flat = shown.reshape(-1), stored.ravel()
+    for i in range(0, flat.size, _CHUNK):
+        into[i : i + _CHUNK] = table[flat[i : i + _CHUNK].astype(np.uint16)]
+    return shown
+
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10019
 def _inverted(ds: pydicom.Dataset) -> tuple[bool, tuple[str, ...]]:
     "Whether large values are dark, and warnings."
     photometric, shape = ds.PhotometricInterpretation, ds.get("PresentationLUTShape")
     stated = {"IDENTITY": False, "INVERSE": True}.get(shape, photometric == "MONOCHROME1")
+    if shape and shape not in ("IDENTITY", "INVERSE"):
+        return stated, (f"its PresentationLUTShape is unknown {_IGNORED}",)
     if stated == (photometric == "MONOCHROME1"):
         return stated, ()
     text = f"its header says {photometric} and {shape}, which contradict: {shape} was followed"
@@ -249,14 +294,17 @@ def grey_values(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     "Grey values in which brighter is denser, float32; and warnings."
     padded = _padding(stored, ds, words)
-    values, span, doubts = _meant(stored, ds, little)
-    values, messages = _of_interest(values, span, ds, little)
-    values = _single(values, padded)
-    measured = values if padded is None else values[~padded]
+    levels, counts, nowhere = _levels(stored, padded)
+    values, span, doubts = _meant(levels, ds, little)
+    values, messages = _of_interest(values, span, ds, little, counts)
+    values = _single(values, nowhere)
+    measured = values if nowhere is None else values[~nowhere]
     low, high = measured.min(), measured.max()
     inverted, contradiction = _inverted(ds)
     if inverted:
         values = (high + low) - values
+    if counts is not None:
+        values = _at_each(stored, levels, values)
     if padded is not None:
         values[padded] = low
     beyond = _bit_doubts(stored, ds, words, padded)

@@ -237,19 +237,26 @@ def _lung_width(mask: np.ndarray, label: int) -> tuple[int, bool]:
     return right - left, left == 0 or right == mask.shape[1]
 
 
-def without_implausible_mm(p: Prediction) -> Prediction:
-    "The prediction; without its spacing, and with a finding, where a lung's width is implausible."
-    if p.spacing is None:
-        return p
+def _implausible_width(p: Prediction) -> tuple[str, float, str] | None:
+    "What would be too narrow or too wide, its width in mm, and its side; None where nothing is."
+    narrow, wide = LUNG_WIDTHS
+    if (mm := round(p.width * p.spacing[1], 6)) < 2 * narrow:  # it shows two lungs
+        return "the image", mm, ""
     for label, side in enumerate(SIDES, start=1):
         width, cut = _lung_width(p.mask, label)
-        mm, (narrow, wide) = round(width * p.spacing[1], 6), LUNG_WIDTHS
+        mm = round(width * p.spacing[1], 6)
         if width and (mm > wide or (mm < narrow and not cut)):
-            words = spacing_words(p.spacing, p.spacing_source)
-            message = f"{words} is implausible: the {side} lung would be {mm:.3g} mm wide"
-            found = Finding("implausible_size", f"{message}; lengths in mm are left out", side)
-            return replace(p, spacing=None, spacing_source="", findings=[*p.findings, found])
-    return p
+            return f"the {side} lung", mm, side
+
+
+def without_implausible_mm(p: Prediction) -> Prediction:
+    "The prediction; without its spacing, and with a finding, where a width is implausible."
+    if p.spacing is None or not (found := _implausible_width(p)):
+        return p
+    (what, mm, side), words = found, spacing_words(p.spacing, p.spacing_source)
+    message = f"{words} is implausible: {what} would be {mm:.3g} mm wide"
+    finding = Finding("implausible_size", f"{message}; lengths in mm are left out", side)
+    return replace(p, spacing=None, spacing_source="", findings=[*p.findings, finding])
 
 # %% ../nbs/15_predict.ipynb #0ff1a9e1
 def without_points_off_image(p: Prediction) -> Prediction:

@@ -123,3 +123,24 @@ def test_patient_orientation_is_that_of_the_stored_picture(kind, stated, kept, t
         assert (columns[0] > columns[1]) == mirrored, "sides exchanged"
         if shutil.which("dciodvfy"):
             assert complaints(seg) == complaints(sr) == []
+
+
+@pytest.mark.parametrize(
+    "header, by_hand, said",
+    [
+        (dict(ImagerPixelSpacing=[0.5, 0.5]), None, "ImagerPixelSpacing, not corrected for magn"),
+        (dict(PixelSpacing=[0.5, 0.5]), None, "for magnification is not stated"),
+        (
+            dict(PixelSpacing=[0.5, 0.5], PixelSpacingCalibrationType="GEOMETRY"),
+            None,
+            "millimetres at the scale of PixelSpacing / GEOMETRY|",
+        ),
+        ({}, (0.5, 0.5), "millimetres at the scale of a spacing stated by hand|"),
+    ],
+)
+def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, tmp_path):
+    path = write_example(tmp_path / "a.dcm", phantom(3, side=512).image, **header)
+    out = tmp_path / "out"
+    assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
+    texts = [e.value for e in dcmread(out / "a_sr.dcm").iterall() if e.keyword == "TextValue"]
+    assert said in "|".join([*texts, ""])

@@ -282,7 +282,8 @@ NOT_FRONTAL = """LL RL LATERAL L_LAT OBLIQUE DECUBITUS LAO lateral AP-LLD PA-RLD
 LEFT-LATERAL PA-OBLIQUE LAT-DECUB LLDECUB RLDECUB LTLAT RTLAT CROSSTABLE CROSS-TABLE SEITLICH
 SCHRAEG schräg ML LM LATEROMEDIAL DÉCUBITUS""".split()
 NOT_FRONTAL += ["HORIZONTAL BEAM", "CROSS TABLE", "AP X-TABLE", "PA SEITLICH"]
-NOT_FRONTAL += ["PROFILO", "PERFIL", "SAGITTAL", "PA OBLICUA"]
+NOT_FRONTAL += ["PROFILO", "PERFIL", "SAGITTAL", "PA OBLICUA", "SEITL.", "PROF", "L-L", "R L"]
+NOT_FRONTAL += ["LD", "LFD"]
 
 
 @pytest.mark.parametrize("view", NOT_FRONTAL)
@@ -319,7 +320,7 @@ def test_code_of_a_lateral_is_refused_wherever_it_stands(place, read):
         read(ViewCodeSequence=[coded(**{place: value})])
 
 
-@pytest.mark.parametrize("view", ["L", "R", "LEFT", "right "])
+@pytest.mark.parametrize("view", ["L", "R", "LT", "rt", "LEFT", "right "])
 def test_a_side_for_a_view_is_noted(view, read):
     [warning] = read(ViewPosition=view).warnings
     assert f"its view is {view.strip().upper()}, which may be a lateral" in warning
@@ -392,10 +393,22 @@ def test_parts_that_hold_the_chest_pass(part, read):
     assert read(BodyPartExamined=part).warnings == ()
 
 
+UNSTATED = ["UNKNOWN", "NOT SPECIFIED", "n/a", "NONE", "OTHER", "-", "*", "0"]
+IN_OTHER_WORDS = ["BRUSTKORB", "BORSTKAS", "KLATKA PIERSIOWA", "POITRINE", "PECHO"]
+
+
+@pytest.mark.parametrize("part", UNSTATED + IN_OTHER_WORDS)
+def test_nothing_is_said_of_a_part_that_is_not_stated(part, read):
+    assert read(BodyPartExamined=part).warnings == ()
+
+
 def test_other_parts_are_stated_or_refused(read):
     assert "shows SKULL" in read(BodyPartExamined="SKULL").warnings[0]
     assert "shows SPINE" in read(BodyPartExamined="THORACIC SPINE").warnings[0]
-    assert "something else" in read(BodyPartExamined="DOE JANE").warnings[0]
+    unknown = read(BodyPartExamined="DOE JANE").warnings[0]
+    assert (
+        unknown == "its header says that it shows a part that is not known, which may be no chest"
+    )
     for header in (dict(BodyPartExamined="LEFT HAND"), dict(Modality="CT"), dict(Modality="us ")):
         with pytest.raises(RadiographError, match="its header says"):
             read(**header)
@@ -513,7 +526,9 @@ def test_spacing_stated_by_hand_overrides_the_header(orientation, header, tmp_pa
     assert radiograph.spacing is None and "stated by hand" in radiograph.warnings[0]
 
 
-@pytest.mark.parametrize("age, stated", [("006Y", "6 years"), ("005M", "less than a year")])
+@pytest.mark.parametrize(
+    "age, stated", [("006Y", "6 years"), ("005M", "5 months"), ("018M", "18 months")]
+)
 def test_age_of_a_child_is_stated(age, stated, read):
     assert f"is {stated} old" in read(PatientAge=age).warnings[0]
     assert read(PatientAge="044Y").warnings == ()
@@ -525,6 +540,13 @@ def test_spacing_of_metres_is_not_believed(spacing, keyword, read):
     radiograph = read(**{keyword: [spacing] * 2})
     assert (radiograph.spacing, radiograph.spacing_source) == (None, "")
     assert "implausible" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("kind", ["GEOMETRY", "FIDUCIAL", "DOE JANE", None])
+def test_calibration_is_named_with_the_spacing(kind, read):
+    radiograph = read(PixelSpacing=[0.2, 0.2], PixelSpacingCalibrationType=kind)
+    known = f" / {kind}" if kind in ("GEOMETRY", "FIDUCIAL") else ""
+    assert radiograph.spacing_source == f"PixelSpacing{known}"
 
 
 def test_magnification_and_calibration(read):
@@ -541,9 +563,10 @@ def test_magnification_and_calibration(read):
         assert read(**header).spacing == pytest.approx((expected, expected))
 
 
-@pytest.mark.parametrize("age, years", [("5 Y", 5), ("005 Y", 5), ("7 years", 7), ("012 M ", 1)])
+@pytest.mark.parametrize("age, years", [("5 Y", 5), ("005 Y", 5), ("7 years", 7), ("001 M ", 1)])
 def test_age_of_a_child_is_stated_in_other_spellings(age, years, read):
-    assert f"is {years} year" in read(PatientAge=age).warnings[0]
+    [warning] = read(PatientAge=age).warnings
+    assert f"is {years} year" in warning or f"is {years} month" in warning
     assert read(PatientAge="44 Y").warnings == ()
 
 
@@ -608,6 +631,19 @@ def test_presentation_shape_is_followed_once(shape, photometric, read):
     dark = stated == "INVERSE" if stated else photometric == 1
     assert same_up_to_scale(radiograph, -STORED.astype(float) if dark else STORED)
     assert len(radiograph.warnings) == (dark != (photometric == 1))
+
+
+def test_unknown_presentation_shape_is_noted(read):
+    radiograph = read(PresentationLUTShape="LIN OD")
+    assert same_up_to_scale(radiograph, STORED)
+    assert "PresentationLUTShape is unknown" in radiograph.warnings[0]
+
+
+@pytest.mark.parametrize("half", [dict(WindowCenter=2000), dict(WindowWidth=4000)])
+def test_half_a_window_is_noted(half, read):
+    radiograph = read(**half)
+    assert same_up_to_scale(radiograph, STORED)
+    assert "window has no pair of numbers" in radiograph.warnings[0]
 
 
 @pytest.mark.parametrize("vr, padding", [("US", 63488), ("SS", -2048)])

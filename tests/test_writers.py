@@ -402,6 +402,15 @@ def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
     assert (p.gap_mm is not None) == believed == (p.warnings == [])
 
 
+@pytest.mark.parametrize("mm, believed", [(0.12, True), (0.119, False)])  # 120 and 119 mm of image
+def test_no_millimetres_where_the_image_would_be_too_narrow_for_two_lungs(mm, believed):
+    p = lungs_of(100, cut=True)
+    mask = np.where(p.mask == 2, 0, p.mask)
+    p = without_implausible_mm(replace(p, mask=mask, spacing=(mm, mm)))
+    assert (p.spacing is not None) == believed
+    assert believed or "the image would be 119 mm wide; lengths in mm are left out" in p.warnings[0]
+
+
 @pytest.mark.parametrize("spacing, source", [(0.01, "PixelSpacing"), (None, "stated by hand")])
 def test_implausible_millimetres_stand_nowhere(spacing, source, tmp_path):
     header = dict(PixelSpacing=[spacing] * 2) if spacing else {}
