@@ -10,6 +10,8 @@ from tests.notebooks import NotebookFile, NotebookSummary
 from tools.project import ANSWERS, NOTEBOOKS
 
 FOLDER = "HEMIDIAPHRAGM_COVERAGE_FOLDER"  # of coverage's data files, for the workers of `-n`
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side: a thread each, before torch starts
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser):
