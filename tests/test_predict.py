@@ -12,6 +12,7 @@ from hemidiaphragm_nb.predict import (
     WIDE,
     Prediction,
     expected_error,
+    fuse,
     image_labels,
     interpret,
     landmark_findings,
@@ -132,6 +133,14 @@ def test_lengths_in_the_image_are_those_of_its_longer_side(height, width):
         np.linalg.norm(found.readings["heatmap"] - found.readings["mask"], axis=1),
     )
     test_eq((found.width, found.height, found.mask.shape), (width, height, (height, width)))
+
+
+def test_readings_are_fused_case_by_case():
+    heat = np.array([[[0.0, 0], [8, 8]], [[3, 4], [np.nan, np.nan]], [[1, 1], [2, 2]]])
+    mask = np.array([[[3.0, 4], [8, 8]], [[3, 4], [5, 5]], [[1, 1], [np.nan, np.nan]]])
+    points, apart = fuse(heat, mask, weight=0.5)
+    test_eq(points.tolist(), [[[1.5, 2], [8, 8]], [[3, 4], [5, 5]], [[1, 1], [2, 2]]])
+    np.testing.assert_allclose(apart, [[5, 0], [0, np.nan], [0, np.nan]])
 
 
 def test_a_lung_too_narrow_is_believed_where_the_image_cuts_it():

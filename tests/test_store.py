@@ -191,3 +191,12 @@ def test_a_plan_that_is_none_is_named(tmp_path, text):
     (tmp_path / "toy.json").write_text(text)
     with pytest.raises(ExperimentError, match="toy.json is no plan"):
         Plan.load(tmp_path / "toy.json")
+
+
+def test_a_run_that_takes_its_process_down_three_times_is_not_started_again(store):
+    dying = Run("toy", "dying", 1, RUN.data, TINY)
+    folder = store.work(dying)
+    folder.mkdir(parents=True, exist_ok=True)
+    assert [store.begin(dying, folder) for _ in range(3)] == [1, 2, 3]
+    with pytest.raises(ExperimentError, match="3 processes died in epoch 1 .*--retry"):
+        store.begin(dying, folder)
