@@ -34,6 +34,19 @@ def _inside(x: float, y: float, height: int, width: int) -> bool:
     "Whether a point lies on the image; an unknown one does not."
     return -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
 
+# %% ../nbs/engine/case_checks.ipynb #c3a70001
+_BEYOND = 0.1  # of the image's width: how far a single lung may be shifted over the middle
+
+
+def _alone(file: str, what: str, side: str, x: float, advice: str) -> list[Problem]:
+    "A side that stands alone, at `x` of the image's width, on the other side's half."
+    beyond = (x - 0.5) * (1 if side == "right" else -1)
+    if beyond > _BEYOND:
+        return [Problem(file, f"{what} lies on the image's {side}", advice)]
+    reason = f"{what} lies beyond the middle of the image"
+    advice = "Check its side: right is the patient's right, on the image's left"
+    return [Problem(file, reason, advice, "warning")] if beyond > 0 else []
+
 # %% ../nbs/engine/case_checks.ipynb #5dcfd805
 def _implausible(case: pd.Series, height: int) -> list[Problem]:
     "Landmarks without a mask that lie where no diaphragm is."
@@ -58,29 +71,37 @@ def _check_landmarks(case: pd.Series, height: int, width: int) -> list[Problem]:
             reason += f" of {width} x {height} px"
             advice = "Give pixels of the image as it is shown, x before y"
             problems.append(Problem(name, reason, advice))
+    advice = "Right is the patient's right, on the image's left: swap the sides"
+    across = {side: case[f"{side}_x"] for side in SIDES if not np.isnan(case[f"{side}_x"])}
     if case.right_x > case.left_x:
         reason = "the right landmark lies on the image's right"
-        advice = "Right is the patient's right, on the image's left: swap the sides"
         problems.append(Problem(name, reason, advice))
+    elif len(across) == 1 and not problems:
+        [(side, x)] = across.items()
+        problems += _alone(name, f"the {side} landmark", side, x / width, advice)
     return problems or ([] if case["mask"] else _implausible(case, height))
 
 # %% ../nbs/engine/case_checks.ipynb #41a6a0a3
 def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
     "A lung that is missing, or both on the wrong side."
     name, problems = short_path(case["mask"]), []
-    lungs = [labels == label for label in (1, 2)]
     if not labels.any():
         advice = "Draw the lungs, or remove the file: it would train as a picture without lungs"
         return [Problem(name, "is empty: it holds no lung", advice)]
-    x = [np.nonzero(lung)[1].mean() if lung.any() else np.nan for lung in lungs]
-    for side, centre in zip(("right", "left"), x):
-        if np.isnan(centre):
-            advice = "Draw it, unless the patient has none"
-            problems.append(Problem(name, f"has no {side} lung", advice, "warning"))
-    if x[0] > x[1]:
-        advice = "1 is the patient's right lung, on the image's left: swap 1 and 2"
+    lungs = {side: labels == label for label, side in enumerate(SIDES, 1)}
+    x = {side: np.nonzero(lung)[1].mean() for side, lung in lungs.items() if lung.any()}
+    advice = "1 is the patient's right lung, on the image's left: swap 1 and 2"
+    if len(x) == 1:
+        [(side, centre)] = x.items()
+        what = f"label {1 + SIDES.index(side)}"
+        problems += _alone(name, what, side, centre / labels.shape[1], advice)
+    elif x["right"] > x["left"]:
         problems.append(Problem(name, "label 1 lies on the image's right", advice))
-    return problems
+    if any(p.severity == "error" for p in problems):
+        return problems  # the other lung may be there, under this one's label
+    lacking = [f"has no {side} lung" for side in SIDES if side not in x]
+    advice = "Draw it, unless the patient has none"
+    return problems + [Problem(name, reason, advice, "warning") for reason in lacking]
 
 # %% ../nbs/engine/case_checks.ipynb #789da951
 _OFF = 0.08  # of the image's height: how far a landmark may lie from its lung's lower border

@@ -102,6 +102,42 @@ def test_plausible_landmarks_pass_without_a_mask(points, folder):
     assert (no_masks.severity, no_masks.file) == ("warning", "masks/")
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize(
+    ("across", "told"), [(0.3, []), (0.55, ["warning"]), (0.65, ["error"]), (0.8, ["error"])]
+)
+def test_a_landmark_alone_on_the_other_half_is_told(side, across, told, folder):
+    "`across` is the way to the other side, of the width; a heart's shift is a tenth at most."
+    x = SIDE * (across if side == "right" else 1 - across)
+    points = [x, 140, "", ""] if side == "right" else ["", "", x, 140]
+    [*found, no_masks] = sorted(folder(a=dict(mask=None, points=points)), key=lambda p: p.file)
+    assert no_masks.file == "masks/"
+    assert [p.severity for p in found] == told
+    if told == ["error"]:
+        assert f"the {side} landmark lies on the image's {side}" in found[0].reason
+        assert "swap the sides" in found[0].remedy
+
+
+@pytest.mark.parametrize("label", [1, 2])
+@pytest.mark.parametrize(
+    ("across", "told"), [(0.3, []), (0.55, ["warning"]), (0.65, ["error"]), (0.8, ["error"])]
+)
+def test_a_lung_alone_on_the_other_half_is_told(label, across, told, folder):
+    x = int(SIDE * (across if label == 1 else 1 - across))
+    lung = np.zeros((SIDE, SIDE), np.uint8)
+    lung[40:141, x - 30 : x + 31] = label
+    found = folder(a=dict(mask=lung, points=[""] * 4))
+    side, other = [("right", "left"), ("left", "right")][label - 1]
+    if told == ["error"]:  # not that the other lung is to be drawn
+        [problem] = found
+        assert (problem.severity, problem.file) == ("error", "masks/a.png")
+        assert f"label {label} lies on the image's {side}" in problem.reason
+        assert "swap 1 and 2" in problem.remedy
+    else:
+        assert [p.severity for p in found] == [*told, "warning"]
+        assert f"has no {other} lung" in found[-1].reason
+
+
 def test_landmarks_of_nobody_are_told(folder):
     [problem] = folder(a=dict(points=None), b=dict(points=None))
     assert (problem.severity, problem.file) == ("warning", "landmarks.csv")
