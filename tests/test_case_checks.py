@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hemidiaphragm_nb import agreement
-from hemidiaphragm_nb.case_checks import draw_cases, validate_folder
+from hemidiaphragm_nb.case_checks import draw_cases, odd_cases, validate_folder
 from hemidiaphragm_nb.folders import load_frames, read_csv, read_folder, read_mask
 from hemidiaphragm_nb.formats import undo_orientation
 from hemidiaphragm_nb.frames import phantom_frames
@@ -64,6 +64,46 @@ def test_an_empty_mask_is_an_error(folder):
     [problem] = folder(a={}, b=dict(mask=mask() * 0))
     assert (problem.severity, problem.file) == ("error", "masks/b.png")
     assert "is empty" in problem.reason and "Draw the lungs" in problem.remedy
+
+
+@pytest.mark.parametrize("size", [1, 8, 9])
+def test_a_lung_of_a_few_pixels_is_an_error(size, folder):
+    "Of 200 x 200 px it takes 80 at least: 8 x 8 is too small, 9 x 9 is not."
+    labels = mask() * (mask() == 2)
+    labels[60 : 60 + size, 60 : 60 + size] = 1
+    found = folder(a=dict(mask=labels, points=[""] * 4))
+    if size == 9:
+        return  # small, and not impossible
+    [problem] = found
+    assert (problem.severity, problem.file) == ("error", "masks/a.png")
+    assert f"its right lung has {size * size} px" in problem.reason
+    assert "0.2 % of an image" in problem.remedy
+
+
+def test_both_lungs_of_a_pixel_are_two_errors(folder):
+    labels = mask() * 0
+    labels[140, 60], labels[150, 140] = 2, 1  # nor do they tell the sides
+    found = folder(a=dict(mask=labels))
+    assert [(p.severity, p.file) for p in found] == [("error", "masks/a.png")] * 2
+    assert {p.reason for p in found} == {"its right lung has 1 px", "its left lung has 1 px"}
+
+
+def test_masks_without_a_lung_are_the_oddest():
+    "One lacks a lung, one has a speck, of one no landmark can be read, one is rather dark."
+    frames = phantom_frames(16, side=128)
+    frames.images[3] //= 9
+    frames.masks[4][frames.masks[4] == 1] = 0
+    frames.masks[5][frames.masks[5] == 2] = 0
+    frames.masks[5, 60, 90] = 2
+    frames.points[6, 0] = np.nan
+    ids = list(frames.table["id"])
+    odd = odd_cases(frames, 4)
+    assert set(odd.index[:3]) == {ids[4], ids[5], ids[6]} and odd.index[3] == ids[3]
+    assert np.isinf(odd["oddness"][:3]).all() and np.isfinite(odd["oddness"].iloc[3])
+    why = ["area of the right lung", "area of the left lung", "right landmark, x"]
+    assert list(odd["why"][ids[4:7]]) == why
+    frames.has_mask[:] = False  # nothing is known of the lungs
+    assert np.isfinite(odd_cases(frames)["oddness"]).all()
 
 
 def test_a_picture_encoded_again_under_another_patient_is_told(folder, tmp_path):
