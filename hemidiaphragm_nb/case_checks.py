@@ -27,6 +27,7 @@ from hemidiaphragm_nb.folders import (
     turned_problem,
 )
 from .frames import FrameSet
+from .lung_masks import label_sides
 from .radiograph import FRAME, RadiographError
 
 # %% ../nbs/engine/case_checks.ipynb #00000029
@@ -97,29 +98,50 @@ def _too_small(file: str, labels: np.ndarray) -> list[Problem]:
         if 0 < n < _SMALLEST * labels.size
     ]
 
+# %% ../nbs/engine/case_checks.ipynb #c3a70007
+def _holds_both(lung: np.ndarray) -> bool:
+    """Whether a label holds both lungs: two parts, one of them a fifth of the other at least, that
+    lie apart as lungs do, by 0.3 of the width (0.25 to 0.55 in 328 radiographs).
+    """
+    step = -(-max(lung.shape) // FRAME)
+    sides = label_sides([lung[::step, ::step]])
+    x = [np.nonzero(sides == label)[1] for label in (1, 2)]
+    small, large = sorted(map(len, x))
+    return small > 0.2 * large and x[1].mean() - x[0].mean() > 0.3 * sides.shape[1]
+
 # %% ../nbs/engine/case_checks.ipynb #41a6a0a3
-def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
-    "A lung that is missing, or both on the wrong side."
-    name, problems = short_path(case["mask"]), []
-    if not labels.any():
-        advice = "Draw the lungs, or remove the file: it would train as a picture without lungs"
-        return [Problem(name, "is empty: it holds no lung", advice)]
-    problems += _too_small(name, labels)
-    lungs = {side: labels == label for label, side in enumerate(SIDES, 1)}
-    whole = {side: lung for side, lung in lungs.items() if lung.mean() >= _SMALLEST}
-    x = {side: np.nonzero(lung)[1].mean() for side, lung in whole.items()}
+def _check_sides(file: str, lungs: dict[str, np.ndarray]) -> list[Problem]:
+    "Both lungs under one label, a lung that is missing, or one on the wrong side."
+    labels = {side: f"label {label}" for label, side in enumerate(SIDES, 1)}
+    if both := [labels[side] for side, lung in lungs.items() if _holds_both(lung)]:
+        reason = f"{both[0]} lies on both sides of the image: it holds both lungs"
+        advice = "Label the patient's right lung, on the image's left, 1 and the other one 2"
+        return [Problem(file, reason, advice)]
+    problems, x = [], {side: np.nonzero(lung)[1].mean() for side, lung in lungs.items()}
     advice = "1 is the patient's right lung, on the image's left: swap 1 and 2"
     if len(x) == 1:
         [(side, centre)] = x.items()
-        what = f"label {1 + SIDES.index(side)}"
-        problems += _alone(name, what, side, centre / labels.shape[1], advice)
+        problems = _alone(file, labels[side], side, centre / lungs[side].shape[1], advice)
     elif x and x["right"] > x["left"]:
-        problems.append(Problem(name, "label 1 lies on the image's right", advice))
+        problems = [Problem(file, "label 1 lies on the image's right", advice)]
     if any(p.severity == "error" for p in problems):
         return problems  # the other lung may be there, under this one's label
     lacking = [f"has no {side} lung" for side in SIDES if side not in x]
     advice = "Draw it, unless the patient has none"
-    return problems + [Problem(name, reason, advice, "warning") for reason in lacking]
+    return problems + [Problem(file, reason, advice, "warning") for reason in lacking]
+
+
+def _check_labels(case: pd.Series, labels: np.ndarray) -> list[Problem]:
+    "A lung that is missing or too small, or on the wrong side."
+    name = short_path(case["mask"])
+    if not labels.any():
+        advice = "Draw the lungs, or remove the file: it would train as a picture without lungs"
+        return [Problem(name, "is empty: it holds no lung", advice)]
+    lungs = {side: labels == label for label, side in enumerate(SIDES, 1)}
+    whole = {side: lung for side, lung in lungs.items() if lung.mean() >= _SMALLEST}
+    small = _too_small(name, labels)
+    sides = _check_sides(name, whole)
+    return small + [p for p in sides if not small or p.severity == "error"]
 
 # %% ../nbs/engine/case_checks.ipynb #789da951
 _OFF = 0.08  # of the image's height: how far a landmark may lie from its lung's lower border

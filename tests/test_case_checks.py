@@ -80,6 +80,30 @@ def test_a_lung_of_a_few_pixels_is_an_error(size, folder):
     assert "0.2 % of an image" in problem.remedy
 
 
+@pytest.mark.parametrize("heart", [False, True])
+@pytest.mark.parametrize("label", [1, 2])
+def test_both_lungs_under_one_label_are_an_error(label, heart, folder):
+    "Not a missing lung; whether or not the other label is something else, such as the heart."
+    labels = (mask() > 0) * np.uint8(label)
+    labels[100:141, 92:109] = (3 - label) * heart
+    [problem] = folder(a=dict(mask=labels, points=[""] * 4))
+    assert (problem.severity, problem.file) == ("error", "masks/a.png")
+    assert f"label {label} lies on both sides of the image" in problem.reason
+    assert problem.remedy.startswith("Label the patient's right lung, on the image's left, 1")
+
+
+def test_a_lung_that_touches_the_other_is_told_from_both(folder):
+    "One over half of the image is a single lung, in pieces or not; one over three quarters is two."
+    for width, told in ((100, "has no left lung"), (150, "label 1 lies on both sides")):
+        labels = mask() * 0
+        labels[40:141, 20 : 20 + width] = 1
+        [problem] = folder(a=dict(mask=labels, points=[""] * 4))
+        assert told in problem.reason
+        labels[60:63] = 0
+        [problem] = folder(a=dict(mask=labels, points=[""] * 4))
+        assert told in problem.reason
+
+
 def test_both_lungs_of_a_pixel_are_two_errors(folder):
     labels = mask() * 0
     labels[140, 60], labels[150, 140] = 2, 1  # nor do they tell the sides
