@@ -74,7 +74,7 @@ SkipBad = Annotated[
 ]
 
 # %% ../nbs/engine/options.ipynb #c3a70201
-def _load_checked(data: str, skip_bad: bool):
+def _load_checked(data: str, skip_bad: bool | None):
     """Frames of a folder; cases in which `hemidiaphragm check` finds errors are counted, with
     `skip_bad` left out. Raises: DatasetError, also where none is left.
     """
@@ -87,8 +87,8 @@ def _load_checked(data: str, skip_bad: bool):
         warnings.simplefilter("always")
         frames = load_frames(
             read_folder(Path(data)),
-            skip_bad=skip_bad,
-            option="--skip-bad",
+            skip_bad=bool(skip_bad),
+            option="" if skip_bad is None else "--skip-bad",
             inspect=lambda case, labels: errors.update({case["id"]: drawn_errors(case, labels)}),
         )
     lines = [str(warning.message) for warning in told]
@@ -97,10 +97,10 @@ def _load_checked(data: str, skip_bad: bool):
         lines += [f"left out: {problem}" for problems in wrong for problem in problems]
         frames = frames.subset([not errors[name] for name in frames.table["id"]])
     elif wrong:
+        remedy = "" if skip_bad is None else "; --skip-bad leaves them out"
         lines.append(
             f"warning: `hemidiaphragm check {data}` finds errors in {len(wrong)} of {len(frames)}"
-            f" cases, which are used all the same; --skip-bad leaves them out. The first is"
-            f" {wrong[0][0]}"
+            f" cases, which are used all the same{remedy}. The first is {wrong[0][0]}"
         )
     for line in lines:
         show_message(line, error=True)
@@ -111,7 +111,12 @@ def _load_checked(data: str, skip_bad: bool):
     return frames
 
 # %% ../nbs/engine/options.ipynb #4b040c82
-def load_split(data: str, cases: int, seed: int, skip_bad: bool = False):
+def load_split(
+    data: str,  # a folder, or 'phantom'
+    cases: int,  # number of phantoms
+    seed: int,  # of the split, and of the phantoms
+    skip_bad: bool | None = None,  # None: the command has no such option
+):
     "Frames of 512 px and their patient-wise 60/20/20 split."
     from hemidiaphragm_nb.frames import phantom_frames
     from hemidiaphragm_nb.landmarks import split_by_patient

@@ -202,11 +202,14 @@ def test_cases_that_check_calls_errors_are_told_and_used(tmp_path, capsys):
     a, *_ = faulty(tmp_path)
     files = {p.file for p in validate_folder(tmp_path) if p.severity == "error"}
     assert len(files) == 3
-    frames, split = load_split(str(tmp_path), 0, seed=0)
+    frames, split = load_split(str(tmp_path), 0, 0, skip_bad=False)
     assert len(frames) == 10 == sum(map(len, split.values()))
     [line] = capsys.readouterr().err.splitlines()
     assert f"`hemidiaphragm check {tmp_path}` finds errors in 3 of 10 cases" in line
     assert f"masks/{a}.png: is empty" in line and "--skip-bad leaves them out" in line
+    load_split(str(tmp_path), 0, 0)  # `ensemble` has no such option
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"masks/{a}.png: is empty" in line and "--skip-bad" not in line
 
 
 def test_a_sound_folder_is_loaded_without_a_word(tmp_path, capsys):
@@ -254,8 +257,9 @@ def test_an_unreadable_image_names_the_option_of_the_command(tmp_path):
     [name, *_] = faulty(tmp_path, bad=0)
     (tmp_path / f"images/{name}.png").write_bytes(b"nothing")
     with pytest.raises(DatasetError, match=f"{name}.png.*--skip-bad leaves it out") as error:
-        load_split(str(tmp_path), 0, 0)
+        load_split(str(tmp_path), 0, 0, skip_bad=False)
     assert "skip_bad" not in str(error.value)
-    with pytest.raises(DatasetError, match=f"{name}.png") as error:
-        data_spec(tmp_path)  # `replicate` and its like cannot leave it out
-    assert "leaves it out" not in str(error.value)
+    for read in (data_spec, lambda path: load_split(str(path), 0, 0)):
+        with pytest.raises(DatasetError, match=f"{name}.png") as error:
+            read(tmp_path)  # `replicate` and its like cannot leave it out
+        assert "leaves it out" not in str(error.value)
