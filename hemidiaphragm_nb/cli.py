@@ -152,7 +152,10 @@ def check(
             warnings.simplefilter("ignore")
             frames = load_frames(table, side=256, skip_bad=True)
             odd = odd_cases(frames)
-            titles = {k: f"{k}: {row.why}, {row.oddness:.0f}" for k, row in odd.iterrows()}
+            titles = {}
+            for name, row in odd.iterrows():
+                far = "impossible" if row.oddness == float("inf") else f"{row.oddness:.0f}"
+                titles[name] = f"{name}: {row.why}, {far}"
             if titles:
                 save_figure(draw_cases(frames, titles), out / "oddest.png")
     errors = int((rows["severity"] == "error").sum())

@@ -541,7 +541,9 @@ def read_folder(
     return table
 
 # %% ../nbs/engine/folders.ipynb #00000047
-def _load_case(case: pd.Series, side: int) -> tuple[tuple, list[Problem]]:
+def _load_case(
+    case: pd.Series, side: int, inspect: Callable | None = None
+) -> tuple[tuple, list[Problem]]:
     "What `load_case` gives, and its warnings."
     radiograph = read_image(case)
     turned = turned_landmarks(case, radiograph)
@@ -557,6 +559,8 @@ def _load_case(case: pd.Series, side: int) -> tuple[tuple, list[Problem]]:
             )
     if any(p.severity == "error" for p in turned):
         raise DatasetError(*turned)
+    if inspect:
+        inspect(case, labels)
     image, mask = framed(radiograph), frame.mask(labels)
     if side != FRAME:
         image, mask = shrink(image, side), shrink_labels(mask, side)
@@ -577,18 +581,12 @@ def load_case(
     return loaded
 
 # %% ../nbs/engine/folders.ipynb #d2d6e445
-def _try_case(case: pd.Series, side: int):
+def _try_case(case: pd.Series, side: int, inspect: Callable | None = None, hint: str = ""):
     "A loaded case with its warnings, or the problems that prevented its loading."
     try:
-        return _load_case(case, side)
+        return _load_case(case, side, inspect)
     except RadiographError as e:
-        return [
-            Problem(
-                case["image"],
-                e.reason,
-                advice_of(e, "Replace the file") + " (skip_bad=True leaves it out)",
-            )
-        ]
+        return [Problem(case["image"], e.reason, advice_of(e, "Replace the file") + hint)]
     except DatasetError as e:
         return e.problems
 
@@ -600,29 +598,27 @@ def load_frames(
     progress: bool = True,  # show a bar with the time left
     # leave out what cannot be read, with a warning, instead of failing at the end
     skip_bad: bool = False,
+    option: str = "skip_bad=True",  # what an error advises for that; "" where it is not to be had
+    # called with every case that can be read, and the labels of its image, while it is in memory
+    inspect: Callable | None = None,
 ) -> FrameSet:  # rows in the table's order
     """Read every case of a table into memory.
 
     Raises: DatasetError naming every file that cannot be read.
     """
     if FRAME % side:
-        raise DatasetError(
-            Problem(
-                "load_frames",
-                f"a side of {side} px does not divide {FRAME}",
-                f"Choose a divisor of {FRAME}",
-            )
-        )
+        reason = f"a side of {side} px does not divide {FRAME}"
+        raise DatasetError(Problem("load_frames", reason, f"Choose a divisor of {FRAME}"))
     n, done, doubts = len(table), [], []
-    images, masks, points = (
-        np.zeros((n, 1, side, side), np.uint8),
-        np.zeros((n, side, side), np.uint8),
-        np.full((n, 2, 2), np.nan, np.float32),
-    )
+    images, masks = np.zeros((n, 1, side, side), np.uint8), np.zeros((n, side, side), np.uint8)
+    points = np.full((n, 2, 2), np.nan, np.float32)
     rows = [table.iloc[i] for i in range(n)]
+    hint = f" ({option} leaves it out)" if option and not skip_bad else ""
     with loading_bar(progress) as bar:
         task = bar.add_task("reading radiographs", total=n)
-        for i, got in enumerate(in_threads(lambda r: _try_case(r, side), rows, workers)):
+        for i, got in enumerate(
+            in_threads(lambda r: _try_case(r, side, inspect, hint), rows, workers)
+        ):
             done.append(got)
             if isinstance(got, tuple):
                 (images[i, 0], masks[i], points[i]), more = got
@@ -633,19 +629,9 @@ def load_frames(
         raise DatasetError(*bad)
     for text in [*map(str, doubts), *(f"left out: {p}" for p in bad)]:
         warnings.warn(text)
-    frames = FrameSet(
-        images,
-        masks,
-        points,
-        (table["mask"] != "").to_numpy(bool),
-        table.reset_index(drop=True),
-        side,
-    )
-    return (
-        frames.subset([i for i, got in enumerate(done) if isinstance(got, tuple)])
-        if bad
-        else frames
-    )
+    has_mask = (table["mask"] != "").to_numpy(bool)
+    frames = FrameSet(images, masks, points, has_mask, table.reset_index(drop=True), side)
+    return frames.subset([isinstance(got, tuple) for got in done]) if bad else frames
 
 # %% ../nbs/engine/folders.ipynb #00000053
 def write_folder(

@@ -65,14 +65,59 @@ Cases = Annotated[int, typer.Option(min=10, help="How many phantoms, with --data
 SkipBad = Annotated[
     bool,
     typer.Option(
-        "--skip-bad", help="Leave out images and masks that cannot be read, and name each."
+        "--skip-bad",
+        help=(
+            "Leave out images and masks that cannot be read, and cases in which `check` finds"
+            " errors, and name each."
+        ),
     ),
 ]
 
-# %% ../nbs/engine/options.ipynb #4b040c82
-def load_split(data: str, cases: int, seed: int, skip_bad: bool = False):
-    "Frames of 512 px and their patient-wise 60/20/20 split."
+# %% ../nbs/engine/options.ipynb #c3a70201
+def _load_checked(data: str, skip_bad: bool | None):
+    """Frames of a folder; cases in which `hemidiaphragm check` finds errors are counted, with
+    `skip_bad` left out. Raises: DatasetError, also where none is left.
+    """
+    from hemidiaphragm_nb.case_checks import drawn_errors
     from hemidiaphragm_nb.folders import load_frames, read_folder
+    from hemidiaphragm_nb.problems import DatasetError, Problem
+
+    errors = {}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        frames = load_frames(
+            read_folder(Path(data)),
+            skip_bad=bool(skip_bad),
+            option="" if skip_bad is None else "--skip-bad",
+            inspect=lambda case, labels: errors.update({case["id"]: drawn_errors(case, labels)}),
+        )
+    lines = [str(warning.message) for warning in told]
+    wrong = [errors[name] for name in frames.table["id"] if errors[name]]
+    if wrong and skip_bad:
+        lines += [f"left out: {problem}" for problems in wrong for problem in problems]
+        frames = frames.subset([not errors[name] for name in frames.table["id"]])
+    elif wrong:
+        remedy = "" if skip_bad is None else "; --skip-bad leaves them out"
+        lines.append(
+            f"warning: `hemidiaphragm check {data}` finds errors in {len(wrong)} of {len(frames)}"
+            f" cases, which are used all the same{remedy}. The first is {wrong[0][0]}"
+        )
+    for line in lines:
+        show_message(line, error=True)
+    if not len(frames):
+        raise DatasetError(
+            Problem(data, "has no case without an error", "Mend what is named above")
+        )
+    return frames
+
+# %% ../nbs/engine/options.ipynb #4b040c82
+def load_split(
+    data: str,  # a folder, or 'phantom'
+    cases: int,  # number of phantoms
+    seed: int,  # of the split, and of the phantoms
+    skip_bad: bool | None = None,  # None: the command has no such option
+):
+    "Frames of 512 px and their patient-wise 60/20/20 split."
     from hemidiaphragm_nb.frames import phantom_frames
     from hemidiaphragm_nb.landmarks import split_by_patient
 
@@ -80,9 +125,5 @@ def load_split(data: str, cases: int, seed: int, skip_bad: bool = False):
         show_message(f"simulating {cases} radiographs of 512 px ...")
         frames = phantom_frames(cases, seed=seed)
     else:
-        with warnings.catch_warnings(record=True) as left_out:
-            warnings.simplefilter("always")
-            frames = load_frames(read_folder(Path(data)), skip_bad=skip_bad)
-        for warning in left_out:
-            show_message(str(warning.message), error=True)
+        frames = _load_checked(data, skip_bad)
     return frames, split_by_patient(frames.table, seed=seed)

@@ -83,7 +83,7 @@ def load_data(spec: DataSpec) -> FrameSet:
                 " the plan again with its path"
             )
         else:
-            frames = load_frames(read_folder(spec.path), side=spec.side)
+            frames = load_frames(read_folder(spec.path), side=spec.side, option="")
         while len(_LOADED) > 2:
             _LOADED.pop(next(iter(_LOADED)))
         _LOADED[spec] = check_frames(spec, frames)
@@ -105,7 +105,7 @@ def data_spec(
         return source
     if str(source) in SOURCES:
         return DataSpec(str(source), side, n, seed)
-    frames = load_frames(read_folder(source), side=side)
+    frames = load_frames(read_folder(source), side=side, option="")
     path = str(Path(source).resolve())
     spec = DataSpec("folder", side, fingerprint=frames.fingerprint, path=path)
     _LOADED[spec] = frames

@@ -66,6 +66,21 @@ def _read_jsrt_raw(path: str | Path) -> Radiograph:
 IMAGE_READERS["jsrt"] = _read_jsrt_raw
 
 # %% ../nbs/engine/public.ipynb #00000009
+def _white(files: Sequence[Path], pixels: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Where binary masks are white. Raises: DatasetError where none is anywhere (one may be: a
+    lung was removed), or one is in every corner, as an inverted mask is.
+    """
+    white = [m > m.max() / 2 for m in pixels]
+    for file, mask in zip(files, white):
+        if mask[[0, 0, -1, -1], [0, -1, 0, -1]].all():
+            reason = "the mask is white in every corner: it is inverted, or covers the whole image"
+            raise DatasetError(Problem(str(file), reason, "Save it with white lungs on black"))
+    if not any(mask.any() for mask in white):
+        advice = "Draw the lungs, or remove the file: it would train as a picture without lungs"
+        raise DatasetError(Problem(str(files[0]), "the mask is empty: it holds no lung", advice))
+    return white
+
+
 _PAIRS = {"right lung": "left lung", "rightMask": "leftMask"}  # folder of one lung -> of the other
 
 
@@ -80,7 +95,7 @@ def _read_pair(path: str, size: tuple[int, int]) -> np.ndarray:
     if pixels[0].shape != pixels[1].shape:
         problem = Problem(str(files[1]), "differs in size from the other lung", "Unpack both again")
         raise DatasetError(problem)
-    labels = label_sides([m > m.max() / 2 for m in pixels], [f.parent.name for f in files])
+    labels = label_sides(_white(files, pixels), [f.parent.name for f in files])
     half = tuple(2 * s for s in labels.shape) == tuple(size)
     return labels.repeat(2, 0).repeat(2, 1) if half else labels
 
@@ -130,8 +145,7 @@ def read_jsrt(
 # %% ../nbs/engine/public.ipynb #00000011
 def _read_binary(path: str, size: tuple[int, int]) -> np.ndarray:
     "The labels (h, w) of one binary file with both lungs; sides by position."
-    mask = open_grey(path)
-    return label_sides([mask > mask.max() / 2])
+    return label_sides(_white([Path(path)], [open_grey(path)]))
 
 
 MASK_READERS["binary"] = _read_binary

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hemidiaphragm_nb import agreement
-from hemidiaphragm_nb.case_checks import draw_cases, validate_folder
+from hemidiaphragm_nb.case_checks import draw_cases, odd_cases, validate_folder
 from hemidiaphragm_nb.folders import load_frames, read_csv, read_folder, read_mask
 from hemidiaphragm_nb.formats import undo_orientation
 from hemidiaphragm_nb.frames import phantom_frames
@@ -66,6 +66,70 @@ def test_an_empty_mask_is_an_error(folder):
     assert "is empty" in problem.reason and "Draw the lungs" in problem.remedy
 
 
+@pytest.mark.parametrize("size", [1, 8, 9])
+def test_a_lung_of_a_few_pixels_is_an_error(size, folder):
+    "Of 200 x 200 px it takes 80 at least: 8 x 8 is too small, 9 x 9 is not."
+    labels = mask() * (mask() == 2)
+    labels[60 : 60 + size, 60 : 60 + size] = 1
+    found = folder(a=dict(mask=labels, points=[""] * 4))
+    if size == 9:
+        return  # small, and not impossible
+    [problem] = found
+    assert (problem.severity, problem.file) == ("error", "masks/a.png")
+    assert f"its right lung has {size * size} px" in problem.reason
+    assert "0.2 % of an image" in problem.remedy
+
+
+@pytest.mark.parametrize("heart", [False, True])
+@pytest.mark.parametrize("label", [1, 2])
+def test_both_lungs_under_one_label_are_an_error(label, heart, folder):
+    "Not a missing lung; whether or not the other label is something else, such as the heart."
+    labels = (mask() > 0) * np.uint8(label)
+    labels[100:141, 92:109] = (3 - label) * heart
+    [problem] = folder(a=dict(mask=labels, points=[""] * 4))
+    assert (problem.severity, problem.file) == ("error", "masks/a.png")
+    assert f"label {label} lies on both sides of the image" in problem.reason
+    assert problem.remedy.startswith("Label the patient's right lung, on the image's left, 1")
+
+
+def test_a_lung_that_touches_the_other_is_told_from_both(folder):
+    "One over half of the image is a single lung, in pieces or not; one over three quarters is two."
+    for width, told in ((100, "has no left lung"), (150, "label 1 lies on both sides")):
+        labels = mask() * 0
+        labels[40:141, 20 : 20 + width] = 1
+        [problem] = folder(a=dict(mask=labels, points=[""] * 4))
+        assert told in problem.reason
+        labels[60:63] = 0
+        [problem] = folder(a=dict(mask=labels, points=[""] * 4))
+        assert told in problem.reason
+
+
+def test_both_lungs_of_a_pixel_are_two_errors(folder):
+    labels = mask() * 0
+    labels[140, 60], labels[150, 140] = 2, 1  # nor do they tell the sides
+    found = folder(a=dict(mask=labels))
+    assert [(p.severity, p.file) for p in found] == [("error", "masks/a.png")] * 2
+    assert {p.reason for p in found} == {"its right lung has 1 px", "its left lung has 1 px"}
+
+
+def test_masks_without_a_lung_are_the_oddest():
+    "One lacks a lung, one has a speck, of one no landmark can be read, one is rather dark."
+    frames = phantom_frames(16, side=128)
+    frames.images[3] //= 9
+    frames.masks[4][frames.masks[4] == 1] = 0
+    frames.masks[5][frames.masks[5] == 2] = 0
+    frames.masks[5, 60, 90] = 2
+    frames.points[6, 0] = np.nan
+    ids = list(frames.table["id"])
+    odd = odd_cases(frames, 4)
+    assert set(odd.index[:3]) == {ids[4], ids[5], ids[6]} and odd.index[3] == ids[3]
+    assert np.isinf(odd["oddness"][:3]).all() and np.isfinite(odd["oddness"].iloc[3])
+    why = ["area of the right lung", "area of the left lung", "right landmark, x"]
+    assert list(odd["why"][ids[4:7]]) == why
+    frames.has_mask[:] = False  # nothing is known of the lungs
+    assert np.isfinite(odd_cases(frames)["oddness"]).all()
+
+
 def test_a_picture_encoded_again_under_another_patient_is_told(folder, tmp_path):
     [problem] = folder(a=dict(seed=1), b=dict(seed=2), c=dict(seed=1))
     assert len({path.stat().st_size for path in (tmp_path / "images").iterdir()}) > 1
@@ -100,6 +164,42 @@ def test_landmarks_where_no_diaphragm_is_are_told_without_a_mask(points, folder)
 def test_plausible_landmarks_pass_without_a_mask(points, folder):
     [no_masks] = folder(a=dict(mask=None, points=points))
     assert (no_masks.severity, no_masks.file) == ("warning", "masks/")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize(
+    ("across", "told"), [(0.3, []), (0.55, ["warning"]), (0.65, ["error"]), (0.8, ["error"])]
+)
+def test_a_landmark_alone_on_the_other_half_is_told(side, across, told, folder):
+    "`across` is the way to the other side, of the width; a heart's shift is a tenth at most."
+    x = SIDE * (across if side == "right" else 1 - across)
+    points = [x, 140, "", ""] if side == "right" else ["", "", x, 140]
+    [*found, no_masks] = sorted(folder(a=dict(mask=None, points=points)), key=lambda p: p.file)
+    assert no_masks.file == "masks/"
+    assert [p.severity for p in found] == told
+    if told == ["error"]:
+        assert f"the {side} landmark lies on the image's {side}" in found[0].reason
+        assert "swap the sides" in found[0].remedy
+
+
+@pytest.mark.parametrize("label", [1, 2])
+@pytest.mark.parametrize(
+    ("across", "told"), [(0.3, []), (0.55, ["warning"]), (0.65, ["error"]), (0.8, ["error"])]
+)
+def test_a_lung_alone_on_the_other_half_is_told(label, across, told, folder):
+    x = int(SIDE * (across if label == 1 else 1 - across))
+    lung = np.zeros((SIDE, SIDE), np.uint8)
+    lung[40:141, x - 30 : x + 31] = label
+    found = folder(a=dict(mask=lung, points=[""] * 4))
+    side, other = [("right", "left"), ("left", "right")][label - 1]
+    if told == ["error"]:  # not that the other lung is to be drawn
+        [problem] = found
+        assert (problem.severity, problem.file) == ("error", "masks/a.png")
+        assert f"label {label} lies on the image's {side}" in problem.reason
+        assert "swap 1 and 2" in problem.remedy
+    else:
+        assert [p.severity for p in found] == [*told, "warning"]
+        assert f"has no {other} lung" in found[-1].reason
 
 
 def test_landmarks_of_nobody_are_told(folder):

@@ -11,11 +11,16 @@ from typer.testing import CliRunner
 
 import hemidiaphragm_nb.crossval
 import hemidiaphragm_nb.replicate
+import hemidiaphragm_nb.train
 import hemidiaphragm_nb.updates
 from hemidiaphragm_nb import cli
+from hemidiaphragm_nb.case_checks import validate_folder
 from hemidiaphragm_nb.folders import write_folder
 from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.options import load_split
 from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.plan import data_spec
+from hemidiaphragm_nb.problems import DatasetError
 from hemidiaphragm_nb.writers import read_table
 
 
@@ -178,3 +183,83 @@ def test_check_says_nothing_of_fonts(tmp_path):
         r = CliRunner().invoke(cli.app, words)
     assert r.exit_code == 0 and (tmp_path / "out/oddest.png").exists()
     assert not [w for w in seen if "Glyph" in str(w.message)]
+
+
+def faulty(folder, n=10, bad=3):
+    """Phantoms, of which the first three have an empty mask, exchanged landmarks, and a landmark
+    outside the image; their ids.
+    """
+    frames = phantom_frames(n, seed=1, side=64)
+    frames.masks[0] = 0
+    for i, change in enumerate((None, lambda p: p[::-1], lambda p: p + [[0, 0], [9999, 0]])):
+        if change and i < bad:
+            frames.points[i] = change(frames.points[i])
+    write_folder(frames, folder)
+    return list(frames.table["id"])
+
+
+def test_cases_that_check_calls_errors_are_told_and_used(tmp_path, capsys):
+    a, *_ = faulty(tmp_path)
+    files = {p.file for p in validate_folder(tmp_path) if p.severity == "error"}
+    assert len(files) == 3
+    frames, split = load_split(str(tmp_path), 0, 0, skip_bad=False)
+    assert len(frames) == 10 == sum(map(len, split.values()))
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"`hemidiaphragm check {tmp_path}` finds errors in 3 of 10 cases" in line
+    assert f"masks/{a}.png: is empty" in line and "--skip-bad leaves them out" in line
+    load_split(str(tmp_path), 0, 0)  # `ensemble` has no such option
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"masks/{a}.png: is empty" in line and "--skip-bad" not in line
+
+
+def test_a_sound_folder_is_loaded_without_a_word(tmp_path, capsys):
+    write_folder(phantom_frames(5, seed=1, side=64), tmp_path)
+    for skip_bad in (False, True):
+        assert len(load_split(str(tmp_path), 0, 0, skip_bad)[0]) == 5
+        assert capsys.readouterr().err == ""
+
+
+def test_skip_bad_leaves_out_what_check_calls_errors(tmp_path, capsys):
+    "Each file is read once, the image that cannot be read too."
+    names = faulty(tmp_path)
+    (tmp_path / f"images/{names[5]}.png").write_bytes(b"nothing")
+    frames, split = load_split(str(tmp_path), 0, 0, skip_bad=True)
+    assert list(frames.table["id"]) == [*names[3:5], *names[6:]]
+    assert sorted(i for rows in split.values() for i in rows) == list(range(6))
+    lines = capsys.readouterr().err.splitlines()
+    files = [f"{names[5]}.png", *(f"{name}.png" for name in names[:3])]
+    assert len(lines) == 4 and all(line.startswith("left out: ") for line in lines)
+    assert all(f"/{file}: " in line for line, file in zip(lines, files))
+    assert "leaves it out" not in lines[0]  # it is left out
+
+
+@pytest.mark.parametrize("words", [(), ("--skip-bad",)])
+def test_train_leaves_out_what_check_calls_errors(words, tmp_path, monkeypatch):
+    def train(frames, *given, **others):
+        raise Asked(len(frames))
+
+    faulty(tmp_path / "data")
+    monkeypatch.setattr(hemidiaphragm_nb.train, "train", train)
+    options = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "model"), *words]
+    r = CliRunner().invoke(cli.app, ["train", *options])
+    assert str(r.exception) == ("7" if words else "10")
+
+
+def test_nothing_left_is_an_error(tmp_path):
+    frames = phantom_frames(2, seed=1, side=64)
+    frames.masks[:] = 0
+    write_folder(frames, tmp_path)
+    with pytest.raises(DatasetError, match="no case without an error"):
+        load_split(str(tmp_path), 0, 0, skip_bad=True)
+
+
+def test_an_unreadable_image_names_the_option_of_the_command(tmp_path):
+    [name, *_] = faulty(tmp_path, bad=0)
+    (tmp_path / f"images/{name}.png").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match=f"{name}.png.*--skip-bad leaves it out") as error:
+        load_split(str(tmp_path), 0, 0, skip_bad=False)
+    assert "skip_bad" not in str(error.value)
+    for read in (data_spec, lambda path: load_split(str(path), 0, 0)):
+        with pytest.raises(DatasetError, match=f"{name}.png") as error:
+            read(tmp_path)  # `replicate` and its like cannot leave it out
+        assert "leaves it out" not in str(error.value)

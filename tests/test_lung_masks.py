@@ -8,9 +8,17 @@ import pytest
 from PIL import Image
 
 from hemidiaphragm_nb.cases import LANDMARKS
+from hemidiaphragm_nb.folders import load_frames
 from hemidiaphragm_nb.lung_masks import LUNG_CLASSES, is_lung, misnamed_lungs
 from hemidiaphragm_nb.problems import DatasetError
-from hemidiaphragm_nb.public import read_coco, read_coco_mask, read_covid_darwin, read_darwin_mask
+from hemidiaphragm_nb.public import (
+    read_coco,
+    read_coco_mask,
+    read_covid_darwin,
+    read_darwin_mask,
+    read_montgomery,
+    read_shenzhen,
+)
 
 SIZE = (40, 48)  # px, height and width
 RIGHT, LEFT = (4, 8, 18, 32), (28, 8, 44, 32)  # x0, y0, x1, y1
@@ -389,3 +397,58 @@ def test_an_image_without_a_lung_has_no_empty_mask(tmp_path):
     assert list(table["mask"] != "") == [True, False]
     with pytest.raises(DatasetError, match="holds no lung of the image 1"):
         read_coco_mask(f"{tmp_path / 'c.json'}#1", SIZE)
+
+
+def binary(root, **masks):
+    "A radiograph in Shenzhen's or (two masks) Montgomery's layout; its table of cases."
+    name = "MCUCXR_0001_0" if len(masks) == 2 else "CHNCXR_0001_0"
+    files = {"image": f"CXR_png/{name}.png", "both": f"mask/{name}_mask.png"}
+    files |= {side: f"ManualMask/{side}Mask/{name}.png" for side in ("right", "left")}
+    big = np.random.default_rng(0).integers(0, 99, (4 * SIZE[0], 4 * SIZE[1])) == 0
+    for part, picture in ({"image": big} | masks).items():
+        (root / files[part]).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.uint8(picture) * 255).save(root / files[part])
+    return (read_montgomery if len(masks) == 2 else read_shenzhen)(root)
+
+
+def drawn_labels() -> np.ndarray:
+    return labels().repeat(4, 0).repeat(4, 1)
+
+
+@pytest.mark.parametrize(
+    ("masks", "told", "file"),
+    [
+        (dict(both=lambda m: m < 0), "empty: it holds no lung", "mask/CHNCXR_0001_0_mask.png"),
+        (dict(both=lambda m: m >= 0), "covers the whole image", "mask/CHNCXR_0001_0_mask.png"),
+        (dict(both=lambda m: m == 0), "it is inverted", "mask/CHNCXR_0001_0_mask.png"),
+        (
+            dict(right=lambda m: m < 0, left=lambda m: m < 0),
+            "empty: it holds no lung",
+            "ManualMask/rightMask/MCUCXR_0001_0.png",
+        ),
+        (
+            dict(right=lambda m: m == 1, left=lambda m: m >= 0),
+            "covers the whole image",
+            "ManualMask/leftMask/MCUCXR_0001_0.png",
+        ),
+        (
+            dict(right=lambda m: m != 1, left=lambda m: m == 2),
+            "it is inverted",
+            "ManualMask/rightMask/MCUCXR_0001_0.png",
+        ),
+    ],
+)
+def test_a_binary_mask_without_a_lung_is_no_empty_mask(masks, told, file, tmp_path):
+    table = binary(tmp_path, **{part: draw(drawn_labels()) for part, draw in masks.items()})
+    with pytest.raises(DatasetError, match=told) as error:
+        load_frames(table, progress=False)
+    [problem] = error.value.problems
+    assert problem.file == str(tmp_path / file)
+
+
+@pytest.mark.parametrize("removed", [None, 1, 2])
+def test_a_pair_may_lack_one_lung(removed, tmp_path):
+    drawn = drawn_labels()
+    drawn[drawn == removed] = 0
+    table = binary(tmp_path, right=drawn == 1, left=drawn == 2)
+    assert set(np.unique(load_frames(table, progress=False).masks)) == {0, 1, 2} - {removed}
