@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['RADIUS_FACTORS', 'MEMBERS', 'CARD_KEY', 'ENGINES', 'SMALLEST_RANGE', 'NEAREST', 'EXPORTED', 'Outputs', 'Predictor',
-           'CardError', 'check_card', 'ExportError', 'read_exported', 'cores', 'onnxruntime_engine', 'OnnxPredictor',
-           'trial_picture', 'check_answers', 'load_onnx', 'shipped_folder', 'shipped_predictor']
+           'CardError', 'check_card', 'ModelError', 'read_card', 'ExportError', 'read_exported', 'cores',
+           'onnxruntime_engine', 'OnnxPredictor', 'trial_picture', 'check_answers', 'load_onnx', 'shipped_folder',
+           'shipped_predictor']
 
 # %% ../nbs/engine/runtime.ipynb #ceab827e
 import hashlib
@@ -166,6 +167,25 @@ def check_card(card: dict) -> dict:  # the same card
     if reasons:
         raise CardError("; ".join(reasons))
     return card
+
+# %% ../nbs/engine/runtime.ipynb #c0ffee01
+class ModelError(EscapedError):
+    "A folder that holds no model of ours."
+
+    def __init__(self, folder: Path, error: Exception):
+        reason = plainly(error).splitlines()[0]
+        super().__init__(
+            f"{folder}: no usable model ({reason}). It must hold card.json and weights.safetensors"
+            " as `hemidiaphragm train` writes them"
+        )
+
+
+def read_card(path: Path) -> dict:
+    "A model's card, checked. Raises: OSError; ValueError naming the file and what is wrong."
+    try:
+        return check_card(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name}: {plainly(error)}") from error
 
 # %% ../nbs/engine/runtime.ipynb #5024c285
 CARD_KEY = "hemidiaphragm_nb"

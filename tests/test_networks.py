@@ -9,10 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hemidiaphragm_nb.networks import ModelError, TorchPredictor, build_net
+from hemidiaphragm_nb.networks import TorchPredictor, build_net
 from hemidiaphragm_nb.precision import as_tuple
 from hemidiaphragm_nb.recipes import RecipeError, recipe
-from hemidiaphragm_nb.runtime import NEAREST, SMALLEST_RANGE, shipped_folder, trial_picture
+from hemidiaphragm_nb.runtime import (
+    NEAREST,
+    SMALLEST_RANGE,
+    ModelError,
+    shipped_folder,
+    trial_picture,
+)
 
 
 @pytest.fixture
