@@ -130,6 +130,18 @@ def _not_of_data(card: dict) -> list[str]:
         return bad
     return _beyond(data.get("cases", {}), _COUNTS)
 
+# %% ../nbs/engine/runtime.ipynb #d16e5704
+def _not_of_images(card: dict) -> list[str]:
+    "Reasons why a card does not list the images of its training, where it tries to."
+    if not (known := card.get("trained_on")):
+        return []
+    if not isinstance(known, dict):
+        return _not_a(dict, card, ("trained_on",))
+    images = known.get("images")
+    texts = isinstance(images, list) and all(isinstance(digest, str) for digest in images)
+    reasons = [] if texts else ["trained_on has no list of the images' digests"]
+    return reasons + _not_one_of({"side": known.get("side")}, {"side": _CHOICES["side"]})
+
 # %% ../nbs/engine/runtime.ipynb #32a6b19b
 def _not_of_export(card: dict) -> list[str]:
     "Reasons why a card does not say how a network was exported, where it tries to."
@@ -156,7 +168,7 @@ def check_card(card: dict) -> dict:  # the same card
     reasons += _not_one_of(card, _KNOWN) + _not_one_of(recipe, _CHOICES)
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": RADIUS_FACTORS})
     reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
-    reasons += _not_of_data(card) + _not_of_export(card)
+    reasons += _not_of_data(card) + _not_of_images(card) + _not_of_export(card)
     members = card.get("members", [{}])
     networks = isinstance(members, list) and all(isinstance(m, dict) for m in members)
     if not networks or not 1 <= len(members) <= MEMBERS:
