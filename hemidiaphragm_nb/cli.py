@@ -279,6 +279,18 @@ def _writers(masks: bool, seg: bool, sr: bool, identity: str, key: str, predicto
 _SHOWN = 5  # images whose warnings are shown
 
 
+def _passed_over(files: list[Path]) -> list[str]:
+    "A line where files of the folders were no images."
+    if not files:
+        return []
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    others = f" and {len(files) - 1} more have" if files[1:] else " has"
+    return [
+        f"{count} passed over: {files[0]}{others} no ending of an image; a file that is given by"
+        " its name is read whatever its ending"
+    ]
+
+
 def _not_written(outcome, writers: list) -> list[str]:
     "A line for each kind of DICOM object that was asked for and not written for some images."
     lines = []
@@ -305,7 +317,7 @@ def _outcome_lines(outcome, out: Path, writers: list) -> list[str]:
         lines.append(
             f"{outcome.earlier} rows of earlier calls stay in the table (not with --fresh)"
         )
-    return lines + _not_written(outcome, writers)
+    return lines + _passed_over(outcome.passed) + _not_written(outcome, writers)
 
 # %% ../nbs/engine/cli.ipynb #b4d00001
 def _spacing(text: str) -> tuple[float, float] | None:

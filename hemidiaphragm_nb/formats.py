@@ -54,6 +54,9 @@ def file_content(path) -> bytes:
 
     Raises: Refusal for a missing, empty or gigantic file, a folder, a device."""
     if not os.path.exists(path):
+        if os.path.islink(path):
+            advice = "Fetch what it stands for (as git annex and DVC do), or remove it."
+            raise Refusal("it is a link that leads nowhere", advice)
         raise Refusal("there is no such file", "Check the path.")
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
