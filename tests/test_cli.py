@@ -165,6 +165,18 @@ def trained_on_ten(tmp_path_factory):
     return work / "model", frames
 
 
+def test_the_advice_on_a_strip_can_be_followed(tmp_path):
+    grey = phantom(3, side=512).image
+    cv2.imwrite(str(tmp_path / "strip.png"), grey[:, :200])
+    out = str(tmp_path / "out")
+    r = CliRunner().invoke(cli.app, ["predict", str(tmp_path / "strip.png"), "--out", out])
+    assert r.exit_code == 1 and "(200 x 512 pixels) is beyond 2:1" in r.output
+    assert "Crop the picture to the chest" in r.output and "max_aspect" not in r.output
+    cv2.imwrite(str(tmp_path / "strip.png"), grey[:390, :200])  # as it says
+    r = CliRunner().invoke(cli.app, ["predict", str(tmp_path / "strip.png"), "--out", out])
+    assert r.exit_code == 0, r.output
+
+
 @pytest.mark.parametrize("name", ["nosuch", "empty"])
 def test_a_folder_of_data_is_named_once(name, tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
