@@ -203,7 +203,8 @@ def _files_of(folder: Path, stem: str | Path) -> list[str]:
 
 def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path | None]]:
     """A file, or a folder's images and locked subfolders, with the names of their results; None for
-    a folder's other files. Results are left out: of a folder all that lies in `skip`.
+    a folder's other files. What lies in `skip` is left out of a folder; a file that is named is,
+    where it is a result.
     """
     if not os.path.isdir(match):
         if not (_inside(match, skip) and _is_result(match)):
@@ -214,7 +215,7 @@ def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path | None]
             continue
         if os.path.isdir(file) or is_image(file):
             yield file, file.relative_to(match).parent / image_stem(file)
-        elif not _is_result(file):
+        else:
             yield file, None
 
 
@@ -781,7 +782,8 @@ class Outcome:
     rows: list[dict] = field(default_factory=list)  # file, status, warnings, results
     files: list[dict[str, list[str]]] = field(default_factory=list)  # written, by writer
     earlier: int = 0  # rows of earlier calls that stay in the table
-    passed: list[Path] = field(default_factory=list)  # files of folders that are no images
+    # files of folders that are neither images nor results
+    passed: list[Path] = field(default_factory=list)
 
     def add(self, row: dict, files: dict[str, list[str]]):
         "Take in a file that was predicted."
@@ -813,9 +815,9 @@ def predict_folder(
     reading = dict(force=force, spacing=spacing and check_spacing(spacing))
     shared = _OneAtATime(predictor or shipped_predictor())
     used = partial(_is_of_another, out) if resume else lambda name, file: False
-    outcome.passed.clear()
-    inputs = find_inputs(inputs, skip=out, passed=outcome.passed.append)
-    found = list(with_names(inputs, used))
+    others = []
+    found = list(with_names(find_inputs(inputs, skip=out, passed=others.append), used))
+    outcome.passed = [file for file in others if not _is_result(file)]
     outcome.total = len(found)
 
     torn, untouched = _is_torn_table(out), set()
