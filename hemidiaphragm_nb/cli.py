@@ -212,18 +212,27 @@ def train(
     finish(evaluation_report(model, frames.subset(split["test"]), out), [])
 
 # %% ../nbs/engine/cli.ipynb #3c0ea80b
-def _learnt_from(card: dict, frames) -> list[str]:
-    "A line where these are the radiographs that a model was trained on."
+def _number_learnt(card: dict, frames) -> int | str:
+    "How many of these radiographs a model was trained on, or 'some'; 0 where none is known."
+    if known := card.get("trained_on"):
+        images = set(known["images"])
+        return sum(digest in images for digest in frames.at(known["side"]).digests)
+    # a card of before knows the whole data set alone
     data, side = card.get("data") or {}, card["recipe"]["side"]
-    known = data.get("fingerprint")
-    if known not in (f.fingerprint for f in (frames, frames.at(side))):
-        return []
+    if data.get("fingerprint") not in (f.fingerprint for f in (frames, frames.at(side))):
+        return 0
     cases = data.get("cases", {})
-    count = sum(cases.get(part, 0) for part in ("train", "valid")) or "some"
+    return sum(cases.get(part, 0) for part in ("train", "valid")) or "some"
+
+
+def _learnt_from(card: dict, frames) -> list[str]:
+    "A line where a model was trained on some of these radiographs."
+    count = _number_learnt(card, frames)
     return [
-        f"warning: this network was trained on {count} of these {len(frames)} radiographs; figures"
-        " over them say nothing of new ones. Leave out --all, and give the --seed of its training"
-    ]
+        f"warning: {count} of these {len(frames)} radiographs were used in its training; figures"
+        " over them say nothing of new ones. Evaluate on others: of the data set of its training,"
+        " leave out --all and give its --seed"
+    ] * bool(count)
 
 # %% ../nbs/engine/cli.ipynb #850ee50c
 @app.command()
@@ -247,11 +256,14 @@ def evaluate(
     predictor = open_predictor(model, torch=True)
     frames, split = load_split(data, cases, seed, skip_bad)
     out.mkdir(parents=True, exist_ok=True)
-    if everything or seed != predictor.card["recipe"]["seed"]:
-        for line in _learnt_from(predictor.card, frames):
-            show_message(line, error=True)
-    which = list(range(len(frames))) if everything else split["test"]
-    finish(evaluation_report(predictor, frames.subset(which), out), [])
+    card, chosen = predictor.card, frames if everything else frames.subset(split["test"])
+    if card.get("trained_on"):
+        lines = _learnt_from(card, chosen)
+    else:
+        lines = _learnt_from(card, frames) if everything or seed != card["recipe"]["seed"] else []
+    for line in lines:
+        show_message(line, error=True)
+    finish(evaluation_report(predictor, chosen, out), [])
 
 # %% ../nbs/engine/cli.ipynb #cdd1df4b
 def _writers(masks: bool, seg: bool, sr: bool, identity: str, key: str, predictor) -> list:
@@ -268,6 +280,18 @@ def _writers(masks: bool, seg: bool, sr: bool, identity: str, key: str, predicto
 
 # %% ../nbs/engine/cli.ipynb #99921dfe
 _SHOWN = 5  # images whose warnings are shown
+
+
+def _passed_over(files: list[Path]) -> list[str]:
+    "A line where files of the folders were no images."
+    if not files:
+        return []
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    others = f" and {len(files) - 1} more have" if files[1:] else " has"
+    return [
+        f"{count} passed over: {files[0]}{others} no ending of an image; a file that is given by"
+        " its name is read whatever its ending"
+    ]
 
 
 def _not_written(outcome, writers: list) -> list[str]:
@@ -296,7 +320,7 @@ def _outcome_lines(outcome, out: Path, writers: list) -> list[str]:
         lines.append(
             f"{outcome.earlier} rows of earlier calls stay in the table (not with --fresh)"
         )
-    return lines + _not_written(outcome, writers)
+    return lines + _passed_over(outcome.passed) + _not_written(outcome, writers)
 
 # %% ../nbs/engine/cli.ipynb #b4d00001
 def _spacing(text: str) -> tuple[float, float] | None:

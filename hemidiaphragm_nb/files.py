@@ -204,7 +204,7 @@ def save_picture(pixels, path: str | Path):  # a uint8 array, grey (h, w) or RGB
     write_atomic(Path(path), lambda file: file.write_bytes(picture.getvalue()))
 
 # %% ../nbs/engine/files.ipynb #25fe5d9b
-_ENDINGS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif"}
+_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif"}
 _ENDINGS |= {".dcm", ".dicom", ".dic", ".ima"}
 
 

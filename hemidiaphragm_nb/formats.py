@@ -16,6 +16,8 @@ import struct
 import threading
 import warnings
 import zlib
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -54,6 +56,9 @@ def file_content(path) -> bytes:
 
     Raises: Refusal for a missing, empty or gigantic file, a folder, a device."""
     if not os.path.exists(path):
+        if os.path.islink(path):
+            advice = "Fetch what it stands for (as git annex and DVC do), or remove it."
+            raise Refusal("it is a link that leads nowhere", advice)
         raise Refusal("there is no such file", "Check the path.")
     status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
@@ -174,18 +179,26 @@ def _known(orientation) -> int:
     return int(orientation) if orientation in range(1, 9) else 1
 
 # %% ../nbs/engine/formats.ipynb #0000001d
-def _check_png(data: bytes) -> None:
-    "Refuse a PNG file whose checksums fail or that ends early."
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """The names of a PNG file's chunks, and each as it stands there.
+
+    Refuses a file whose checksums fail or that ends early."""
     at, chunk = 8, b""
     while chunk != b"IEND":
         if at + 12 > len(data):
             raise Refusal("the file is cut short", "Copy it again from its source.")
         length, chunk = struct.unpack(">I4s", data[at : at + 8])
-        body = memoryview(data)[at + 4 : at + 8 + length]
-        if zlib.crc32(body) != int.from_bytes(data[at + 8 + length : at + 12 + length], "big"):
+        whole = memoryview(data)[at : at + 12 + length]
+        at += len(whole)
+        if zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:], "big"):
             reason = "the file is damaged: a checksum fails, or it is cut short"
             raise Refusal(reason, "Copy it again from its source.")
-        at += 12 + length
+        yield chunk, whole
+
+
+def _check_png(data: bytes) -> None:
+    "Refuse a PNG file whose checksums fail or that ends early."
+    deque(_png_chunks(data), maxlen=0)
 
 # %% ../nbs/engine/formats.ipynb #0000001f
 def check_scans(stream: bytes, height: int, width: int) -> None:
@@ -221,11 +234,23 @@ def _pillow_pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image if as_it_is else image.convert(mode))
 
 # %% ../nbs/engine/formats.ipynb #a15f0004
+def _bare_png(data: bytes) -> bytes:
+    """A PNG file of 16-bit colour without what its samples do not need, of which OpenCV's libpng
+    complains on the terminal.
+    """
+    kept, needed = [], {b"tRNS"} if data[25] == 2 else set()  # once, and of RGB alone
+    for name, whole in _png_chunks(data):
+        if name in needed or name[:1].isupper() and name != b"PLTE":
+            kept.append(whole)
+            needed.discard(name)
+    return data[:8] + b"".join(kept)
+
+
 def _deep_png(data: bytes) -> np.ndarray:
     "The samples of a PNG file of 16-bit colour; an interlaced one by OpenCV, for libpng complains."
     if not data[28]:
         return imagecodecs.png_decode(data)
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    array = cv2.imdecode(np.frombuffer(_bare_png(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
         raise Refusal("the file is damaged", "Copy it again from its source.")
     return cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if array.shape[-1] == 4 else cv2.COLOR_BGR2RGB)
@@ -395,7 +420,7 @@ def believed_spacing(
 
 # %% ../nbs/engine/formats.ipynb #0000002f
 _LOCK, _READERS = threading.Lock(), []
-for _name in ("tifffile", "pydicom", "PIL"):
+for _name in ("tifffile", "pydicom", "PIL", "imagecodecs"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 
 

@@ -100,6 +100,12 @@ def fingerprint(self: FrameSet) -> str:
     h.update("\n".join(self.table["id"] + "\t" + self.table["patient_id"].astype(str)).encode())
     return h.hexdigest()[:16]
 
+# %% ../nbs/engine/frames.ipynb #d16e5701
+@patch(as_prop=True)
+def digests(self: FrameSet) -> list[str]:
+    "Of each image 16 hexadecimal digits of a SHA-256 over its pixels alone, whatever its file."
+    return [hashlib.sha256(np.ascontiguousarray(i)).hexdigest()[:16] for i in self.images]
+
 # %% ../nbs/engine/frames.ipynb #d362de2e
 def loading_bar(on: bool):
     "A progress bar with the time left, or a silent one."

@@ -7,20 +7,23 @@ __all__ = ['weights_digest', 'is_stale', 'open_predictor']
 
 # %% ../nbs/engine/models.ipynb #dad00b5f
 import hashlib
-import json
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
+from .files import plainly
 from hemidiaphragm_nb.runtime import (
     EXPORTED,
     ExportError,
+    ModelError,
     Predictor,
     load_onnx,
+    read_card,
     shipped_folder,
     shipped_predictor,
 )
@@ -40,24 +43,35 @@ def weights_digest(tensors: Mapping[str, np.ndarray]) -> str:
 _OF_A_TRAINING = ("created", "parameters", "last_epoch")  # where an older export has no digest
 
 
+def _is_of_another(known: dict, card: dict) -> bool:
+    "Whether the card beside an export says of the answer what the export's own card does not."
+    one, other = known["recipe"], card["recipe"]
+    if any(one[setting] != other[setting] for setting in one.keys() & other.keys()):
+        return True
+    facts = ("radius_factor", *(() if card["export"].get("weights") else _OF_A_TRAINING))
+    return any(known.get(fact) != card.get(fact) for fact in facts)
+
+
 def is_stale(
     card: dict,  # of an exported network
     folder: Path,  # where it lies
 ) -> bool:
-    "Whether the weights beside it, or what their card says of the answer, are others by now."
+    """Whether the weights beside it, or what their card says of the answer, are others by now; what
+    is not there is not compared. Raises: ModelError for a card or weights that cannot be read.
+    """
+    folder, digest = Path(folder), card["export"].get("weights")
     try:
-        known = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-        one, other = known["recipe"], card["recipe"]
-        if any(one[setting] != other[setting] for setting in one.keys() & other.keys()):
-            return True
-        digest = card["export"].get("weights")
-        facts = ("radius_factor", *(() if digest else _OF_A_TRAINING))
-        if any(known.get(fact) != card.get(fact) for fact in facts):
-            return True
+        with suppress(FileNotFoundError):
+            if _is_of_another(read_card(folder / "card.json"), card):
+                return True
         path = folder / "weights.safetensors"
-        return bool(digest) and digest != weights_digest(load_file(path))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
-        return False  # nothing usable to compare with
+        with suppress(FileNotFoundError), safe_open(path, "numpy"):  # a torn file's header fails
+            return bool(digest) and digest != weights_digest(load_file(path))
+    except SafetensorError as error:
+        raise ModelError(folder, ValueError(f"{path.name}: {plainly(error)}")) from error
+    except (OSError, ValueError, TypeError) as error:  # the last for numbers unknown to numpy
+        raise ModelError(folder, error) from error
+    return False
 
 # %% ../nbs/engine/models.ipynb #16bf45cb
 def open_predictor(

@@ -58,8 +58,7 @@ def _check_shape(height: int, width: int, limit: float) -> None:
         raise Refusal(
             f"its shape ({width} x {height} pixels) is beyond {limit:g}:1, as a lateral or a"
             " strip is",
-            "Crop it to the chest, or leave it out; where somebody vouches that it is frontal,"
-            " raise `max_aspect`.",
+            "Crop the picture to the chest, or leave it out.",
         )
 
 # %% ../nbs/engine/readers.ipynb #0000000c

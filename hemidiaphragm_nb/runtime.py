@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['RADIUS_FACTORS', 'MEMBERS', 'CARD_KEY', 'ENGINES', 'SMALLEST_RANGE', 'NEAREST', 'EXPORTED', 'Outputs', 'Predictor',
-           'CardError', 'check_card', 'ExportError', 'read_exported', 'cores', 'onnxruntime_engine', 'OnnxPredictor',
-           'trial_picture', 'check_answers', 'load_onnx', 'shipped_folder', 'shipped_predictor']
+           'CardError', 'check_card', 'ModelError', 'read_card', 'ExportError', 'read_exported', 'cores',
+           'onnxruntime_engine', 'OnnxPredictor', 'trial_picture', 'check_answers', 'load_onnx', 'shipped_folder',
+           'shipped_predictor']
 
 # %% ../nbs/engine/runtime.ipynb #ceab827e
 import hashlib
@@ -129,6 +130,18 @@ def _not_of_data(card: dict) -> list[str]:
         return bad
     return _beyond(data.get("cases", {}), _COUNTS)
 
+# %% ../nbs/engine/runtime.ipynb #d16e5704
+def _not_of_images(card: dict) -> list[str]:
+    "Reasons why a card does not list the images of its training, where it tries to."
+    if not (known := card.get("trained_on")):
+        return []
+    if not isinstance(known, dict):
+        return _not_a(dict, card, ("trained_on",))
+    images = known.get("images")
+    texts = isinstance(images, list) and all(isinstance(digest, str) for digest in images)
+    reasons = [] if texts else ["trained_on has no list of the images' digests"]
+    return reasons + _not_one_of({"side": known.get("side")}, {"side": _CHOICES["side"]})
+
 # %% ../nbs/engine/runtime.ipynb #32a6b19b
 def _not_of_export(card: dict) -> list[str]:
     "Reasons why a card does not say how a network was exported, where it tries to."
@@ -155,7 +168,7 @@ def check_card(card: dict) -> dict:  # the same card
     reasons += _not_one_of(card, _KNOWN) + _not_one_of(recipe, _CHOICES)
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": RADIUS_FACTORS})
     reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
-    reasons += _not_of_data(card) + _not_of_export(card)
+    reasons += _not_of_data(card) + _not_of_images(card) + _not_of_export(card)
     members = card.get("members", [{}])
     networks = isinstance(members, list) and all(isinstance(m, dict) for m in members)
     if not networks or not 1 <= len(members) <= MEMBERS:
@@ -166,6 +179,25 @@ def check_card(card: dict) -> dict:  # the same card
     if reasons:
         raise CardError("; ".join(reasons))
     return card
+
+# %% ../nbs/engine/runtime.ipynb #c0ffee01
+class ModelError(EscapedError):
+    "A folder that holds no model of ours."
+
+    def __init__(self, folder: Path, error: Exception):
+        reason = plainly(error).splitlines()[0]
+        super().__init__(
+            f"{folder}: no usable model ({reason}). It must hold card.json and weights.safetensors"
+            " as `hemidiaphragm train` writes them"
+        )
+
+
+def read_card(path: Path) -> dict:
+    "A model's card, checked. Raises: OSError; ValueError naming the file and what is wrong."
+    try:
+        return check_card(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name}: {plainly(error)}") from error
 
 # %% ../nbs/engine/runtime.ipynb #5024c285
 CARD_KEY = "hemidiaphragm_nb"

@@ -104,7 +104,7 @@ def overlay(
     return picture
 
 # %% ../nbs/engine/writers.ipynb #0000002a
-ENDINGS = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"}
+ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".dcm", ".dicom"}
 
 
 def is_image(path: Path) -> bool:
@@ -121,11 +121,11 @@ def is_image(path: Path) -> bool:
 
 # %% ../nbs/engine/writers.ipynb #05853ec5
 def _is_regular(path: Path) -> bool:
-    "Whether it is a file, or cannot be asked, so that the reader reports it."
+    "Whether it is a file, or a link to nothing or not to be asked, so that the reader reports it."
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
-    except OSError as error:  # a link to nothing or to itself is no file
-        return error.errno not in (errno.ENOENT, errno.ELOOP)
+    except OSError as error:  # what is gone by now is no file
+        return error.errno != errno.ENOENT or path.is_symlink()
 
 
 def _folders(
@@ -173,7 +173,10 @@ def _matches(given: str) -> list[Path]:
 
 
 def _inside(file: Path, folder: Path | None) -> bool:
-    return folder is not None and Path(folder).resolve() in file.resolve().parents
+    if folder is None:
+        return False
+    # realpath: `Path.resolve` fails for a link to itself
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(file)).parents
 
 
 def _is_result(file: Path) -> bool:
@@ -198,22 +201,28 @@ def _files_of(folder: Path, stem: str | Path) -> list[str]:
         return []
 
 
-def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path]]:
-    """A file, or a folder's images and locked subfolders, with the names of their results. What
-    lies in `skip` is left out of a folder; a file that is named is, where it is a result.
+def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """A file, or a folder's images and locked subfolders, with the names of their results; None for
+    a folder's other files. What lies in `skip` is left out of a folder; a file that is named is,
+    where it is a result.
     """
     if not os.path.isdir(match):
         if not (_inside(match, skip) and _is_result(match)):
             yield match, Path(image_stem(match))
         return
     for file in _walk(match):
-        if not _inside(file, skip) and (os.path.isdir(file) or is_image(file)):
+        if _inside(file, skip):
+            continue
+        if os.path.isdir(file) or is_image(file):
             yield file, file.relative_to(match).parent / image_stem(file)
+        else:
+            yield file, None
 
 
 def find_inputs(
     inputs: Iterable[str],  # files, folders and glob patterns
     skip: Path | None = None,  # a folder whose files are left out: where the results go
+    passed: Callable = lambda file: None,  # called with each file of a folder that is no image
 ) -> Iterator[
     tuple[Path, Path]
 ]:  # (file, where its results go relative to the output folder, without ending)
@@ -225,8 +234,12 @@ def find_inputs(
     seen = set()
     for match in chain.from_iterable(map(_matches, inputs)):
         for file, name in _listed(match, skip):
-            if (place := os.path.abspath(file)) not in seen:
-                seen.add(place)
+            if (place := os.path.abspath(file)) in seen:
+                continue
+            seen.add(place)
+            if name is None:
+                passed(file)
+            else:
                 yield file, name
 
 # %% ../nbs/engine/writers.ipynb #aae14ce4
@@ -769,6 +782,8 @@ class Outcome:
     rows: list[dict] = field(default_factory=list)  # file, status, warnings, results
     files: list[dict[str, list[str]]] = field(default_factory=list)  # written, by writer
     earlier: int = 0  # rows of earlier calls that stay in the table
+    # files of folders that are neither images nor results
+    passed: list[Path] = field(default_factory=list)
 
     def add(self, row: dict, files: dict[str, list[str]]):
         "Take in a file that was predicted."
@@ -800,7 +815,9 @@ def predict_folder(
     reading = dict(force=force, spacing=spacing and check_spacing(spacing))
     shared = _OneAtATime(predictor or shipped_predictor())
     used = partial(_is_of_another, out) if resume else lambda name, file: False
-    found = list(with_names(find_inputs(inputs, skip=out), used))
+    others = []
+    found = list(with_names(find_inputs(inputs, skip=out, passed=others.append), used))
+    outcome.passed = [file for file in others if not _is_result(file)]
     outcome.total = len(found)
 
     torn, untouched = _is_torn_table(out), set()

@@ -15,12 +15,15 @@ import hemidiaphragm_nb.train
 import hemidiaphragm_nb.updates
 from hemidiaphragm_nb import cli
 from hemidiaphragm_nb.case_checks import validate_folder
-from hemidiaphragm_nb.folders import write_folder
+from hemidiaphragm_nb.folders import load_frames, read_folder, write_folder
 from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.options import load_split
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.plan import data_spec
 from hemidiaphragm_nb.problems import DatasetError
+from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.train import train
 from hemidiaphragm_nb.writers import read_table
 
 
@@ -128,7 +131,55 @@ def test_a_card_that_says_little_of_its_data(data):
 
     lines = cli._learnt_from({"data": data, "recipe": {"side": 64}}, Frames("abc"))
     assert len(lines) == (1 if data and "fingerprint" in data else 0)
-    assert all("was trained on some of these 3 radiographs" in line for line in lines)
+    assert all("some of these 3 radiographs were used in its training" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "chosen, options, seen",
+    [
+        (range(10), ["--all"], "8 of these 10"),
+        (range(9), ["--all"], "7 of these 9"),  # an image fewer
+        (range(11), ["--all"], "8 of these 11"),  # one more
+        ([0, 3, 10, 11], ["--all"], None),
+        (range(10), [], None),  # its own test set
+    ],
+)
+def test_radiographs_of_the_training_are_told_one_by_one(chosen, options, seen, trained_on_ten):
+    model, frames = trained_on_ten
+    data = model.parent / f"data of {len(chosen)} from {chosen[0]}"
+    if not data.exists():
+        write_folder(frames.subset(chosen), data)
+    where = ["--model", model, "--data", data, "--out", model.parent / "out"]
+    r = CliRunner().invoke(cli.app, ["evaluate", *map(str, where), *options])
+    assert r.exit_code == 0, r.output
+    lines = [line for line in r.output.splitlines() if "used in its training" in line]
+    assert len(lines) == bool(seen)
+    assert not seen or f"{seen} radiographs were used in its training" in lines[0]
+
+
+@pytest.fixture(scope="module")
+def trained_on_ten(tmp_path_factory):
+    "A model trained on 8 of the first 10 phantoms of 12, without 0 and 3; and all of them."
+    work, frames = tmp_path_factory.mktemp("trained"), phantom_frames(12, seed=4, side=256)
+    write_folder(frames.subset(range(10)), work / "ten")
+    ten = load_frames(read_folder(work / "ten"), 64, progress=False)
+    split = split_by_patient(ten.table, seed=0)
+    tiny = recipe("fast", side=64, width=4, epochs=1)
+    train(ten, split, tiny, work / "model", progress=False, device="cpu")
+    assert split["test"].tolist() == [0, 3]
+    return work / "model", frames
+
+
+def test_the_advice_on_a_strip_can_be_followed(tmp_path):
+    grey = phantom(3, side=512).image
+    cv2.imwrite(str(tmp_path / "strip.png"), grey[:, :200])
+    out = str(tmp_path / "out")
+    r = CliRunner().invoke(cli.app, ["predict", str(tmp_path / "strip.png"), "--out", out])
+    assert r.exit_code == 1 and "(200 x 512 pixels) is beyond 2:1" in r.output
+    assert "Crop the picture to the chest" in r.output and "max_aspect" not in r.output
+    cv2.imwrite(str(tmp_path / "strip.png"), grey[:390, :200])  # as it says
+    r = CliRunner().invoke(cli.app, ["predict", str(tmp_path / "strip.png"), "--out", out])
+    assert r.exit_code == 0, r.output
 
 
 @pytest.mark.parametrize("name", ["nosuch", "empty"])

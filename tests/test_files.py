@@ -20,11 +20,10 @@ from hemidiaphragm_nb.crossval import _save_cases
 from hemidiaphragm_nb.files import EscapedError, load_table, write_atomic
 from hemidiaphragm_nb.folders import read_folder, write_folder
 from hemidiaphragm_nb.frames import phantom_frames
-from hemidiaphragm_nb.networks import ModelError
 from hemidiaphragm_nb.plan import Plan
 from hemidiaphragm_nb.pretrained import WeightsError
 from hemidiaphragm_nb.reports import evaluation_report, write_report
-from hemidiaphragm_nb.runtime import shipped_predictor
+from hemidiaphragm_nb.runtime import ModelError, shipped_predictor
 from tools.project import ROOT
 
 IDS = ["=1+1", "+a", "-b", "@c", "=HYPERLINK(0)", "-1", "d", "'e"]

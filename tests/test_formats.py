@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -62,25 +63,57 @@ def test_tiff_of_jpeg_colours_is_read(colours):
     assert np.abs(read_tiff(data).astype(int) - GREY).max() < 12
 
 
-def test_interlaced_png_of_16_bits_is_read_without_a_word():
-    "In a process of its own, for the decoder writes to the terminal behind Python's back."
-    code = (
-        "import zlib, struct, numpy as np\n"
-        "from hemidiaphragm_nb.formats import read_picture\n"
-        "rgb = np.arange(32 * 32 * 3, dtype=np.uint16).reshape(32, 32, 3) * 21\n"
-        "steps = [(0,0,8,8), (0,4,8,8), (4,0,8,4), (0,2,4,4), (2,0,4,2), (0,1,2,2), (1,0,2,1)]\n"
-        "rows = b''.join(b'\\0' + row.tobytes() for top, left, down, across in steps\n"
-        "                for row in rgb[top::down, left::across].astype('>u2'))\n"
-        "head = struct.pack('>IIBBBBB', 32, 32, 16, 2, 0, 0, 1)\n"
-        "data = b'\\x89PNG\\r\\n\\x1a\\n'\n"
-        "for name, body in ((b'IHDR', head), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')):\n"
-        "    crc = struct.pack('>I', zlib.crc32(name + body))\n"
-        "    data += struct.pack('>I', len(body)) + name + body + crc\n"
-        "grey = rgb @ [0.299, 0.587, 0.114]\n"
-        "assert np.abs(read_picture(data, 'png') - grey).max() <= 1\n"
+ODD = {  # parts of a PNG file of which libpng complains
+    "none": [],
+    "profile of nothing": [(b"iCCP", b"ICC\0\0" + zlib.compress(b"short"))],
+    "palette": [(b"PLTE", bytes(5))],
+    "depth": [(b"sBIT", b"1")],
+    "transparency twice": [(b"tRNS", b"\xff" * 6)] * 2,
+}
+PASSES = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2)]
+PASSES += [(1, 0, 2, 1)]
+
+
+def deep_png(grey: np.ndarray, colours: int, interlaced: bool, parts: list) -> bytes:
+    "A PNG file of 16-bit colour (RGB 2, grey with alpha 4, RGB with alpha 6), opaque."
+    samples = np.dstack([grey] * {2: 3, 4: 2, 6: 4}[colours])
+    if colours != 2:
+        samples[..., -1] = 65535
+    rows = b"".join(
+        b"\0" + row.astype(">u2").tobytes()
+        for top, left, down, across in (PASSES if interlaced else [(0, 0, 1, 1)])
+        for row in samples[top::down, left::across]
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    head = struct.pack(">IIBBBBB", *grey.shape[::-1], 16, colours, 0, 0, interlaced)
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in ((b"IHDR", head), *parts, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        crc = struct.pack(">I", zlib.crc32(name + body))
+        data += struct.pack(">I", len(body)) + name + body + crc
+    return data
+
+
+@pytest.mark.parametrize("interlaced", [False, True])
+def test_png_of_16_bits_is_read_without_a_word(interlaced, tmp_path):
+    "In a process of its own, for decoders write to the terminal behind Python's back."
+    grey = np.arange(32 * 32, dtype=np.uint16).reshape(32, 32) * 61
+    np.save(tmp_path / "grey.npy", grey)
+    for colours in (2, 4, 6):
+        for name, parts in ODD.items():
+            data = deep_png(grey, colours, interlaced, parts)
+            (tmp_path / f"{name}, {colours}.png").write_bytes(data)
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from hemidiaphragm_nb.readers import read_radiograph\n"
+        "folder = Path(sys.argv[1])\n"
+        "grey, files = np.load(folder / 'grey.npy').astype(float), sorted(folder.glob('*.png'))\n"
+        "for file in files:\n"
+        "    assert np.abs(read_radiograph(file).pixels - grey).max() <= 1, file\n"
+        "assert len(files) == 15\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stderr, done.stdout, done.returncode) == ("", "", 0)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])

@@ -120,7 +120,7 @@ def test_what_a_link_leads_to_is_no_radiograph(name, linked):
 
 def test_a_search_through_links_ends(linked):
     found = sorted(path.name for path, _ in find_inputs([str(linked)]))
-    assert found == ["a.png", "passwd.png"]
+    assert found == ["a.png", "gone.png", "loop.png", "passwd.png"]
 
 
 def test_a_result_replaces_a_link_and_does_not_follow_it(tmp_path):

@@ -17,6 +17,7 @@ from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.runtime import (
     EXPORTED,
     ExportError,
+    ModelError,
     OnnxPredictor,
     read_exported,
     shipped_folder,
@@ -95,6 +96,47 @@ def test_an_export_whose_card_is_of_before_is_stale(folder, change):
 def test_an_export_alone_is_used(folder):
     (folder / "weights.safetensors").unlink()
     assert isinstance(open_predictor(folder), OnnxPredictor)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"for', "null", "[]", "recipe", "format", "frame"],
+    ids=lambda text: text or "empty",
+)
+def test_a_card_that_cannot_be_read_is_an_error_though_an_export_lies_beside_it(folder, text):
+    path = folder / "card.json"
+    change = {"recipe": {"recipe": []}, "format": {"format": 99}, "frame": {"frame": 1024}}
+    if text in change:
+        text = json.dumps(json.loads(path.read_text()) | change[text])
+    path.write_text(text)
+    errors = []
+    for how in ({}, {"fast": True}, {"torch": True}):
+        with pytest.raises(ModelError, match="no usable model .card.json: ") as error:
+            open_predictor(folder, **how)
+        errors.append(str(error.value))
+    assert len(set(errors)) == 1 and str(folder) in errors[0]
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, -1])
+@pytest.mark.parametrize("digest", [True, False])
+def test_torn_weights_beside_an_export_are_an_error(folder, kept, digest):
+    path = folder / "weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * kept) if kept == 0.5 else kept])
+    if not digest:  # of an older version: the numbers are not compared
+        data, card = read_exported(folder / EXPORTED)
+        facts = json.loads((folder / "card.json").read_text())
+        old = facts | {k: card[k] for k in ("network",)} | {"export": {"precision": "float"}}
+        _write_exported(folder / EXPORTED, data[: card["network"]["bytes"]], old)
+    with pytest.raises(ModelError, match="no usable model .weights.safetensors: "):
+        open_predictor(folder)
+
+
+def test_an_export_with_its_card_alone_is_used(folder):
+    (folder / "card.json").unlink()
+    assert isinstance(open_predictor(folder), OnnxPredictor)
+    shutil.copy(folder / EXPORTED, folder.parent)
+    assert isinstance(open_predictor(folder.parent), OnnxPredictor)
 
 
 def test_a_fresh_training_takes_the_old_export_away(folder, tmp_path):

@@ -3,23 +3,31 @@
 import json
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hemidiaphragm_nb.networks import ModelError, TorchPredictor, build_net
+from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble
 from hemidiaphragm_nb.precision import as_tuple
 from hemidiaphragm_nb.recipes import RecipeError, recipe
-from hemidiaphragm_nb.runtime import NEAREST, SMALLEST_RANGE, shipped_folder, trial_picture
+from hemidiaphragm_nb.runtime import (
+    NEAREST,
+    SMALLEST_RANGE,
+    ModelError,
+    shipped_folder,
+    trial_picture,
+)
+
+SMALL = recipe(side=64, width=4, precision="fp32")
 
 
 @pytest.fixture
 def model(tmp_path):
     "The folder of a small model."
-    small = recipe(side=64, width=4, precision="fp32")
-    TorchPredictor(build_net(small), small, {"format": 1, "frame": 512}).save(tmp_path / "model")
+    TorchPredictor(build_net(SMALL), SMALL, {"format": 1, "frame": 512}).save(tmp_path / "model")
     return tmp_path / "model"
 
 
@@ -200,3 +208,14 @@ def test_the_network_that_ships_passes_with_a_margin():
         heatmap, mask = predictor.net(torch.from_numpy(trial_picture(256)))
     assert np.ptp(heatmap.numpy(), (-2, -1)).min() > 0.1 and heatmap.abs().max() < 2
     assert np.ptp(mask.numpy(), (-2, -1)).min() > 5 and mask.abs().max() < 50
+
+
+def test_an_ensemble_was_trained_on_what_its_members_were():
+    def one(seed, **known):
+        return TorchPredictor(build_net(SMALL), replace(SMALL, seed=seed), known)
+
+    a, b = ({"side": 64, "images": images} for images in (["1", "3"], ["2", "3"]))
+    both = ensemble([one(0, trained_on=a), one(1, trained_on=b)]).card
+    assert both["trained_on"] == {"side": 64, "images": ["1", "2", "3"]}
+    for other in ({}, {"trained_on": b | {"side": 128}}):  # whose images nobody could find
+        assert "trained_on" not in ensemble([one(0, trained_on=a), one(1, **other)]).card

@@ -69,6 +69,9 @@ CHANGES = {
     "cases": ({"data": {"fingerprint": "a", "cases": 5}}, "cases is 5, not a table"),
     "cases' numbers": ({"data": {"cases": {"train": "all"}}}, "train is 'all', not a whole"),
     "fingerprint": ({"data": {"fingerprint": 5}}, "fingerprint is 5, not a text"),
+    "trained_on as text": ({"trained_on": "all"}, "trained_on is 'all', not a table"),
+    "images no digests": ({"trained_on": {"side": 256, "images": [1]}}, "no list of the images'"),
+    "images of no side": ({"trained_on": {"images": ["6f31"]}}, "side is None, not 64 or 128"),
     "members no networks": ({"members": [0] * 3}, "members is no list"),
     "no recipe": ({"recipe": None}, "the card has no recipe"),
 }

@@ -22,6 +22,7 @@ from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.files import load_table
+from hemidiaphragm_nb.formats import encode_picture
 from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
@@ -670,6 +671,49 @@ def test_linked_folders_are_walked_once(radiographs, tmp_path):
     found = [(file.name, name.as_posix()) for file, name in find_inputs([str(only)])]
     assert found == [("a.png", "link/a"), ("b.png", "link/b")]
     assert "no image among its 2 files" in why_nothing(str(only))
+
+
+@pytest.mark.parametrize("target", ["../annex/objects/SHA256E-s1.jpg", "film.jpg"])
+def test_a_link_that_leads_nowhere_costs_itself(target, radiographs, tmp_path):
+    (radiographs / "film.jpg").symlink_to(target)  # as git annex and DVC leave it; or to itself
+    (radiographs / ".#a.png").symlink_to("an editor's lock")
+    r = CliRunner().invoke(app, ["predict", str(radiographs), "--out", str(tmp_path / "out")])
+    assert r.exit_code == 1 and "2 of 3 images predicted" in r.output
+    assert f"{radiographs / 'film.jpg'}: it is a link that leads nowhere" in r.output
+    assert len(read_table(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize("ending", ["jfif", "jpe", "JFIF"])
+def test_a_jpeg_has_many_endings(ending, radiographs):
+    data = encode_picture(phantom(3, side=256).image, "jpeg")
+    (radiographs / f"c.{ending}").write_bytes(data)
+    found = {file.name: str(name) for file, name in find_inputs([str(radiographs)])}
+    assert found == {"a.png": "a", "b.png": "b", f"c.{ending}": "c"}
+    assert read_radiograph(radiographs / f"c.{ending}").pixels.shape == (256, 256)
+
+
+def test_files_that_are_passed_over_are_counted(radiographs, tmp_path):
+    command = ["predict", str(radiographs), "--out", str(radiographs / "out")]
+
+    def lines():
+        r = CliRunner().invoke(app, command)
+        assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
+        return [line for line in r.output.splitlines() if "passed over" in line]
+
+    assert not lines() and not lines()  # where the program's own results are all that is there
+    shutil.copytree(radiographs / "out", radiographs / "earlier")
+    for path in (radiographs / "earlier").glob("*.png"):
+        path.unlink()  # which are images
+    (radiographs / ".hidden.txt").write_text("text")
+    assert not lines()
+    (radiographs / "notes.txt").write_text("text")
+    first = f"1 file passed over: {radiographs / 'notes.txt'} has no ending of an image"
+    assert [line.split(";")[0] for line in lines()] == [first]
+    headless = b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(200)  # a DICOM file without preamble
+    (radiographs / "IM0001").write_bytes(headless)
+    command.insert(1, str(radiographs))  # each once
+    first = f"2 files passed over: {radiographs / 'IM0001'} and 1 more have no ending of an image"
+    assert [line.split(";")[0] for line in lines()] == [first]
 
 
 def test_an_empty_input_is_no_folder(tmp_path):

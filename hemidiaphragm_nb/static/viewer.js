@@ -12,7 +12,7 @@
 const SIDES = ["right", "left"];
 const PIECE = 4 * 2 ** 20; // bytes of a file in one message
 const PAUSE = 50; // ms between two messages of one drag
-const ENDINGS = ".png,.jpg,.jpeg,.tif,.tiff,.dcm,.dicom";
+const ENDINGS = ".png,.jpg,.jpeg,.jpe,.jfif,.tif,.tiff,.dcm,.dicom";
 const ACCEPTED = ENDINGS + ",image/png,image/jpeg,image/tiff,application/dicom";
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
