@@ -87,6 +87,16 @@ def test_only_some_recipes_mirror_a_chest():
     assert mirrors == {"paper", "paper_as_printed", "mirrored"}
 
 
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_what_a_recipe_changes_it_changes_by_chance(name):
+    recipe = AUGMENTATIONS[name]
+    for change in augment._COMPONENTS:
+        low, high = getattr(recipe, change)
+        assert low < high or not getattr(recipe, f"{change}_p")
+    low, high = recipe.rotate
+    assert low == -high or name == "paper_as_printed"
+
+
 def test_a_bend_alone_moves_points_by_no_more_than_asked():
     recipe = Augmentation(elastic_p=1.0, elastic=(16.0, 16.0))
     points = torch.rand(40, 2, 2, generator=seeded(1)) * 400 + 56
