@@ -16,7 +16,7 @@ from urllib.parse import quote
 from IPython.core.inputtransformer2 import TransformerManager
 
 from tests.browser import PAGE_SECONDS, no_error, opened, wait_for
-from tools.project import ROOT, copy_tree, read_notebook, tail
+from tools.project import ROOT, code_cells, copy_tree, read_notebook, tail
 
 SERVER_SECONDS = 60  # until JupyterLab answers
 STEADY = 16  # looks in a row at which the kernel must be idle: it seems so while it starts
@@ -25,7 +25,7 @@ CELLS_SECONDS = 700  # until all cells have run, on a machine that does other th
 SKIPPED_CELLS = re.compile(r"^#\|\s*(eval:\s*false|slow)\s*$", re.M)
 EVERY = re.compile("")  # is found in every cell
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-SHORT = ROOT / "tests/short_training"
+SHORT = str(ROOT / "tests/short_training")  # in Python's path: no recipe has over two epochs
 SETTINGS = {  # all cells stand in the page, and nothing asks a question
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -124,8 +124,10 @@ def lab_address(process: subprocess.Popen, runtime: Path, log: Path) -> str:
 
 
 @contextlib.contextmanager
-def jupyterlab(root: Path, scratch: Path):
-    "A JupyterLab on a free port of this machine, serving `root`: its address and token."
+def jupyterlab(root: Path, scratch: Path, before: str = ""):
+    """A JupyterLab on a free port of this machine, serving `root`: its address and token.
+    `before` stands before all others in Python's path.
+    """
     token, names = secrets.token_hex(16), ("config", "data", "runtime", "settings", "ipython")
     folders = {name: scratch / name for name in names}
     for folder in folders.values():
@@ -135,14 +137,13 @@ def jupyterlab(root: Path, scratch: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
     environment = {
+        "PYTHONPATH": os.pathsep.join(filter(None, [before, os.environ.get("PYTHONPATH")])),
         "JUPYTER_CONFIG_DIR": str(folders["config"]),
         "JUPYTER_DATA_DIR": str(folders["data"]),
         "JUPYTER_RUNTIME_DIR": str(folders["runtime"]),
         "JUPYTERLAB_SETTINGS_DIR": str(folders["settings"]),
         "IPYTHONDIR": str(folders["ipython"]),
         "JUPYTER_TOKEN": token,
-        # two epochs are enough to move a slider; the notebook's own test trains as it says
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(SHORT), os.environ.get("PYTHONPATH")])),
     }
     command = [sys.executable, "-m", "jupyterlab", *OPTIONS, f"--ServerApp.root_dir={root}"]
     log = scratch / "server.log"
@@ -204,7 +205,10 @@ def notebook_page(notebook: Path, scratch: Path, wanted: re.Pattern = EVERY):
     "The notebook at that path, or what leads to its cells with `wanted`, run in JupyterLab."
     root = scratch / "project"
     cells = copy_project(notebook, root, wanted)
-    with jupyterlab(root, scratch) as (address, token):
+    # two epochs a run are enough to move a slider over a plan's results; the notebook's own test
+    # trains as it says
+    short = any("run_plan(" in source for source in code_cells(notebook))
+    with jupyterlab(root, scratch, SHORT if short else "") as (address, token):
         place = quote(notebook.relative_to(ROOT).as_posix())
         with opened(f"{address}lab/tree/{place}?token={token}") as page:
             run = NotebookPage(page, cells)
