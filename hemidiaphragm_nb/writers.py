@@ -200,7 +200,7 @@ def _files_of(folder: Path, stem: str | Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
-
+# %% ../nbs/engine/writers.ipynb #65684342
 def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path | None]]:
     """A file, or a folder's images and locked subfolders, with the names of their results; None for
     a folder's other files. What lies in `skip` is left out of a folder; a file that is named is,
@@ -730,7 +730,7 @@ def _threads(number: int) -> Iterator[ThreadPool]:
         pool.terminate()
         pool.join()
 
-
+# %% ../nbs/engine/writers.ipynb #3bbaecab
 class _Occupied(RadiographError):
     "Another's file stands where a result would go; earlier results are as they were."
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from IPython.core.inputtransformer2 import TransformerManager
 
+from tests.any_processor import HOOK
 from tests.browser import PAGE_SECONDS, no_error, opened, wait_for
 from tools.project import ROOT, code_cells, copy_tree, read_notebook, tail
 
@@ -25,7 +26,10 @@ CELLS_SECONDS = 700  # until all cells have run, on a machine that does other th
 SKIPPED_CELLS = re.compile(r"^#\|\s*(eval:\s*false|slow)\s*$", re.M)
 EVERY = re.compile("")  # is found in every cell
 IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
-SHORT = str(ROOT / "tests/short_training")  # in Python's path: no recipe has over two epochs
+SHORT = {  # no recipe has over two epochs
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(HOOK), os.environ.get("PYTHONPATH")])),
+    "HEMIDIAPHRAGM_TEST_EPOCHS": "2",
+}
 SETTINGS = {  # all cells stand in the page, and nothing asks a question
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -124,9 +128,9 @@ def lab_address(process: subprocess.Popen, runtime: Path, log: Path) -> str:
 
 
 @contextlib.contextmanager
-def jupyterlab(root: Path, scratch: Path, before: str = ""):
-    """A JupyterLab on a free port of this machine, serving `root`: its address and token.
-    `before` stands before all others in Python's path.
+def jupyterlab(root: Path, scratch: Path, variables: dict[str, str]):
+    """A JupyterLab on a free port of this machine, serving `root`, with environment `variables` of
+    its own: its address and token.
     """
     token, names = secrets.token_hex(16), ("config", "data", "runtime", "settings", "ipython")
     folders = {name: scratch / name for name in names}
@@ -137,13 +141,13 @@ def jupyterlab(root: Path, scratch: Path, before: str = ""):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(values), encoding="utf-8")
     environment = {
-        "PYTHONPATH": os.pathsep.join(filter(None, [before, os.environ.get("PYTHONPATH")])),
         "JUPYTER_CONFIG_DIR": str(folders["config"]),
         "JUPYTER_DATA_DIR": str(folders["data"]),
         "JUPYTER_RUNTIME_DIR": str(folders["runtime"]),
         "JUPYTERLAB_SETTINGS_DIR": str(folders["settings"]),
         "IPYTHONDIR": str(folders["ipython"]),
         "JUPYTER_TOKEN": token,
+        **variables,
     }
     command = [sys.executable, "-m", "jupyterlab", *OPTIONS, f"--ServerApp.root_dir={root}"]
     log = scratch / "server.log"
@@ -208,7 +212,7 @@ def notebook_page(notebook: Path, scratch: Path, wanted: re.Pattern = EVERY):
     # two epochs a run are enough to move a slider over a plan's results; the notebook's own test
     # trains as it says
     short = any("run_plan(" in source for source in code_cells(notebook))
-    with jupyterlab(root, scratch, SHORT if short else "") as (address, token):
+    with jupyterlab(root, scratch, SHORT if short else {}) as (address, token):
         place = quote(notebook.relative_to(ROOT).as_posix())
         with opened(f"{address}lab/tree/{place}?token={token}") as page:
             run = NotebookPage(page, cells)

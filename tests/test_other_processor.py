@@ -1,4 +1,4 @@
-"The hook of `any_processor.py` reaches the functions that it changes: else it would prove nothing."
+"The hook of `other_processor` reaches the functions that it changes: else it would prove nothing."
 
 import os
 
@@ -25,6 +25,13 @@ def test_seeds_and_precision_are_changed(precision):
     assert (int(seed), bf16) == (1001, str(precision == "bf16"))
     plain = python("-c", CODE).split()[-2]
     assert int(generator) > int(plain), "the generator's seed is shifted too"
+
+
+def test_epochs_are_capped():
+    code = "from hemidiaphragm_nb.recipes import recipe as r; print(r().epochs, r(epochs=1).epochs)"
+    path = os.pathsep.join([str(ROOT), str(HOOK)])
+    capped = python("-c", code, PYTHONPATH=path, HEMIDIAPHRAGM_TEST_EPOCHS="2").split()[-2:]
+    assert capped == ["2", "1"] and int(python("-c", code).split()[-2]) > 2
 
 
 def test_notebooks_that_train_are_found():

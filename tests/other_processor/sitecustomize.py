@@ -3,15 +3,19 @@
 What differs between processors is the last digits of sums, which moves a trained network as another
 seed does, and whether bfloat16 is used. So every seed of a training run is shifted, and the
 processor has bfloat16 or not, as two environment variables say. `tests/any_processor.py` sets them.
+A third caps the epochs of every recipe, for tests of what is done with networks, however little
+these have learnt; `tests/jupyterlab.py` sets it.
 """
 
 import os
 import sys
+from dataclasses import replace
 from functools import wraps
 from importlib.machinery import PathFinder
 
 SHIFT = int(os.environ.get("HEMIDIAPHRAGM_TEST_SEED_SHIFT", "0"))
 PRECISION = os.environ.get("HEMIDIAPHRAGM_TEST_PRECISION", "")
+EPOCHS = int(os.environ.get("HEMIDIAPHRAGM_TEST_EPOCHS", "0"))
 
 
 def _shifted(function):
@@ -25,7 +29,19 @@ def _decided(function):
     return decided if PRECISION else function
 
 
+def _shortened(function):
+    "A function that makes a recipe, of no more epochs than the variable says, if it is set."
+
+    @wraps(function)
+    def short(*args, **kwargs):
+        recipe = function(*args, **kwargs)
+        return replace(recipe, epochs=min(recipe.epochs, EPOCHS))
+
+    return short if EPOCHS else function
+
+
 CHANGES = {"set_seed": _shifted, "epoch_generator": _shifted, "has_bf16": _decided}
+CHANGES |= {"recipe": _shortened}
 
 
 def disturb(names: dict) -> None:
