@@ -16,6 +16,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -293,11 +294,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 # %% ../nbs/engine/runtime.ipynb #e2ca0b6f
-def _openvino_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Callable:
+def _openvino_engine(
+    data: bytes,
+    side: int,
+    threads: int,
+    arithmetic: str,
+    keep: Path | None = None,  # a folder for the network as compiled for this processor
+) -> Callable:
     "Images (1, 1, s, s) to a list of outputs, by OpenVINO."
     import openvino
 
     core = openvino.Core()
+    if keep:
+        core.set_property({"CACHE_DIR": str(keep)})
     if arithmetic == "auto":
         arithmetic = (
             "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
@@ -320,8 +329,10 @@ def _openvino_engine(data: bytes, side: int, threads: int, arithmetic: str) -> C
     return run
 
 # %% ../nbs/engine/runtime.ipynb #776ca388
-def onnxruntime_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Callable:
-    "The same by ONNX Runtime, in 32-bit floats where the file has no int8."
+def onnxruntime_engine(
+    data: bytes, side: int, threads: int, arithmetic: str, keep: Path | None = None
+) -> Callable:
+    "The same by ONNX Runtime, in 32-bit floats where the file has no int8. It keeps nothing."
     import onnxruntime
 
     if arithmetic == "bf16":
@@ -453,7 +464,9 @@ def load_onnx(
     if arithmetic == "auto" and card["export"]["precision"] == "int8":
         arithmetic = "f32"  # what is left is small: be exact
     try:
-        infer = ENGINES[engine](data, card["recipe"]["side"], threads or cores(), arithmetic)
+        side, threads = card["recipe"]["side"], threads or cores()
+        keep = _compiled_folder(path) if engine == "openvino" else None
+        infer = ENGINES[engine](data, side, threads, arithmetic, keep)
     except ImportError:
         raise ExportError(
             f"the package {engine} is missing: pip install 'hemidiaphragm_nb[fast]'"
@@ -472,6 +485,20 @@ def load_onnx(
 def shipped_folder() -> Path:
     "Where the network that comes with the library lies."
     return Path(str(files("hemidiaphragm_nb"))) / "weights" / "default"
+
+
+def _compiled_folder(path: Path) -> Path | None:
+    """Where the shipped network's compiled form is kept for the next start: the user's cache. None
+    where that cannot be written, and for other networks, of which there may be many.
+    """
+    if path.parent != shipped_folder():
+        return None
+    import platformdirs
+
+    folder = platformdirs.user_cache_path("hemidiaphragm_nb", appauthor=False)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else None
 
 
 @lru_cache(4)

@@ -13,6 +13,7 @@ from hemidiaphragm_nb.recipes import recipe as settings_of
 from hemidiaphragm_nb.runtime import (
     CardError,
     ExportError,
+    _compiled_folder,
     _varint,
     check_card,
     load_onnx,
@@ -168,3 +169,27 @@ def test_a_card_nested_too_deep_is_damage(tmp_path):
     (tmp_path / "m.onnx").write_bytes(data.replace(text, b'"use": ' + b"[" * 100_000))
     with pytest.raises(ExportError, match="damaged"):
         load_onnx(tmp_path / "m.onnx")
+
+
+def test_the_compiled_network_is_kept_for_the_next_start(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **options: tmp_path)
+    frame = np.random.default_rng(0).integers(0, 256, (1, 1, 512, 512), np.uint8)
+    compiled = load_onnx(shipped_folder(), "openvino", threads=1).predict(frame)
+    (kept,) = tmp_path.rglob("*.blob")
+    for content in (kept.read_bytes(), kept.read_bytes()[:5000]):  # whole, torn
+        kept.unlink()
+        kept.write_bytes(content)
+        again = load_onnx(shipped_folder(), "openvino", threads=1).predict(frame)
+        np.testing.assert_array_equal(again.heatmaps, compiled.heatmaps)
+        np.testing.assert_array_equal(again.lungs, compiled.lungs)
+
+
+def test_nothing_is_kept_of_other_networks_or_where_it_cannot_be(tmp_path, monkeypatch):
+    place = tmp_path / "file" / "cache"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *args, **options: place)
+    (tmp_path / "file").touch()
+    assert _compiled_folder(shipped_folder() / "fast.onnx") is None
+    (tmp_path / "file").unlink()
+    assert _compiled_folder(shipped_folder() / "fast.onnx") == place
+    assert _compiled_folder(tmp_path / "fast.onnx") is None
