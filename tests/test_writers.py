@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from hemidiaphragm_nb import records as records_module
 from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
@@ -23,6 +25,7 @@ from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.files import load_table
 from hemidiaphragm_nb.formats import encode_picture
+from hemidiaphragm_nb.inputs import find_inputs, why_nothing
 from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
@@ -30,18 +33,15 @@ from hemidiaphragm_nb.predict import (
     without_implausible_mm,
     without_points_off_image,
 )
+from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.records import JsonWriter, as_row
 from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writers import (
     MaskWriter,
     Outcome,
     OverlayWriter,
-    ResultsError,
-    as_row,
-    find_inputs,
     predict_folder,
-    read_table,
-    why_nothing,
 )
 from tools.project import ROOT
 
@@ -89,6 +89,51 @@ def test_a_writer_that_fails_leaves_nothing_of_its_file(radiographs, tmp_path):
     assert left == ["a.json", "a_mask.png", "a_overlay.png", "predictions.csv"]
 
 
+def test_json_and_table_come_whether_or_not_they_are_named(radiographs, tmp_path):
+    named = [TableWriter(), MaskWriter(), JsonWriter()]
+    for out, writers in ((tmp_path / "one", [MaskWriter()]), (tmp_path / "other", named)):
+        assert predict_folder([str(radiographs)], out, writers=writers) == []
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
+        for out in ("one", "other")
+    )
+    assert one == other
+    assert sorted(one) == ["a.json", "a_mask.png", "b.json", "b_mask.png", "predictions.csv"]
+
+
+class Names:
+    "A writer of records that fails with that of `b` where asked."
+
+    def __init__(self, fails: bool = False):
+        self.names, self.fails = [], fails
+
+    @contextmanager
+    def open(self, out):
+        def take(record):
+            if record["results"] == "b" and self.fails:
+                raise OSError("no space left on device")
+            self.names.append(record["results"])
+
+        yield take
+
+
+def test_a_writer_of_records_takes_what_the_table_has_and_its_failure_costs_the_file(
+    radiographs, tmp_path
+):
+    out, names = tmp_path / "out", Names(fails=True)
+    other = write_image(tmp_path / "c.png", seed=5)
+    assert predict_folder([str(other)], out) == []
+    [error] = predict_folder([str(radiographs)], out, writers=[names], workers=1)
+    assert Path(error.path).name == "b.png"
+    assert "its results could not be made (no space left on device)" in str(error)
+    assert names.names == list(rows_of(out)) == ["a", "c"]
+    before = (out / "b.json").stat().st_mtime_ns
+    names = Names()
+    assert predict_folder([str(radiographs)], out, writers=[names]) == []
+    assert names.names == list(rows_of(out)) == ["a", "b", "c"]
+    assert (out / "b.json").stat().st_mtime_ns == before, "predicted twice"
+
+
 def test_the_outcome_is_what_the_table_says(radiographs, tmp_path):
     out, how = tmp_path / "out", dict(writers=[MaskWriter(), SrWriter()])
     predict_folder([str(radiographs)], out, **how)
@@ -121,7 +166,7 @@ def test_the_command_lists_its_inputs_once(radiographs, tmp_path, monkeypatch):
 
 def test_a_report_is_measured_once(radiographs, monkeypatch):
     session, asked = Session.open(read_radiograph(radiographs / "a.png")), []
-    for module in (session_module, writers_module):
+    for module in (session_module, records_module):
         monkeypatch.setattr(module, "measure", lambda p: asked.append(p) or measure(p))
     row = session.row("a")
     assert session.gap_table() and len(asked) == 1
@@ -305,8 +350,6 @@ def test_a_report_is_added_to_an_older_table(tmp_path):
 
 LOOP = """
 import sys
-from hemidiaphragm_nb import session as session_module
-from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 try: app(["predict", sys.argv[1], "--out", sys.argv[2]])
 except ValueError as error:
