@@ -300,7 +300,7 @@ class Outcome:
         self.rows.append({k: as_in_table(csv_original(row[k])) for k in cells})
         self.files.append(files)
 
-# %% ../nbs/engine/writers.ipynb #43a3ce1a
+# %% ../nbs/engine/writers.ipynb #14ca1181
 def _find(inputs: Iterable[str], call: _Call, outcome: Outcome) -> list[tuple[Path, Path]]:
     "The files with the names of their results, which the outcome counts, and what is no image."
     used = partial(_is_of_another, call.out) if call.resume else lambda name, file: False
@@ -310,7 +310,7 @@ def _find(inputs: Iterable[str], call: _Call, outcome: Outcome) -> list[tuple[Pa
     outcome.total = len(found)
     return found
 
-
+# %% ../nbs/engine/writers.ipynb #43a3ce1a
 def predict_folder(
     inputs: Iterable[str],  # files, folders, glob patterns
     out: Path,  # folder for the results
