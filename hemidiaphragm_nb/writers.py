@@ -152,7 +152,7 @@ class _Call:
     reading: dict = field(default_factory=dict)  # options of `read_radiograph`
     resume: bool = True
 
-# %% ../nbs/engine/writers.ipynb #5e0c7970
+# %% ../nbs/engine/writers.ipynb #60af1501
 def _facts_now(call: _Call, file: Path, name: Path) -> dict:
     "What STEM.json must say of a file, so that its results can be used again."
     facts = dict(file=str(file), results=name.as_posix(), reading=call.reading)
@@ -166,7 +166,7 @@ def _is_whole(record: dict, stem: Path, writers: Sequence[Writer]) -> bool:
     sizes = record.get("sizes", {})  # which older versions did not write
     return all(file.stat().st_size == sizes.get(file.name, file.stat().st_size) for file in files)
 
-
+# %% ../nbs/engine/writers.ipynb #5e0c7970
 def _saved_record(call: _Call, file: Path, name: Path) -> dict | None:
     """What an earlier run wrote of the file: None where something is missing, or file, model,
     library or how it is read have changed since.
@@ -224,7 +224,7 @@ def _write_all(
     call.json.write(record, stem)
     return record
 
-# %% ../nbs/engine/writers.ipynb #3bbaecab
+# %% ../nbs/engine/writers.ipynb #115c6b83
 class _Occupied(RadiographError):
     "Another's file stands where a result would go; earlier results are as they were."
 
@@ -241,7 +241,7 @@ def _predicted(call: _Call, file: Path, name: Path) -> dict:
     radiograph = read_radiograph(file, **call.reading)
     return _write_all(call, radiograph, predict(radiograph, call.predictor), name, facts)
 
-
+# %% ../nbs/engine/writers.ipynb #3bbaecab
 def _one_file(
     call: _Call, file: Path, name: Path
 ) -> tuple[Path, dict | None, RadiographError | None]:
