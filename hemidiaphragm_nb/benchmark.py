@@ -62,7 +62,8 @@ from hemidiaphragm_nb.runtime import (
 )
 from .train import FrameLoss, make_learner
 from .unet import count_parameters
-from .writers import as_json, predict_folder
+from .records import as_json
+from .writers import predict_folder
 
 # %% ../nbs/engine/benchmark.ipynb #826ce729
 def seconds(

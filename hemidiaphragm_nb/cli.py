@@ -476,7 +476,8 @@ def predict(
     images it adds to the table. Hidden files are passed over.
     """
     from hemidiaphragm_nb.models import open_predictor
-    from hemidiaphragm_nb.writers import Outcome, why_nothing
+    from hemidiaphragm_nb.inputs import why_nothing
+    from hemidiaphragm_nb.writers import Outcome
 
     options = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)

@@ -30,7 +30,8 @@ from .predict import Prediction, predict
 from .radiograph import Frame, Radiograph, RadiographError, standardise
 from .readers import read_radiograph
 from .runtime import Predictor, shipped_predictor
-from .writers import COLUMNS, as_row, overlay
+from .overlay import overlay
+from .records import COLUMNS, as_row
 
 # %% ../nbs/engine/session.ipynb #3172682c
 def plain_name(name: str) -> str:

@@ -21,10 +21,10 @@ from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.options import load_split
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.plan import data_spec
+from hemidiaphragm_nb.prediction_table import read_table
 from hemidiaphragm_nb.problems import DatasetError
 from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.train import train
-from hemidiaphragm_nb.writers import read_table
 
 
 class Asked(Exception):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from hemidiaphragm_nb import records as records_module
 from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
@@ -22,7 +24,6 @@ from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.files import load_table
-from hemidiaphragm_nb.formats import encode_picture
 from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
@@ -30,18 +31,15 @@ from hemidiaphragm_nb.predict import (
     without_implausible_mm,
     without_points_off_image,
 )
+from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.records import JsonWriter, as_row
 from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writers import (
     MaskWriter,
     Outcome,
     OverlayWriter,
-    ResultsError,
-    as_row,
-    find_inputs,
     predict_folder,
-    read_table,
-    why_nothing,
 )
 from tools.project import ROOT
 
@@ -89,6 +87,51 @@ def test_a_writer_that_fails_leaves_nothing_of_its_file(radiographs, tmp_path):
     assert left == ["a.json", "a_mask.png", "a_overlay.png", "predictions.csv"]
 
 
+def test_json_and_table_come_whether_or_not_they_are_named(radiographs, tmp_path):
+    named = [TableWriter(), MaskWriter(), JsonWriter()]
+    for out, writers in ((tmp_path / "one", [MaskWriter()]), (tmp_path / "other", named)):
+        assert predict_folder([str(radiographs)], out, writers=writers) == []
+    one, other = (
+        {path.name: path.read_bytes() for path in (tmp_path / out).iterdir()}
+        for out in ("one", "other")
+    )
+    assert one == other
+    assert sorted(one) == ["a.json", "a_mask.png", "b.json", "b_mask.png", "predictions.csv"]
+
+
+class Names:
+    "A writer of records that fails with that of `b` where asked."
+
+    def __init__(self, fails: bool = False):
+        self.names, self.fails = [], fails
+
+    @contextmanager
+    def open(self, out):
+        def take(record):
+            if record["results"] == "b" and self.fails:
+                raise OSError("no space left on device")
+            self.names.append(record["results"])
+
+        yield take
+
+
+def test_a_writer_of_records_takes_what_the_table_has_and_its_failure_costs_the_file(
+    radiographs, tmp_path
+):
+    out, names = tmp_path / "out", Names(fails=True)
+    other = write_image(tmp_path / "c.png", seed=5)
+    assert predict_folder([str(other)], out) == []
+    [error] = predict_folder([str(radiographs)], out, writers=[names], workers=1)
+    assert Path(error.path).name == "b.png"
+    assert "its results could not be made (no space left on device)" in str(error)
+    assert names.names == list(rows_of(out)) == ["a", "c"]
+    before = (out / "b.json").stat().st_mtime_ns
+    names = Names()
+    assert predict_folder([str(radiographs)], out, writers=[names]) == []
+    assert names.names == list(rows_of(out)) == ["a", "b", "c"]
+    assert (out / "b.json").stat().st_mtime_ns == before, "predicted twice"
+
+
 def test_the_outcome_is_what_the_table_says(radiographs, tmp_path):
     out, how = tmp_path / "out", dict(writers=[MaskWriter(), SrWriter()])
     predict_folder([str(radiographs)], out, **how)
@@ -121,7 +164,7 @@ def test_the_command_lists_its_inputs_once(radiographs, tmp_path, monkeypatch):
 
 def test_a_report_is_measured_once(radiographs, monkeypatch):
     session, asked = Session.open(read_radiograph(radiographs / "a.png")), []
-    for module in (session_module, writers_module):
+    for module in (session_module, records_module):
         monkeypatch.setattr(module, "measure", lambda p: asked.append(p) or measure(p))
     row = session.row("a")
     assert session.gap_table() and len(asked) == 1
@@ -305,8 +348,6 @@ def test_a_report_is_added_to_an_older_table(tmp_path):
 
 LOOP = """
 import sys
-from hemidiaphragm_nb import session as session_module
-from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 try: app(["predict", sys.argv[1], "--out", sys.argv[2]])
 except ValueError as error:
@@ -514,33 +555,6 @@ def test_a_name_that_is_no_text_stays_in_the_table(tmp_path, older):
     assert len(read_table(out)) == (2 if older else 3)
 
 
-@pytest.mark.parametrize("where", [".", "..", "sub"])
-def test_results_among_the_radiographs_say_so(tmp_path, where):
-    "The only images are passed over because the results go there: no other reason is given."
-    folder = tmp_path / "a/C"
-    write_image(folder / "sub/film.png")
-    out = folder / where
-    r = CliRunner().invoke(app, ["predict", str(folder), "--out", str(out)])
-    assert r.exit_code == 1 and f"its images lie in {out}, where the results go" in r.output
-    assert "no image among" not in r.output and "Choose another folder" in r.output
-
-
-def test_a_pattern_in_the_folder_of_the_results_passes_over_them(tmp_path):
-    film = write_image(tmp_path / "film.png")
-    write_image(tmp_path / "film_overlay_2.png", seed=4)  # no result, whatever its name
-    given = ["predict", str(tmp_path / "*"), "--masks", "--out", str(tmp_path)]
-    for _ in range(3):
-        r = CliRunner().invoke(app, given)
-        assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
-        assert set(rows_of(tmp_path)) == {"film", "film_overlay_2"}
-    every = [str(path) for path in tmp_path.iterdir()]  # as a shell expands the pattern
-    r = CliRunner().invoke(app, ["predict", *every, "--out", str(tmp_path)])
-    assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
-    overlay = str(film.with_name("film_overlay.png"))
-    r = CliRunner().invoke(app, ["predict", overlay, "--out", str(tmp_path)])
-    assert r.exit_code == 1 and "it names nothing but earlier results in" in r.output
-
-
 @pytest.mark.parametrize("name", ["a.json", "a_overlay.png", "a_mask.png"])
 def test_what_is_no_result_is_not_replaced(radiographs, name):
     "Results beside the radiographs, where somebody keeps annotations of the same names."
@@ -660,66 +674,6 @@ def test_a_torn_file_of_a_result_is_written_again(radiographs, tmp_path):
     (out / "a_overlay.png").write_bytes(whole[:100])
     assert predict_folder([str(radiographs)], out) == []
     assert (out / "a_overlay.png").read_bytes() == whole
-
-
-def test_linked_folders_are_walked_once(radiographs, tmp_path):
-    only = tmp_path / "only"
-    only.mkdir()
-    (only / "link").symlink_to(radiographs)
-    (radiographs / "loop").symlink_to(radiographs)
-    (radiographs / "up").symlink_to(tmp_path)
-    found = [(file.name, name.as_posix()) for file, name in find_inputs([str(only)])]
-    assert found == [("a.png", "link/a"), ("b.png", "link/b")]
-    assert "no image among its 2 files" in why_nothing(str(only))
-
-
-@pytest.mark.parametrize("target", ["../annex/objects/SHA256E-s1.jpg", "film.jpg"])
-def test_a_link_that_leads_nowhere_costs_itself(target, radiographs, tmp_path):
-    (radiographs / "film.jpg").symlink_to(target)  # as git annex and DVC leave it; or to itself
-    (radiographs / ".#a.png").symlink_to("an editor's lock")
-    r = CliRunner().invoke(app, ["predict", str(radiographs), "--out", str(tmp_path / "out")])
-    assert r.exit_code == 1 and "2 of 3 images predicted" in r.output
-    assert f"{radiographs / 'film.jpg'}: it is a link that leads nowhere" in r.output
-    assert len(read_table(tmp_path / "out")) == 2
-
-
-@pytest.mark.parametrize("ending", ["jfif", "jpe", "JFIF"])
-def test_a_jpeg_has_many_endings(ending, radiographs):
-    data = encode_picture(phantom(3, side=256).image, "jpeg")
-    (radiographs / f"c.{ending}").write_bytes(data)
-    found = {file.name: str(name) for file, name in find_inputs([str(radiographs)])}
-    assert found == {"a.png": "a", "b.png": "b", f"c.{ending}": "c"}
-    assert read_radiograph(radiographs / f"c.{ending}").pixels.shape == (256, 256)
-
-
-def test_files_that_are_passed_over_are_counted(radiographs, tmp_path):
-    command = ["predict", str(radiographs), "--out", str(radiographs / "out")]
-
-    def lines():
-        r = CliRunner().invoke(app, command)
-        assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
-        return [line for line in r.output.splitlines() if "passed over" in line]
-
-    assert not lines() and not lines()  # where the program's own results are all that is there
-    shutil.copytree(radiographs / "out", radiographs / "earlier")
-    for path in (radiographs / "earlier").glob("*.png"):
-        path.unlink()  # which are images
-    (radiographs / ".hidden.txt").write_text("text")
-    assert not lines()
-    (radiographs / "notes.txt").write_text("text")
-    first = f"1 file passed over: {radiographs / 'notes.txt'} has no ending of an image"
-    assert [line.split(";")[0] for line in lines()] == [first]
-    headless = b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(200)  # a DICOM file without preamble
-    (radiographs / "IM0001").write_bytes(headless)
-    command.insert(1, str(radiographs))  # each once
-    first = f"2 files passed over: {radiographs / 'IM0001'} and 1 more have no ending of an image"
-    assert [line.split(";")[0] for line in lines()] == [first]
-
-
-def test_an_empty_input_is_no_folder(tmp_path):
-    with pytest.raises(ValueError, match="an input is empty"):
-        predict_folder(["", str(tmp_path)], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
 
 
 def test_a_landmark_off_the_image_is_left_out_everywhere(tmp_path):
