@@ -21,10 +21,8 @@ from pytorch_grad_cam import GradCAM, HiResCAM
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from .evaluate import evaluate
 from .features import LUNG_THRESHOLD
 from .frames import FrameSet
-from .heatmaps import decode
 from .distances import distance
 from .landmarks import split_by_patient
 from .lower_lung import lower_lung_table, lower_fractions
@@ -82,24 +80,19 @@ def _case_grid(cases: pd.DataFrame, rows: tuple):
     plt.close(fig)
     return fig, axes
 
-
-def _points(model: TorchPredictor, heatmaps: np.ndarray) -> np.ndarray:  # (n, 2, 2)
-    "Landmarks as the recipe decodes them, px of the 512-px frame."
-    r = model.recipe
-    return decode(heatmaps, r.decoder, beta=r.beta, shared=r.shared)
-
 # %% ../nbs/13_explain.ipynb #0000000c
 def figure8(
     model: TorchPredictor,
     frames: FrameSet,  # at any side that the recipe's divides
     cases: pd.DataFrame,  # of `choose_cases`
+    outputs: Outputs | None = None,  # the network's for all frames, where they are known
 ):  # the figure
     """Input, mask, heatmap and overlay of each case; truth as blue crosses and lines, prediction
     as red circles and dashes.
     """
-    side = model.recipe.side
-    part = frames.subset(cases.case.tolist()).at(side)
-    out = model.predict(part.images)
+    side, chosen = model.recipe.side, cases.case.tolist()
+    part = frames.subset(chosen).at(side)
+    out = outputs.take(chosen) if outputs else model.predict(part.images)
     fig, axes = _case_grid(cases, ("input", "mask", "heatmap", "overlay"))
     for i, (top, lungs, spots, over) in enumerate(axes.T):
         for ax in (top, over):
@@ -113,7 +106,7 @@ def figure8(
             over.contour(mask, [LUNG_THRESHOLD], colors="tab:red", linewidths=1, linestyles="--")
         if out.heatmaps is not None:
             spots.imshow(out.heatmaps[i].min(0), vmin=0, vmax=1, **_GRAY)
-            _draw_points(over, _points(model, out.heatmaps[i : i + 1])[0], side, "ro", mew=1.5)
+            _draw_points(over, model.recipe.decode(out[i].heatmaps)[0], side, "ro", mew=1.5)
     return fig
 
 # %% ../nbs/13_explain.ipynb #00000010
@@ -161,7 +154,7 @@ def score_weights(
     out = model.predict(images) if outputs is None else outputs
     for name in model.recipe.tasks:
         if name == "heatmap":
-            spots = distance(_points(model, out.heatmaps), model.recipe.side) <= SPOT
+            spots = distance(model.recipe.decode(out.heatmaps), model.recipe.side) <= SPOT
             w = _mean_weights(spots)
             parts.append(-share * (w.sum(1, keepdims=True) if model.recipe.shared else w))
         else:
@@ -255,15 +248,17 @@ def figure9(
     frames: FrameSet,  # at any side that the recipe's divides
     cases: pd.DataFrame,  # of `choose_cases`
     method: str = "Grad-CAM",  # a name in `METHODS`
-    tasks: tuple = tuple(TASKS),  # names or shares λ, a row each
+    tasks: tuple = tuple(TASKS),  # names or fractions λ, a row each
+    outputs: Outputs | None = None,  # the network's for all frames, where they are known
 ):  # the figure
     """Activation maps at the fourth encoder block over the images, a row a task; 'blank' is
     written where a map is 0 everywhere.
     """
-    part = frames.subset(cases.case.tolist()).at(model.recipe.side)
+    chosen = cases.case.tolist()
+    part = frames.subset(chosen).at(model.recipe.side)
     fig, axes = _case_grid(cases, ("input", *(str(task) for task in tasks)))
-    outputs = model.predict(part.images)
-    rows = [score_weights(model, part.images, task, outputs) for task in tasks]
+    out = outputs.take(chosen) if outputs else model.predict(part.images)
+    rows = [score_weights(model, part.images, task, out) for task in tasks]
     rows = [None, *(cam(model, part.images, w, method) for w in rows)]
     for row, maps in zip(axes, rows):
         for i, ax in enumerate(row):
@@ -361,13 +356,15 @@ def lower_lung_cases(
     methods: tuple = tuple(METHODS),
     parts: tuple = (1 / 2, 1 / 3),
     random_seed: int | None = 0,  # of a network with random weights, for comparison; None: without
+    outputs: Outputs | None = None,  # the trained network's for all frames, where they are known
 ) -> (
     pd.DataFrame
 ):  # id, patient_id, network, method, task, part, and the columns of `lower_fractions`
     "Where each image's activation falls. Cases without a mask are left out."
-    work = frames.subset(frames.has_mask).at(model.recipe.side)
-    outputs, rows = model.predict(work.images), []
-    weights = {t: score_weights(model, work.images, t, outputs) for t in tasks}
+    chosen, rows = np.flatnonzero(frames.has_mask), []
+    work = frames.subset(chosen).at(model.recipe.side)
+    out = outputs.take(chosen) if outputs else model.predict(work.images)
+    weights = {t: score_weights(model, work.images, t, out) for t in tasks}
     networks = {"trained": model}
     if random_seed is not None:
         networks["random"] = randomise(model, seed=random_seed)
@@ -411,10 +408,11 @@ def explain_report(
 ) -> dict:
     "Figures 8 and 9 and the fraction of activation in the lower lung, by name."
     model = model or shipped_model()
-    errors = evaluate(test, model).per_image("heatmap")[["right_px", "left_px"]].to_numpy()
-    cases = choose_cases(errors, each=2)
+    outputs = model.predict(test.images)
+    found = model.recipe.decode(outputs.heatmaps)
+    cases = choose_cases(np.linalg.norm(found - test.points, axis=-1), each=2)
     return {
-        "figure8": figure8(model, test, cases),
-        "figure9": figure9(model, test, cases),
-        "lower_lung": lower_lung_table(lower_lung_cases(model, test)),
+        "figure8": figure8(model, test, cases, outputs),
+        "figure9": figure9(model, test, cases, outputs=outputs),
+        "lower_lung": lower_lung_table(lower_lung_cases(model, test, outputs=outputs)),
     }

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['MASK_WEIGHT', 'APART', 'WIDE', 'LUNG_WIDTHS', 'lung_labels', 'mask_points', 'fuse', 'Prediction', 'expected_error',
-           'landmark_findings', 'image_labels', 'interpret', 'without_implausible_mm', 'without_points_off_image',
-           'predict']
+           'landmark_findings', 'image_labels', 'interpret', 'predict']
 
 # %% ../nbs/15_predict.ipynb #6142654b
 import os
@@ -173,6 +172,24 @@ def image_labels(
     lung = (np.maximum(right, left, out=right) > LUNG_THRESHOLD).view(np.uint8)
     return np.left_shift(lung, second, out=lung)
 
+# %% ../nbs/15_predict.ipynb #0ff1a9e1
+def _without_points_off_image(p: Prediction) -> Prediction:
+    "The prediction; where a landmark lies off the image, without it and with a finding."
+    points, findings = np.array(p.points, float), list(p.findings)
+    apart, radius = (
+        None if v is None else np.array(v, float) for v in (p.disagreement, p.radius90)
+    )
+    edge = np.array([p.width, p.height]) - 0.5
+    for k, side in enumerate(SIDES):
+        if (points[k] < -0.5).any() or (points[k] > edge).any():
+            message = f"the {side} landmark would lie off the image: it is left out"
+            findings = [f for f in findings if f.side != side or not f.code.startswith("landmark_")]
+            findings.append(Finding("landmark_off_image", message, side))
+            for values in (points, apart, radius):
+                if values is not None:
+                    values[k] = np.nan
+    return replace(p, points=points, disagreement=apart, radius90=radius, findings=findings)
+
 # %% ../nbs/15_predict.ipynb #0b44288d
 def _heatmap_reading(
     outputs: Outputs,  # of one frame
@@ -210,7 +227,7 @@ def interpret(
         if checks
         else []
     )
-    return Prediction(
+    answer = Prediction(
         file="",
         width=frame.width,
         height=frame.height,
@@ -223,6 +240,7 @@ def interpret(
         readings=readings,
         expected=expected,
     )
+    return _without_points_off_image(answer)
 
 # %% ../nbs/15_predict.ipynb #b4c00002
 LUNG_WIDTHS = (60, 250)  # mm, of the narrowest and of the widest lung that is believed
@@ -249,7 +267,7 @@ def _implausible_width(p: Prediction) -> tuple[str, float, str] | None:
             return f"the {side} lung", mm, side
 
 
-def without_implausible_mm(p: Prediction) -> Prediction:
+def _without_implausible_mm(p: Prediction) -> Prediction:
     "The prediction; without its spacing, and with a finding, where a width is implausible."
     if p.spacing is None or not (found := _implausible_width(p)):
         return p
@@ -257,24 +275,6 @@ def without_implausible_mm(p: Prediction) -> Prediction:
     message = f"{words} is implausible: {what} would be {mm:.3g} mm wide"
     finding = Finding("implausible_size", f"{message}; lengths in mm are left out", side)
     return replace(p, spacing=None, spacing_source="", findings=[*p.findings, finding])
-
-# %% ../nbs/15_predict.ipynb #0ff1a9e1
-def without_points_off_image(p: Prediction) -> Prediction:
-    "The prediction; where a landmark lies off the image, without it and with a finding."
-    points, findings = np.array(p.points, float), list(p.findings)
-    apart, radius = (
-        None if v is None else np.array(v, float) for v in (p.disagreement, p.radius90)
-    )
-    edge = np.array([p.width, p.height]) - 0.5
-    for k, side in enumerate(SIDES):
-        if (points[k] < -0.5).any() or (points[k] > edge).any():
-            message = f"the {side} landmark would lie off the image: it is left out"
-            findings = [f for f in findings if f.side != side or not f.code.startswith("landmark_")]
-            findings.append(Finding("landmark_off_image", message, side))
-            for values in (points, apart, radius):
-                if values is not None:
-                    values[k] = np.nan
-    return replace(p, points=points, disagreement=apart, radius90=radius, findings=findings)
 
 # %% ../nbs/15_predict.ipynb #84dfa7f2
 def _check_pixels(pixels):
@@ -332,4 +332,4 @@ def predict(
         spacing_source=r.spacing_source,
         findings=[*(Finding("file", message) for message in r.warnings), *answer.findings],
     )
-    return without_implausible_mm(without_points_off_image(answer))
+    return _without_implausible_mm(answer)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from .files import EscapedError
+from .heatmaps import decode
 
 # %% ../nbs/engine/recipes.ipynb #d87a9d44
 class RecipeError(EscapedError):
@@ -138,6 +139,13 @@ class Recipe:
         _check_choices(self)
         _check_numbers(self)
         _check_arch(self)
+
+    def decode(
+        self,
+        heatmaps: np.ndarray,  # (n, 1 or 2, s, s), of a network of this recipe
+    ) -> np.ndarray:  # (n, 2, 2) landmarks, px of the 512-px frame
+        "The landmarks as this recipe reads them off."
+        return decode(heatmaps, self.decoder, beta=self.beta, shared=self.shared)
 
 # %% ../nbs/engine/recipes.ipynb #55a6c8b3
 PRESETS = {

@@ -44,8 +44,11 @@ class Outputs:
 
     def __getitem__(self, i: int) -> "Outputs":
         "The outputs of one frame, as a batch of one."
-        one = (None if a is None else a[i : i + 1] for a in (self.heatmaps, self.lungs))
-        return Outputs(*one)
+        return self.take([i])
+
+    def take(self, rows: Sequence[int]) -> "Outputs":
+        "The outputs of some of the frames."
+        return Outputs(*(None if a is None else a[rows] for a in (self.heatmaps, self.lungs)))
 
 # %% ../nbs/engine/runtime.ipynb #b9c864e6
 class Predictor(Protocol):

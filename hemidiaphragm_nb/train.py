@@ -32,7 +32,6 @@ from hemidiaphragm_nb.checkpoint import (
     resume_from,
     run_identity,
 )
-from .heatmaps import decode
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
 from .networks import TorchPredictor, build_net, model_card, start_from
@@ -58,7 +57,7 @@ class FrameLoss(nn.Module):
 # %% ../nbs/08_train.ipynb #b973de23
 def point_accuracy(preds, heat, mask, points, recipe: Recipe, threshold: float) -> torch.Tensor:
     "Fraction of landmarks, both sides, less than `threshold` px from the truth."
-    found = decode(as_tuple(preds)[0], recipe.decoder, beta=recipe.beta, shared=recipe.shared)
+    found = recipe.decode(as_tuple(preds)[0])
     errors = (torch.from_numpy(found) - points.detach().cpu()).norm(dim=-1)
     return torch.where(errors.isnan(), torch.nan, (errors < threshold).float()).nanmean()
 
@@ -148,7 +147,7 @@ def show_results(
     if lungs is None:
         lungs = np.stack([cases.masks == 1, cases.masks == 2], 1)
     if outputs.heatmaps is not None:
-        found = decode(outputs.heatmaps, recipe.decoder, beta=recipe.beta, shared=recipe.shared)
+        found = recipe.decode(outputs.heatmaps)
     return show_cases(cases.images, cases.points, lungs, found, cols=max_n)
 
 # %% ../nbs/08_train.ipynb #d0ab56b1

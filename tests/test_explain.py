@@ -21,7 +21,6 @@ from hemidiaphragm_nb.explain import (
     _fourth_block,
     _landmark_weight,
     _OneOutput,
-    _points,
     _WeightedSum,
     blank_reasons,
     cam,
@@ -76,7 +75,7 @@ def test_choice_is_by_error():
 def spots(model: TorchPredictor) -> np.ndarray:  # (n, 2, s, s) bool
     "Pixels within R/5 of the predicted points, which may lie outside the frame."
     u = (np.arange(SIDE) + 0.5) * FRAME / SIDE - 0.5
-    points = _points(model, model.predict(IMAGES).heatmaps)[..., None, None]
+    points = model.recipe.decode(model.predict(IMAGES).heatmaps)[..., None, None]
     return np.hypot(u - points[:, :, 0], u[:, None] - points[:, :, 1]) <= 20
 
 
@@ -192,7 +191,7 @@ def test_figures(model):
     over = figure8(model, FRAMES, cases).axes[-1]  # the best case: marks stand where they should
     blue, red = (np.array(line.get_xydata()) for line in over.lines)
     best = cases.case.iloc[-1]
-    points = _points(model, model.predict(IMAGES[[best]]).heatmaps)[0]
+    points = model.recipe.decode(model.predict(IMAGES[[best]]).heatmaps)[0]
     for marks, known in ((blue, FRAMES.points[best]), (red, points)):
         assert (marks + 0.5) * FRAME / SIDE - 0.5 == pytest.approx(known, abs=1e-3)
 
@@ -290,8 +289,12 @@ def test_analysis_four_asks_of_the_held_out_cases():
     assert cases.table["id"].tolist() == ids.iloc[split].tolist()
 
 
-def test_report_of_a_network(model):
+def test_report_of_a_network_predicts_each_case_once(model, monkeypatch):
+    asked, predict = [], type(model).predict
+    counted = lambda self, frames: asked.append(len(frames)) or predict(self, frames)  # noqa: E731
+    monkeypatch.setattr(type(model), "predict", counted)
     report = explain_report(FRAMES, model)
+    assert asked == [len(FRAMES)]
     assert report.keys() == {"figure8", "figure9", "lower_lung"}
     assert len(report["lower_lung"]) == 2 * 2 * 3 * 2
 

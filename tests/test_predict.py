@@ -6,11 +6,15 @@ import torch
 from fastcore.test import test_close, test_eq
 from PIL import Image
 
+from hemidiaphragm_nb.evaluate import each_case
+from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.heatmaps import encode
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     APART,
     WIDE,
     Prediction,
+    _without_implausible_mm,
     expected_error,
     fuse,
     image_labels,
@@ -19,7 +23,6 @@ from hemidiaphragm_nb.predict import (
     lung_labels,
     mask_points,
     predict,
-    without_implausible_mm,
 )
 from hemidiaphragm_nb.radiograph import FRAME, Frame, Radiograph
 from hemidiaphragm_nb.runtime import Outputs
@@ -148,7 +151,7 @@ def test_a_lung_too_narrow_is_believed_where_the_image_cuts_it():
         mask = np.zeros((50, 400), np.uint8)
         mask[5:45, columns] = 1
         p = Prediction("a.dcm", 400, 50, np.ones((2, 2)), mask, (0.7, 0.59), "PixelSpacing")
-        believed = without_implausible_mm(p)
+        believed = _without_implausible_mm(p)
         test_eq(believed.spacing, (0.7, 0.59) if known else None)
         test_eq([f.side for f in believed.findings], [] if known else ["right"])
 
@@ -213,3 +216,21 @@ def test_a_radiograph_of_what_is_no_picture_is_one_plain_error(pixels, told):
 def test_pixels_of_other_numbers_are_predicted_alike(kind):
     as_floats = predict(Radiograph(GREY.astype(np.float32)))
     np.testing.assert_array_equal(predict(Radiograph(GREY.astype(kind))).points, as_floats.points)
+
+
+def test_evaluate_and_predict_agree_on_a_point_off_the_image():
+    "`interpret` leaves it out, whoever asks."
+
+    class Low:
+        card = {"recipe": dict(beta=125.0, decoder="tanh", shared=False)}
+
+        def predict(self, frames):
+            maps = encode(np.array([[[160.0, 516.0], [350.0, 300.0]]]), 256)
+            return Outputs(np.repeat(maps, len(frames), 0), None)
+
+    frames = phantom_frames(1, seed=0, side=512)
+    (case,) = each_case(frames, Low())
+    answer = predict(Radiograph(frames.images[0, 0].astype(np.float32)), Low())
+    for p in (case.prediction, answer):
+        assert np.isnan(p.points[0]).all() and abs(p.points[1] - [350, 300]).max() < 2
+        assert "the right landmark would lie off the image: it is left out" in p.warnings

@@ -28,8 +28,8 @@ from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     Prediction,
-    without_implausible_mm,
-    without_points_off_image,
+    _without_implausible_mm,
+    _without_points_off_image,
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
@@ -428,7 +428,7 @@ def lungs_of(width: int, cut: bool = False) -> Prediction:
 )
 @pytest.mark.parametrize("source", ["PixelSpacing", "stated by hand", ""])
 def test_no_millimetres_where_a_lung_would_be_too_narrow(width, cut, believed, source):
-    p = without_implausible_mm(replace(lungs_of(width, cut), spacing_source=source))
+    p = _without_implausible_mm(replace(lungs_of(width, cut), spacing_source=source))
     assert bool(p.warnings) != believed
     columns = [v for k, v in as_row(p).items() if k.endswith(("_mm", "_mm2"))]
     assert len(columns) > 8 and any(v is not None for v in columns) == believed
@@ -440,7 +440,7 @@ def test_no_millimetres_where_a_lung_would_be_too_narrow(width, cut, believed, s
 @pytest.mark.parametrize("mm, believed", [(2.5, True), (2.6, False)])
 @pytest.mark.parametrize("cut", [False, True])
 def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
-    p = without_implausible_mm(replace(lungs_of(100, cut), spacing=(0.5, mm)))
+    p = _without_implausible_mm(replace(lungs_of(100, cut), spacing=(0.5, mm)))
     assert (p.gap_mm is not None) == believed == (p.warnings == [])
 
 
@@ -448,7 +448,7 @@ def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
 def test_no_millimetres_where_the_image_would_be_too_narrow_for_two_lungs(mm, believed):
     p = lungs_of(100, cut=True)
     mask = np.where(p.mask == 2, 0, p.mask)
-    p = without_implausible_mm(replace(p, mask=mask, spacing=(mm, mm)))
+    p = _without_implausible_mm(replace(p, mask=mask, spacing=(mm, mm)))
     assert (p.spacing is not None) == believed
     assert believed or "the image would be 119 mm wide; lengths in mm are left out" in p.warnings[0]
 
@@ -681,11 +681,11 @@ def test_a_landmark_off_the_image_is_left_out_everywhere(tmp_path):
     mask = np.zeros((100, 100), np.uint8)
     mask[10:100, 10:40], mask[10:100, 60:90] = 1, 2
     p = Prediction("a.dcm", 100, 100, np.array([[25.0, 90.0], [75.0, 101.0]]), mask)
-    row = as_row(without_points_off_image(p))
+    row = as_row(_without_points_off_image(p))
     assert (row["right_y"], row["left_y"], row["gap_px"]) == (90.0, None, None)
     assert row["left_height_px"] is None and row["right_height_px"] is not None
     assert row["warnings"] == "the left landmark would lie off the image: it is left out"
     p = replace(p, radius90=np.array([9.0, 27.0]), disagreement=np.array([2.0, 30.0]))
-    row = as_row(without_points_off_image(p))
+    row = as_row(_without_points_off_image(p))
     assert (row["right_radius90_px"], row["left_radius90_px"]) == (9.0, None)
     assert row["left_disagreement_px512"] is None

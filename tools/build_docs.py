@@ -123,7 +123,7 @@ def title_cell(text: str):
 def convert(cell, names: set[str]):
     "`cell`, prepared by nbdev for Quarto, in the form for myst-nb."
     if cell.cell_type == "raw" and cell.source.lstrip().startswith("---"):
-        return title_cell(cell.source)
+        return title_cell(relinked(cell.source, names))
     if cell.cell_type == "markdown":
         cell.source = relinked(cell.source, names)
     if cell.cell_type != "code":
