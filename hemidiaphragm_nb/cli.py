@@ -211,29 +211,6 @@ def train(
     show_message(f"weights and card in {out} ({facts})")
     finish(evaluation_report(model, frames.subset(split["test"]), out), [])
 
-# %% ../nbs/engine/cli.ipynb #3c0ea80b
-def _number_learnt(card: dict, frames) -> int | str:
-    "How many of these radiographs a model was trained on, or 'some'; 0 where none is known."
-    if known := card.get("trained_on"):
-        images = set(known["images"])
-        return sum(digest in images for digest in frames.at(known["side"]).digests)
-    # a card of before knows the whole data set alone
-    data, side = card.get("data") or {}, card["recipe"]["side"]
-    if data.get("fingerprint") not in (f.fingerprint for f in (frames, frames.at(side))):
-        return 0
-    cases = data.get("cases", {})
-    return sum(cases.get(part, 0) for part in ("train", "valid")) or "some"
-
-
-def _learnt_from(card: dict, frames) -> list[str]:
-    "A line where a model was trained on some of these radiographs."
-    count = _number_learnt(card, frames)
-    return [
-        f"warning: {count} of these {len(frames)} radiographs were used in its training; figures"
-        " over them say nothing of new ones. Evaluate on others: of the data set of its training,"
-        " leave out --all and give its --seed"
-    ] * bool(count)
-
 # %% ../nbs/engine/cli.ipynb #850ee50c
 @app.command()
 def evaluate(
@@ -248,20 +225,17 @@ def evaluate(
     skip_bad: SkipBad = False,
 ):
     """Evaluate a model on data with known answers: by default on the same test split that `train`
-    with this seed leaves out.
+    with this seed leaves out. The network runs in 32-bit floats, as with `predict --torch`.
     """
     from hemidiaphragm_nb.models import open_predictor
-    from hemidiaphragm_nb.reports import evaluation_report
+    from hemidiaphragm_nb.reports import evaluation_report, training_overlap
 
     predictor = open_predictor(model, torch=True)
     frames, split = load_split(data, cases, seed, skip_bad)
     out.mkdir(parents=True, exist_ok=True)
     card, chosen = predictor.card, frames if everything else frames.subset(split["test"])
-    if card.get("trained_on"):
-        lines = _learnt_from(card, chosen)
-    else:
-        lines = _learnt_from(card, frames) if everything or seed != card["recipe"]["seed"] else []
-    for line in lines:
+    same_split = not everything and seed == card["recipe"]["seed"]
+    for line in training_overlap(card, frames, chosen, same_split):
         show_message(line, error=True)
     finish(evaluation_report(predictor, chosen, out), [])
 
@@ -295,14 +269,15 @@ def _passed_over(files: list[Path]) -> list[str]:
 
 
 def _not_written(outcome, writers: list) -> list[str]:
-    "A line for each kind of DICOM object that was asked for and not written for some images."
+    "A line for each writer that wrote nothing for some images: only DICOM objects may."
     lines = []
     for writer in writers:
         done = zip(outcome.rows, outcome.files)
         if lacking := [row["file"] for row, files in done if not files[writer.name]]:
+            option = f"--{writer.name.split()[0]}"
             lines.append(
-                f"--{writer.kind}: nothing written for {len(lacking)} of {len(outcome.rows)}"
-                f" images, which are not DICOM (such as {lacking[0]})"
+                f"{option}: nothing written for {len(lacking)} of {len(outcome.rows)} images,"
+                f" which are not DICOM (such as {lacking[0]})"
             )
     return lines
 
@@ -488,7 +463,7 @@ def predict(
         show_message(why_nothing(given, out), error=True)
     for error in errors:
         show_message(str(error), error=True)
-    for line in _outcome_lines(outcome, out, [w for w in writers if hasattr(w, "kind")]):
+    for line in _outcome_lines(outcome, out, writers):
         show_message(line)
     if errors or not outcome.total:
         raise typer.Exit(1)

@@ -54,7 +54,7 @@ class Writer(Protocol):
     "Writes files for a prediction."
 
     name: str  # with the settings that change what is written
-    ending: str  # of its files, after STEM
+    ending: str  # of its files, after STEM; one without it may replace a file that is no result
 
     def write(
         self,
