@@ -165,7 +165,7 @@ PRESETS = {
         clip=0.0,
         precision="fp32",
     ),
-    "study": Recipe(  # chosen by the study of updates, see `updates`
+    "study": Recipe(  # chosen by the study of updates, see `update_curves`
         name="study",
         side=128,
         norm="group",

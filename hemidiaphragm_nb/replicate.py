@@ -21,7 +21,7 @@ from .saturation import saturation_plan
 from .study import size_of
 from .store import Store
 from .plan import load_data
-from .together import run_together
+from .together_runs import run_together
 from .workers import run_plan
 from .recipes import recipe
 from hemidiaphragm_nb.transfer import (

@@ -236,8 +236,9 @@ def updates(
     Writes runs/KEY.json for each curve, updates.csv and summary.md. Days without a GPU: after an
     interruption the same command goes on, and no finished curve is trained again.
     """
-    from hemidiaphragm_nb.together import curves_together
-    from hemidiaphragm_nb.updates import planned_curves, run_updates
+    from hemidiaphragm_nb.together_runs import curves_together
+    from hemidiaphragm_nb.update_curves import planned_curves
+    from hemidiaphragm_nb.updates import run_updates
 
     _check_gpu(together)
     if together:

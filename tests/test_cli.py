@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import hemidiaphragm_nb.crossval
 import hemidiaphragm_nb.replicate
 import hemidiaphragm_nb.train
+import hemidiaphragm_nb.update_curves
 import hemidiaphragm_nb.updates
 from hemidiaphragm_nb import cli
 from hemidiaphragm_nb.case_checks import validate_folder
@@ -50,13 +51,12 @@ def test_retry_reaches_the_plan(command, retry, tmp_path, monkeypatch):
 
 
 def test_retry_forgets_the_failure_of_a_curve(tmp_path, monkeypatch):
-    curve = hemidiaphragm_nb.updates.Curve(
-        "base", replace(hemidiaphragm_nb.updates.BASE, side=64, width=2), 20
-    )
+    base = replace(hemidiaphragm_nb.update_curves.BASE, side=64, width=2)
+    curve = hemidiaphragm_nb.update_curves.Curve("base", base, 20)
     failure = tmp_path / "store" / curve.key / "failed.txt"
     failure.parent.mkdir(parents=True)
     failure.write_text("killed")
-    monkeypatch.setattr(hemidiaphragm_nb.updates, "planned_curves", lambda: [curve])
+    monkeypatch.setattr(hemidiaphragm_nb.update_curves, "planned_curves", lambda: [curve])
     monkeypatch.setattr(hemidiaphragm_nb.updates, "study_data", lambda *given: None)
     monkeypatch.setattr(hemidiaphragm_nb.updates, "run_on_executor", lambda *given: None)
     words = ["updates", "--data", "phantom", "--store", str(tmp_path / "store")]

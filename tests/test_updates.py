@@ -14,7 +14,7 @@ import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file, save_file
 
-from hemidiaphragm_nb import together, updates
+from hemidiaphragm_nb import together, together_runs, update_curves, updates
 from hemidiaphragm_nb.checkpoint import checkpoint_rows
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, weights_hash
@@ -22,7 +22,8 @@ from hemidiaphragm_nb.plan import data_spec, load_data
 from hemidiaphragm_nb.problems import DatasetError
 from hemidiaphragm_nb.recipes import Recipe
 from hemidiaphragm_nb.train import train
-from hemidiaphragm_nb.updates import BASE, MARKS, Curve, planned_curves, run_updates, study_data
+from hemidiaphragm_nb.update_curves import BASE, MARKS, Curve, planned_curves
+from hemidiaphragm_nb.updates import run_updates, study_data
 
 SAVED = Path(__file__).resolve().parents[1] / "results" / "covid_cxr" / "updates"
 PHANTOMS = data_spec("phantom", side=64, n=20, seed=0)
@@ -142,9 +143,9 @@ def test_goes_on_from_a_checkpoint_of_the_first_runner(data, tmp_path, monkeypat
 
 PROGRAM = """
 from dataclasses import replace
-from hemidiaphragm_nb import together, updates
+from hemidiaphragm_nb import updates
 from hemidiaphragm_nb.plan import data_spec
-from hemidiaphragm_nb.updates import BASE, Curve
+from hemidiaphragm_nb.update_curves import BASE, Curve
 
 updates._SAVE_EVERY = 0.0
 if __name__ == "__main__":
@@ -183,8 +184,8 @@ def test_a_shorter_curve_replaces_no_longer_one(data, tmp_path):
     curve = Curve("test", TINY, 12)
     _, rows = trained(curve, data, tmp_path)
     longer = exported(curve, tmp_path) | {"curve": rows + rows}
-    updates.export_curve(tmp_path / "out", longer)
-    updates.export_curve(tmp_path / "out", longer | {"curve": rows})
+    update_curves.export_curve(tmp_path / "out", longer)
+    update_curves.export_curve(tmp_path / "out", longer | {"curve": rows})
     assert exported(curve, tmp_path)["curve"] == rows + rows
 
 
@@ -205,7 +206,7 @@ def test_done_failed_and_claimed(tmp_path, capsys):
 
 
 def test_saved_exports_are_read(data, tmp_path):
-    curves = updates.load_curves(SAVED)
+    curves = update_curves.load_curves(SAVED)
     stored = pd.read_csv(SAVED / "updates.csv", keep_default_na=False, na_values=[""])
     assert stored.columns.tolist() == curves.columns.drop("cpu_seconds").tolist()
     tiny = Curve("test", TINY, 12)
@@ -217,12 +218,12 @@ def test_saved_exports_are_read(data, tmp_path):
         assert Curve(known["question"], recipe, known["updates_planned"]).key == known["key"]
         assert [k for k in known if k not in ("device", "gpu")] == list(now)
         assert [list(row) for row in known["curve"][:1]] == [list(row) for row in now["curve"][:1]]
-    assert len(updates.plot_curves(curves).axes) == 9
+    assert len(update_curves.plot_curves(curves).axes) == 9
 
 
 def test_no_curves(tmp_path):
     with pytest.raises(ValueError, match="holds no curves"):
-        updates.load_curves(tmp_path)
+        update_curves.load_curves(tmp_path)
 
 
 NO_EXPORTS = {"": "torn", "half": "torn"}
@@ -234,7 +235,7 @@ def test_what_is_no_export_is_named(tmp_path, text, reason):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "a.json").write_text(text)
     with pytest.raises(ValueError, match=rf"a\.json is {reason}; call"):
-        updates.load_curves(tmp_path)
+        update_curves.load_curves(tmp_path)
 
 
 def test_curves_beside_each_other_are_not_trained_again(data, tmp_path, monkeypatch):
@@ -243,7 +244,7 @@ def test_curves_beside_each_other_are_not_trained_again(data, tmp_path, monkeypa
     run_updates([short], PHANTOMS, tmp_path / "store", tmp_path / "out")
     (tmp_path / "out" / "summary.md").unlink()
     how = dict(device="cpu", workers=1)
-    made = together.curves_together([short, long], PHANTOMS, tmp_path / "out", **how)
+    made = together_runs.curves_together([short, long], PHANTOMS, tmp_path / "out", **how)
     assert made["state"].tolist() == ["complete", "complete"]
     assert "device" not in exported(short, tmp_path)  # the export of before
     assert exported(long, tmp_path)["device"] == "cpu"
@@ -251,24 +252,24 @@ def test_curves_beside_each_other_are_not_trained_again(data, tmp_path, monkeypa
     summary = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
     assert short.key in summary and long.key in summary
     monkeypatch.setattr(together, "_Cohort", None)  # whoever trains now fails
-    again = together.curves_together([short, long], PHANTOMS, tmp_path / "out", **how)
+    again = together_runs.curves_together([short, long], PHANTOMS, tmp_path / "out", **how)
     assert again["state"].tolist() == ["complete", "complete"]
 
 
 def test_a_curve_is_exported_when_it_ends(data, tmp_path, monkeypatch):
     "An interruption costs those alone that are still trained."
     first, second = Curve("test", TINY, 12), Curve("test", replace(TINY, batch=2), 12)
-    wanted = together.train_together
+    wanted = together_runs.train_together
 
     def interrupted(jobs, *how):
         for found in wanted(jobs, *how):
             yield found
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(together, "train_together", interrupted)
+    monkeypatch.setattr(together_runs, "train_together", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        together.curves_together(
+        together_runs.curves_together(
             [first, second], PHANTOMS, tmp_path / "out", device="cpu", workers=1
         )
-    table = updates.plan_table([first, second], tmp_path / "out")
+    table = update_curves.plan_table([first, second], tmp_path / "out")
     assert sorted(table["state"]) == ["complete", "open"]
