@@ -115,7 +115,7 @@ def _coco(path: str, stamp: int) -> tuple[dict, dict, dict, dict]:
     lungs, points = _by_image(data["annotations"], images, kinds)
     return images, kinds, lungs, points
 
-
+# %% ../nbs/engine/coco.ipynb #f3a55f5c
 def _open_coco(path: str | Path) -> tuple[dict, dict, dict, dict]:
     "`_coco`, read afresh where the file has changed."
     try:
