@@ -184,7 +184,7 @@ def _digest(pixels: np.ndarray) -> bytes:
     sample = np.ascontiguousarray(pixels[::step, ::step], np.float32)
     return hashlib.blake2b(repr(pixels.shape).encode() + sample.tobytes()).digest()
 
-
+# %% ../nbs/engine/case_checks.ipynb #b648d104
 def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
     "Everything wrong with a case's picture and mask, and the picture's digest (b'': unreadable)."
     name = short_path(case["image"])

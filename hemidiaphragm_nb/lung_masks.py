@@ -31,7 +31,7 @@ def is_lung(name: str) -> bool:
     "Whether a class of that name is a lung: a name in `LUNG_CLASSES`."
     return class_name(name) in LUNG_CLASSES
 
-
+# %% ../nbs/engine/lung_masks.ipynb #8eb0f5bf
 _SIDE = "right|left|both|rechte?|linke?|rechts|links|rechter|linker|droite?|gauche|derech[oa]"
 _SIDE += "|izquierd[oa]|destr[oa]|sinistr[oa]|direit[oa]|esquerd[oa]"
 _FINDING = (

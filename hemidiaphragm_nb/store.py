@@ -126,7 +126,7 @@ def _short_tables(folder: Path) -> list[Path]:
                 short.append(folder / name)
     return short
 
-
+# %% ../nbs/engine/store.ipynb #6b78ae2a
 @patch
 def torn(self: Store, run: Run, names: Iterable[str] = ()) -> list[Path]:
     "Files of a finished run that are absent or not what was written: of these names, or of all."
