@@ -184,7 +184,7 @@ def _digest(pixels: np.ndarray) -> bytes:
     sample = np.ascontiguousarray(pixels[::step, ::step], np.float32)
     return hashlib.blake2b(repr(pixels.shape).encode() + sample.tobytes()).digest()
 
-
+# %% ../nbs/engine/case_checks.ipynb #b648d104
 def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
     "Everything wrong with a case's picture and mask, and the picture's digest (b'': unreadable)."
     name = short_path(case["image"])
@@ -260,7 +260,7 @@ def _with_twins(table: pd.DataFrame, digests: list[bytes]) -> pd.DataFrame:
         same.append(stated or (twin if twin != name else ""))
     return table.assign(same_as=same)
 
-
+# %% ../nbs/engine/case_checks.ipynb #ea30723c
 def _without_landmarks(root: Path, ids: list[str]) -> list[Problem]:
     "Images for which landmarks.csv, where it can be read, has no row of the first annotator."
     path = root / "landmarks.csv"
@@ -282,7 +282,7 @@ def _without_landmarks(root: Path, ids: list[str]) -> list[Problem]:
     advice = "Add the rows, empty where there is no landmark"
     return [Problem("landmarks.csv", reason, advice, "warning")]
 
-
+# %% ../nbs/engine/case_checks.ipynb #3fd90504
 def validate_folder(
     path: str | Path,  # a folder in the form above
     workers: int = 2,  # threads that open pictures

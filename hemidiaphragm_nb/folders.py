@@ -196,7 +196,7 @@ def turned_problem(
     advice = f"Check that the {what} lies on the turned image; if it does not, {undo}"
     return Problem(file, reason, advice, "warning")
 
-
+# %% ../nbs/engine/folders.ipynb #df0b5e21
 def _misplaced(places: np.ndarray, size: tuple[int, int]) -> str:
     """Why a right and a left place (2, 2), x and y, are none of an upright radiograph of that
     size; '' where they may be, NaN where unknown.
@@ -247,6 +247,36 @@ def turned_landmarks(case: pd.Series, radiograph: Radiograph) -> list[Problem]:
     wrong = _misplaced(points, radiograph.pixels.shape)
     return [turned_problem(case["image"], radiograph.orientation, wrong, "pair of landmarks")]
 
+# %% ../nbs/engine/folders.ipynb #2a3f7bfb
+def _csv_rows(path: Path) -> tuple[list[list[str]], list[Problem]]:
+    "The rows of a comma-separated UTF-8 file, or why there are none."
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True)), []
+    except OSError as e:
+        why, advice = f"cannot be read ({plainly(e)})", "Put a readable file there"
+    except UnicodeDecodeError:
+        why, advice = "is not UTF-8 text", 'Save it as "CSV UTF-8"'
+    except csv.Error as e:
+        why = f"is malformed ({e})"
+        advice = "Close every quotation mark, and save it as plain CSV"
+    return [], [Problem(path.name, why, advice)]
+
+
+def _check_head(name: str, rows: list[list[str]], needed: Sequence[str]) -> list[Problem]:
+    "What is wrong with the first line of a CSV file."
+    first_line = f"Its first line must be {','.join(needed)}"
+    if not rows:
+        return [Problem(name, "is empty", first_line)]
+    head, absent = rows[0], [c for c in needed if c not in rows[0]]
+    if absent:
+        why = f"lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}"
+        why = "is separated by ';'" if ";" in "".join(head) else why
+        return [Problem(name, why, first_line)]
+    if len(set(head)) < len(head):
+        return [Problem(name, "names a column twice", "Rename or remove one of them")]
+    return []
+
 # %% ../nbs/engine/folders.ipynb #0000001a
 def read_csv(
     path: Path,  # the CSV file
@@ -257,33 +287,10 @@ def read_csv(
     """Read a comma-separated UTF-8 file as text, listing every malformed line instead of
     stopping at the first. A text behind an apostrophe, as `files.csv_text` has it, is put back.
     """
-    name, empty = path.name, pd.DataFrame(columns=[*needed, "line"])
-    try:
-        rows = list(
-            csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True)
-        )
-    except OSError as e:
-        return empty, [Problem(name, f"cannot be read ({plainly(e)})", "Put a readable file there")]
-    except UnicodeDecodeError:
-        return empty, [Problem(name, "is not UTF-8 text", 'Save it as "CSV UTF-8"')]
-    except csv.Error as e:
-        return empty, [
-            Problem(
-                name, f"is malformed ({e})", "Close every quotation mark, and save it as plain CSV"
-            )
-        ]
-    if not rows:
-        return empty, [Problem(name, "is empty", f"Its first line must be {','.join(needed)}")]
-    head, absent = rows[0], [c for c in needed if c not in rows[0]]
-    if absent:
-        why = (
-            "is separated by ';'"
-            if ";" in "".join(head)
-            else f"lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}"
-        )
-        return empty, [Problem(name, why, f"Its first line must be {','.join(needed)}")]
-    if len(set(head)) < len(head):
-        return empty, [Problem(name, "names a column twice", "Rename or remove one of them")]
+    name, (rows, problems) = path.name, _csv_rows(path)
+    if problems := problems or _check_head(name, rows, needed):
+        return pd.DataFrame(columns=[*needed, "line"]), problems
+    head = rows[0]
     lines = [(i, [csv_original(c.strip()) for c in r]) for i, r in enumerate(rows[1:], 2) if r]
     bad = [
         Problem(
@@ -298,36 +305,37 @@ def read_csv(
     return pd.DataFrame(good, columns=[*head, "line"]), bad
 
 # %% ../nbs/engine/folders.ipynb #799727b3
+def _visible(folder: Path) -> tuple[list[Path], list[Problem]]:
+    "What stands in a folder, hidden files aside, or why that cannot be told."
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith(".")), []
+    except FileNotFoundError:
+        return [], []
+    except OSError as e:
+        reason = f"cannot be listed ({plainly(e)})"
+        return [], [Problem(f"{folder.name}/", reason, "Put a readable folder there")]
+
+
 def files_by_id(
     folder: Path,  # listed without its subfolders; hidden files are passed over
 ) -> tuple[dict[str, Path], list[Problem]]:  # id -> file, and what is no file of its own id
     "List the files of a folder by id."
-    found, problems = {}, []
-    try:
-        paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    except FileNotFoundError:
-        paths = []
-    except OSError as e:
-        advice = "Put a readable folder there"
-        problems.append(Problem(f"{folder.name}/", f"cannot be listed ({plainly(e)})", advice))
-        paths = []
+    paths, problems = _visible(folder)
+    found = {}
     for p in paths:
         where = f"{folder.name}/{p.name}"
         if p.is_dir():
-            reason, advice = (
-                "is a folder: it is not looked into",
-                f"Move its files into {folder.name}/",
-            )
+            reason = "is a folder: it is not looked into"
+            advice = f"Move its files into {folder.name}/"
             problems.append(Problem(f"{where}/", reason, advice, "warning"))
         elif not p.is_file():
-            reason, advice = "is no file", "Replace or remove it"
-            problems.append(Problem(where, reason, advice, "warning"))
+            problems.append(Problem(where, "is no file", "Replace or remove it", "warning"))
         elif (first := found.setdefault(image_stem(p), p)) != p:
             reason = f"has the same id as {first.name}"
             problems.append(Problem(where, reason, "Rename or remove one of them"))
     return found, problems
 
-
+# %% ../nbs/engine/folders.ipynb #6ad63456
 def _similar(root: Path, name: str) -> list[str]:
     "What stands in a folder under a name like `masks`, `images`, `landmarks.csv`, `metadata.csv`."
     word = Path(name).stem.rstrip("s")
@@ -426,7 +434,7 @@ def _check_point(row: dict, xy: np.ndarray, where: str) -> list[Problem]:
     advice = "Give x and y, or neither"
     return [Problem(where, f"the {side} landmark has one coordinate only", advice) for side in half]
 
-
+# %% ../nbs/engine/folders.ipynb #6c364888
 def _read_landmarks(
     root: Path, ids: Iterable[str], annotator: str
 ) -> tuple[pd.DataFrame, list[Problem]]:
@@ -480,6 +488,14 @@ def _unpaired(folder: Path, images: dict, masks: dict, annotator: str) -> list[P
     ]
 
 # %% ../nbs/engine/folders.ipynb #00000025
+def _no_folder(root: Path) -> Problem:
+    "Why a folder without images/ is no data set."
+    reason = "has no folder images/" if root.is_dir() else "is not a folder"
+    if similar := _similar(root, "images"):
+        reason += f"; but there is {', '.join(similar)}"
+    return Problem(str(root), reason, "Give the folder that holds images/, masks/ and metadata.csv")
+
+
 def scan_folder(
     root: str | Path,  # a folder in the form above
     annotator: str = "a",  # 'a' reads masks/, any other name X reads masks_X/
@@ -489,11 +505,7 @@ def scan_folder(
     "Put files and CSV rows of a folder together without opening a picture."
     root = Path(root)
     if not (root / "images").is_dir():
-        reason = "has no folder images/" if root.is_dir() else "is not a folder"
-        if similar := _similar(root, "images"):
-            reason += f"; but there is {', '.join(similar)}"
-        advice = "Give the folder that holds images/, masks/ and metadata.csv"
-        return case_table([]), [Problem(str(root), reason, advice)]
+        return case_table([]), [_no_folder(root)]
     folder = root / ("masks" if annotator == "a" else f"masks_{annotator}")
     (images, p1), (masks, p2) = files_by_id(root / "images"), files_by_id(folder)
     if not images:

@@ -126,7 +126,7 @@ def _short_tables(folder: Path) -> list[Path]:
                 short.append(folder / name)
     return short
 
-
+# %% ../nbs/engine/store.ipynb #6b78ae2a
 @patch
 def torn(self: Store, run: Run, names: Iterable[str] = ()) -> list[Path]:
     "Files of a finished run that are absent or not what was written: of these names, or of all."
@@ -256,6 +256,18 @@ def start(self: Store, run: Run, device: str = "cpu") -> TorchPredictor | None:
 
 # %% ../nbs/engine/store.ipynb #56148be5
 @patch
+def _check_starts(self: Store, plan: Plan):
+    "Raises: ExperimentError where a run starts from one that neither plan nor store holds."
+    keys = {r.key for r in plan}
+    wanted = {r.start.key for r in plan if r.start and r.start not in self}
+    if lacking := wanted - keys:
+        raise ExperimentError(
+            f"the plan {plan.name} starts from runs that neither it nor the store holds:"
+            f" {', '.join(sorted(lacking))}"
+        )
+
+# %% ../nbs/engine/store.ipynb #71df9e7a
+@patch
 def prepare(self: Store, plan: Plan, retry: bool):
     """Write the plan down, forget failures that are to be retried, set torn runs aside, and sweep
     up what finished runs left.
@@ -264,13 +276,7 @@ def prepare(self: Store, plan: Plan, retry: bool):
     """
     for run in plan:
         self.set_aside(run)
-    keys = {r.key for r in plan}
-    wanted = {r.start.key for r in plan if r.start and r.start not in self}
-    if lacking := wanted - keys:
-        raise ExperimentError(
-            f"the plan {plan.name} starts from runs that neither it nor the store holds:"
-            f" {', '.join(sorted(lacking))}"
-        )
+    self._check_starts(plan)
     (self.folder / "plans").mkdir(parents=True, exist_ok=True)
     plan.save(self.folder / "plans" / f"{plan.name}.json")
     for run in plan:
@@ -279,7 +285,7 @@ def prepare(self: Store, plan: Plan, retry: bool):
         for folder in (self.folder / ".work").glob(f"{run.key}.*") if run in self else ():
             shutil.rmtree(folder, ignore_errors=True)
 
-
+# %% ../nbs/engine/store.ipynb #e2e7d0fc
 def _read_config(path: Path) -> dict:
     torn = torn_files(path.parent, [path.name])
     config = None if torn else _facts(path)

@@ -8,17 +8,12 @@ import pytest
 from PIL import Image
 
 from hemidiaphragm_nb.cases import LANDMARKS
+from hemidiaphragm_nb.coco import read_coco, read_coco_mask
+from hemidiaphragm_nb.darwin import read_covid_darwin, read_darwin_mask
 from hemidiaphragm_nb.folders import load_frames
 from hemidiaphragm_nb.lung_masks import LUNG_CLASSES, is_lung, misnamed_lungs
 from hemidiaphragm_nb.problems import DatasetError
-from hemidiaphragm_nb.public import (
-    read_coco,
-    read_coco_mask,
-    read_covid_darwin,
-    read_darwin_mask,
-    read_montgomery,
-    read_shenzhen,
-)
+from hemidiaphragm_nb.public import read_montgomery, read_shenzhen
 
 SIZE = (40, 48)  # px, height and width
 RIGHT, LEFT = (4, 8, 18, 32), (28, 8, 44, 32)  # x0, y0, x1, y1
