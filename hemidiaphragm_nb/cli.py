@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'Inputs', 'Fast', 'Torch', 'Fresh', 'Force', 'Spacing', 'Masks', 'Seg', 'Sr', 'Identity', 'Key', 'common',
-           'main', 'phantom', 'check', 'train', 'evaluate', 'predict', 'demo', 'open_app', 'benchmark']
+           'main', 'open_app']
 
 # %% ../nbs/engine/cli.ipynb #904b4c71
 import os
@@ -93,8 +93,8 @@ def main():
         sys.exit(2)
 
 # %% ../nbs/engine/cli.ipynb #3390f61d
-@app.command()
-def phantom(
+@app.command("phantom")
+def _phantom(
     out: Out = Path("phantoms"),
     n: Annotated[int, typer.Option(min=1, help="How many radiographs.")] = 20,
     side: Annotated[
@@ -115,8 +115,8 @@ def phantom(
     show_message(f"{n} phantoms of {side} x {side} px in {out}")
 
 # %% ../nbs/engine/cli.ipynb #ad4aebe4
-@app.command()
-def check(
+@app.command("check")
+def _check(
     data: Annotated[
         Path,
         typer.Argument(
@@ -164,8 +164,8 @@ def check(
         raise typer.Exit(1)
 
 # %% ../nbs/engine/cli.ipynb #4cdc44d5
-@app.command()
-def train(
+@app.command("train")
+def _train(
     out: Out = Path("model"),
     data: Data = "phantom",
     preset: Annotated[
@@ -212,8 +212,8 @@ def train(
     finish(evaluation_report(model, frames.subset(split["test"]), out), [])
 
 # %% ../nbs/engine/cli.ipynb #850ee50c
-@app.command()
-def evaluate(
+@app.command("evaluate")
+def _evaluate(
     model: ModelFolder = None,
     data: Data = "phantom",
     out: Out = Path("evaluation"),
@@ -427,8 +427,8 @@ def _predict_all(inputs: list[str], out: Path, predictor, writers, outcome, **op
         return predict_folder(inputs, out, predictor, writers, step, outcome=outcome, **options)
 
 # %% ../nbs/engine/cli.ipynb #cb96080c
-@app.command()
-def predict(
+@app.command("predict")
+def _predict(
     inputs: Inputs,
     out: Out = Path("predictions"),
     masks: Masks = False,
@@ -469,8 +469,8 @@ def predict(
         raise typer.Exit(1)
 
 # %% ../nbs/engine/cli.ipynb #4d53ed40
-@app.command()
-def demo(
+@app.command("demo")
+def _demo(
     out: Out = Path("demo"),
     quick: Annotated[
         bool, typer.Option("--quick", help="A tiny version that proves the chain in seconds.")
@@ -510,8 +510,8 @@ def open_app(
     serve(port, folder, model, browser)
 
 # %% ../nbs/engine/cli.ipynb #00000020
-@app.command()
-def benchmark(out: Out = Path("benchmark")):
+@app.command("benchmark")
+def _benchmark(out: Out = Path("benchmark")):
     "Measure speed and memory beside other libraries, in one run; ratios of medians."
     from hemidiaphragm_nb.benchmark import run_benchmark
 

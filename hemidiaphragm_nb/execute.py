@@ -135,7 +135,7 @@ def run_files(
         "decoders.csv": decoders.table(),
     }
 
-
+# %% ../nbs/engine/execute.ipynb #c1359a66
 def _history(folder: Path, epochs: int) -> pd.DataFrame:
     "What a training has written; also one that another process had ended."
     history = pd.read_csv(folder / "history.csv")
