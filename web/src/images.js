@@ -303,7 +303,7 @@ export async function readRadiograph(bytes) {
     return { ...facts, orientation, pixels: checked(grey) };
   } catch (error) {
     if (error instanceof Refusal) throw error;
-    const why = String(error?.message ?? error).replace(/\s+/g, " ").slice(0, 120);
+    const why = String(error?.exception ?? error?.message ?? error).replace(/\s+/g, " ").slice(0, 120);
     const advice = "It may be damaged or cut short: copy or export it again.";
     throw new Refusal(`it cannot be read (${why})`, advice);
   }
