@@ -20,11 +20,20 @@ export function rint(x) {
   return floor % 2 ? floor + 1 : floor;
 }
 
+// A typed array of `f(value, index)` of each value, quicker than `Type.from`; where it is done for
+// every pixel of a radiograph, a loop of its own is quicker still.
+export function mapped(Type, values, f) {
+  const out = new Type(values.length);
+  for (let i = 0; i < values.length; i++) out[i] = f(values[i], i);
+  return out;
+}
+
 // The smallest and the largest value. Math.min(...) would need a stack of the picture's size.
 export function extremes(values) {
   let low = Infinity;
   let high = -Infinity;
-  for (const v of values) {
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i];
     if (v < low) low = v;
     if (v > high) high = v;
   }

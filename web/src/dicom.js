@@ -4,7 +4,7 @@
 import dicomParser from "dicom-parser";
 import { Decoder as LosslessDecoder } from "jpeg-lossless-decoder-js";
 
-import { plane } from "./arrays.js";
+import { mapped, plane } from "./arrays.js";
 import { decodeDeep, decodeJpeg } from "./codecs.js";
 import { greyValues } from "./grey.js";
 import { Header, headerFacts } from "./header.js";
@@ -105,8 +105,10 @@ function plainWords(h, bytes, count) {
   const size = h.number("BitsAllocated");
   if (bytes.length < (count * size) / 8) throw new Refusal("its picture is cut short", "Copy it again.");
   if (size === 8) return bytes.slice(0, count);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Uint16Array.from({ length: count }, (_, i) => view.getUint16(2 * i, h.little));
+  const [low, high] = h.little ? [0, 1] : [1, 0];
+  const out = new Uint16Array(count);
+  for (let i = 0; i < count; i++) out[i] = bytes[2 * i + low] + 256 * bytes[2 * i + high];
+  return out;
 }
 
 // A segment of PackBits, unfolded into `out`.
@@ -210,7 +212,7 @@ async function storedValues(h, syntax, samples) {
   const [bits, high] = [h.number("BitsStored"), h.number("HighBit")];
   const signed = Boolean(h.number("PixelRepresentation"));
   const size = h.number("BitsAllocated");
-  const asSigned = (words) => (signed ? Int16Array.from(words, (w) => (size === 8 ? (w << 24) >> 24 : w)) : words);
+  const asSigned = (words) => (signed ? mapped(Int16Array, words, (w) => (size === 8 ? (w << 24) >> 24 : w)) : words);
   const encapsulated = Boolean(element.encapsulatedPixelData);
   if ([IMPLICIT, EXPLICIT, BIG].includes(syntax) || syntax === RLE) {
     if (encapsulated !== (syntax === RLE)) throw new Refusal("its picture is damaged", "Export it again.");

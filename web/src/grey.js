@@ -1,7 +1,7 @@
 // From the values that a DICOM file stores to grey values in which brighter means denser, by the
 // standard's own stages, as `hemidiaphragm_nb.dicom_grey`: each is verified before it is applied.
 
-import { extremes, f32, plane } from "./arrays.js";
+import { extremes, f32, mapped, plane } from "./arrays.js";
 
 const IGNORED = "and was ignored";
 
@@ -22,7 +22,7 @@ function lookedUp(values, [table, first]) {
   const [low, high] = extremes(values);
   const starts = [first, first + 65536, first - 65536];
   const start = starts.find((s) => s <= high && s + table.length > low) ?? first;
-  return Float64Array.from(values, (v) => {
+  return mapped(Float64Array, values, (v) => {
     return table[Math.min(Math.max(Math.floor(v - start), 0), table.length - 1)];
   });
 }
@@ -53,7 +53,7 @@ function rescaled(stored, h) {
   }
   if (!stated.length) return [stored, span, []];
   const [slope, intercept] = [h.number("RescaleSlope") ?? 1, h.number("RescaleIntercept") ?? 0];
-  const values = Float64Array.from(stored, (v) => v * slope + intercept);
+  const values = mapped(Float64Array, stored, (v) => v * slope + intercept);
   const [low, high] = extremes(stored);
   const [least, most] = extremes(values);
   const [expected, reach] = [Math.abs(slope) * (high - low), most - least];
@@ -82,7 +82,7 @@ function meant(stored, h) {
 // Values through a window of positive width, over `span` (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 function throughWindow(values, [low, high], centre, width, kind) {
   const reach = high - low;
-  return Float64Array.from(values, (v) => {
+  return mapped(Float64Array, values, (v) => {
     if (kind === "SIGMOID") return reach / (1 + Math.exp((-4 * (v - centre)) / width)) + low;
     if (v <= centre - width / 2) return low;
     return v > centre + width / 2 ? high : ((v - centre) / width + 0.5) * reach + low;
@@ -156,7 +156,7 @@ function within(values, ends, bits, signed) {
       return signed && positive >= size / 2 ? positive - size : positive;
     }),
   );
-  return Uint8Array.from(values, (v) => Number(v >= low && v <= high));
+  return mapped(Uint8Array, values, (v) => Number(v >= low && v <= high));
 }
 
 // Where the detector measured nothing, or null.
@@ -208,10 +208,10 @@ function inversion(h) {
 export function greyValues({ data: stored, height, width }, h, words) {
   const padded = padding(stored, h, words);
   const [counts, measured] = [new Uint32Array(65536), new Uint32Array(65536)];
-  stored.forEach((v, i) => {
-    counts[v & 0xffff]++;
-    if (!padded?.[i]) measured[v & 0xffff]++;
-  });
+  for (let i = 0; i < stored.length; i++) {
+    counts[stored[i] & 0xffff]++;
+    if (!padded?.[i]) measured[stored[i] & 0xffff]++;
+  }
   const patterns = [...counts.keys()].filter((word) => counts[word]);
   const signed = stored instanceof Int16Array || stored instanceof Int8Array;
   const levels = Float64Array.from(patterns, (word) => (signed ? (word << 16) >> 16 : word));
@@ -230,7 +230,9 @@ export function greyValues({ data: stored, height, width }, h, words) {
   if (inverted) values = values.map((v) => f32(high + low) - v);
   const table = new Float32Array(65536);
   patterns.forEach((word, i) => (table[word] = values[i]));
-  const out = Float32Array.from(stored, (v, i) => (padded?.[i] ? low : table[v & 0xffff]));
+  const out = new Float32Array(stored.length);
+  for (let i = 0; i < out.length; i++) out[i] = table[stored[i] & 0xffff];
+  if (padded) for (let i = 0; i < out.length; i++) if (padded[i]) out[i] = low;
   const beyond = bitDoubts(stored, h, words, padded);
   return [plane(out, height, width), [...beyond, ...doubts, ...messages, ...contradiction]];
 }

@@ -277,9 +277,9 @@ function checkShape({ height, width }) {
 function checked(p) {
   checkSize(p.height, p.width);
   checkShape(p);
-  const data = Float32Array.from(p.data);
+  const data = p.data instanceof Float32Array ? p.data : new Float32Array(p.data);
   const [low, high] = extremes(data);
-  if (data.some((v) => !Number.isFinite(v))) {
+  if (!(Number.isFinite(low) && Number.isFinite(high)) || data.includes(NaN)) {
     throw new Refusal("it holds values that are not finite (NaN or infinite)");
   }
   if (low === high) throw new Refusal("it is constant: every pixel has the same value");

@@ -4,7 +4,10 @@ import { plane } from "./arrays.js";
 
 // 1 where a plane of labels holds `label`.
 export function labelled(labels, label) {
-  return plane(labels.data.map((v) => Number(v === label)), labels.height, labels.width);
+  const { data, height, width } = labels;
+  const is = new Uint8Array(data.length);
+  for (let i = 0; i < is.length; i++) is[i] = data[i] === label ? 1 : 0;
+  return plane(is, height, width);
 }
 
 // The rows and columns that hold all of a mask: [top, bottom, left, right], ends excluded; null
@@ -40,10 +43,10 @@ export function pieces({ data, height, width }, corners = true) {
       const x = i % width;
       const y = (i - x) / width;
       sizes[number]++;
-      for (let dy = -1; dy <= 1; dy++) {
-        for (let dx = -1; dx <= 1; dx++) {
-          if ((!corners && dx && dy) || x + dx < 0 || x + dx >= width) continue;
-          if (y + dy < 0 || y + dy >= height) continue;
+      const [left, right] = [x > 0 ? -1 : 0, x < width - 1 ? 1 : 0];
+      for (let dy = y > 0 ? -1 : 0; dy <= (y < height - 1 ? 1 : 0); dy++) {
+        for (let dx = left; dx <= right; dx++) {
+          if (!corners && dx && dy) continue;
           const j = i + dy * width + dx;
           if (data[j] && !numbers[j]) {
             numbers[j] = number;
@@ -61,7 +64,9 @@ export function largestPiece(mask) {
   const { numbers, sizes } = pieces(mask);
   if (sizes.length < 3) return mask;
   const best = sizes.indexOf(Math.max(...sizes.slice(1)), 1);
-  return plane(Uint8Array.from(numbers, (n) => Number(n === best)), mask.height, mask.width);
+  const is = new Uint8Array(numbers.length);
+  for (let i = 0; i < is.length; i++) is[i] = numbers[i] === best ? 1 : 0;
+  return plane(is, mask.height, mask.width);
 }
 
 // 1 where any pixel of a square of `size` px around it is 1; what lies outside counts as 0.

@@ -1,6 +1,6 @@
 // Sizes of the lungs and the gap, as `hemidiaphragm_nb.measure` computes them.
 
-import { plane } from "./arrays.js";
+import { plane, sum } from "./arrays.js";
 import FACTS from "./facts.json";
 import { boundingBox, largestPiece } from "./masks.js";
 
@@ -10,7 +10,8 @@ const NARROW = 8; // columns; a narrower lung has no contour, as it has no landm
 // The largest piece of one lung, cut out of the mask, and its place; null without a lung.
 export function lungBox(mask, label) {
   const { height, width, data } = mask;
-  const lung = plane(data.map((v) => Number(v === label)), height, width);
+  const lung = plane(new Uint8Array(data.length), height, width);
+  for (let i = 0; i < data.length; i++) lung.data[i] = data[i] === label ? 1 : 0;
   const box = boundingBox(lung);
   if (!box) return null;
   const [top, bottom, left, right] = box;
@@ -77,7 +78,7 @@ function measureLung(mask, k, level, spacing) {
     dome: whole,
     chord: whole,
   };
-  const count = lung.data.reduce((total, v) => total + v, 0);
+  const count = sum(lung.data);
   for (const [unit, [row, column]] of [["px", [1, 1]], ["mm", spacing || [NaN, NaN]]]) {
     const [dome, chord] = domeHeight(points, [row, column]);
     const values = {

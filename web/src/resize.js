@@ -47,7 +47,7 @@ function blockMeans(p, height, width, bytes) {
 // A plane at a smaller size, each value the mean over the area that it covers (INTER_AREA).
 // `bytes`: the values are whole numbers from 0 to 255, and the result's are too.
 export function resizeArea(p, height, width, bytes = false) {
-  if (height === p.height && width === p.width) return plane(Float32Array.from(p.data), height, width);
+  if (height === p.height && width === p.width) return plane(new Float32Array(p.data), height, width);
   if (height > p.height || width > p.width) return areaEnlarged(p, height, width, bytes);
   if (p.height % height === 0 && p.width % width === 0) return blockMeans(p, height, width, bytes);
   const columns = coverage(p.width, width);
@@ -93,10 +93,13 @@ function areaSteps(source, target) {
 function widened(p, steps) {
   const width = steps.length;
   const out = new Float32Array(p.height * width);
+  const starts = Int32Array.from(steps, ([s]) => s);
+  const parts = Float32Array.from(steps, ([, t]) => t);
   for (let y = 0; y < p.height; y++) {
     const row = y * p.width;
     for (let x = 0; x < width; x++) {
-      const [s, t] = steps[x];
+      const s = starts[x];
+      const t = parts[x];
       const here = p.data[row + s];
       out[y * width + x] = t ? here * f32(1 - t) + p.data[row + s + 1] * t : here;
     }
@@ -134,7 +137,7 @@ function areaEnlarged(p, height, width, bytes) {
 
 // A plane at another size, linear between the centres of its values (INTER_LINEAR).
 export function resizeLinear(p, height, width) {
-  if (height === p.height && width === p.width) return plane(Float32Array.from(p.data), height, width);
+  if (height === p.height && width === p.width) return plane(new Float32Array(p.data), height, width);
   return enlarged(p, linearSteps(p.width, width), linearSteps(p.height, height));
 }
 

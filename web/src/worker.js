@@ -21,11 +21,8 @@ let predict = null;
 // The standardised radiograph as bytes, at the size that is shown.
 function shownPicture(standard) {
   const scale = Math.min(1, LONGEST / Math.max(standard.height, standard.width));
-  const bytes = plane(
-    Uint8Array.from(standard.data, (v) => v * 255),
-    standard.height,
-    standard.width,
-  );
+  const bytes = plane(new Uint8Array(standard.data.length), standard.height, standard.width);
+  for (let i = 0; i < bytes.data.length; i++) bytes.data[i] = standard.data[i] * 255;
   const [height, width] = [bytes.height, bytes.width].map((n) => Math.max(1, Math.round(n * scale)));
   const small = resizeArea(bytes, height, width, true);
   return plane(Uint8ClampedArray.from(small.data), height, width);
