@@ -108,7 +108,8 @@ class Answer:
     def dice(self, prediction: Prediction) -> float:
         "The smaller of both lungs' Dice between the page's mask and a prediction's."
         pairs = [(self.mask == label, prediction.mask == label) for label in (1, 2)]
-        return min(2 * (a & b).sum() / max(1, a.sum() + b.sum()) for a, b in pairs)
+        # two masks that hold no such lung are the same
+        return min((2 * (a & b).sum() or 1) / max(1, a.sum() + b.sum()) for a, b in pairs)
 
     @property
     def findings(self) -> list[tuple]:
@@ -132,6 +133,29 @@ class PredictPage:
         "'offline' or 'online', when the network is loaded."
         state = "document.documentElement.dataset.ready"
         return self.wait("the network", lambda: self.page.evaluate(state), LOAD_SECONDS)
+
+    def handle(self, side: str):
+        return self.page.locator(f"#viewer .handle.{side}")
+
+    def point(self, side: int) -> np.ndarray:
+        "Where a landmark of the radiograph that is shown stands, px."
+        state = "k => hemidiaphragm.entries.find(e => e.file === name.textContent).radiograph"
+        state = state.replace("name.", "document.getElementById('name').")
+        return np.array(self.page.evaluate(f"{state}.points[k]", side))
+
+    def drag(self, x: float, y: float, right: float, down: float) -> None:
+        "Drag with the mouse from a place on the screen, in small steps."
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(x + right, y + down, steps=8)
+        self.page.mouse.up()
+
+    def centre(self, selector: str) -> tuple[float, float]:
+        "The middle of an element that is scrolled into view, on the screen."
+        found = self.page.locator(selector).first
+        found.evaluate("el => el.scrollIntoView({block: 'center'})")
+        box = found.bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).first.inner_text()

@@ -103,7 +103,7 @@ function makePicture(model, stage, scene) {
 // A handle is a real button: it takes the keyboard's focus, and arrow keys move it by a pixel, with
 // Shift by ten. While it is dragged it follows the pointer at once, and Python gets a message at
 // most every 50 ms; where it finally stands is always sent.
-function makeHandles(model, scene, showLevels) {
+function makeHandles(model, stage, scene, showLevels) {
   const button = (side) => html("button", { className: `handle ${side}`, type: "button" });
   const handles = SIDES.map(button);
   const ghosts = SIDES.map(() => html("div", { className: "ghost" })); // where the model had put it
@@ -185,7 +185,7 @@ function makeHandles(model, scene, showLevels) {
     handle.onpointerup = handle.onpointercancel = () => drop(side);
     handle.onkeydown = (event) => step(side, event);
   });
-  scene.ondblclick = (event) => {
+  stage.ondblclick = (event) => {
     if (model.get("busy_message")) return; // another radiograph is on its way
     const [x, y] = pixelAt(event);
     model.send({ kind: "place", x, y });
@@ -403,7 +403,7 @@ export function makeViewer(model, root) {
   const scene = html("div", { className: "scene" });
   const stage = html("div", { className: "stage" }, scene);
   const { image, showImage, showLungs, showLevels } = makePicture(model, stage, scene);
-  const showPoints = makeHandles(model, scene, showLevels);
+  const showPoints = makeHandles(model, stage, scene, showLevels);
   const { tools, reset } = makeNavigation(stage, scene, image);
   root.append(stage, tools);
 

@@ -190,12 +190,12 @@ function showNumbers() {
 
 async function show(entry) {
   shown = entry;
-  $("desk").hidden = false;
   const { radiograph } = entry;
-  $("name").textContent = entry.file;
   entry.canvas ??= greyCanvas(radiograph.answer.picture);
   const image = await pngOf(entry.canvas);
   if (shown !== entry) return;
+  $("desk").hidden = false;
+  $("name").textContent = entry.file;
   model.set({
     image,
     image_size: [radiograph.answer.width, radiograph.answer.height],
