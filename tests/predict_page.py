@@ -72,14 +72,18 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-@contextlib.contextmanager
-def served(folder: Path):
-    "Any static server: its address, and the server, which can be shut down earlier."
+def static_server(folder: Path) -> ThreadingHTTPServer:
+    "Any static server of a folder."
     handler = functools.partial(_Quiet, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    return ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+
+@contextlib.contextmanager
+def serving(server: ThreadingHTTPServer):
+    "The address of a server, which may be shut down earlier."
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/", server
+        yield f"http://127.0.0.1:{server.server_port}/"
     finally:
         server.shutdown()
         server.server_close()

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from pydicom.encaps import encapsulate
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.files import save_picture
 from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.page import page_server
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.browser import chromium, opened
-from tests.predict_page import WEB, Answer, PredictPage, build, served
+from tests.predict_page import WEB, Answer, PredictPage, build, serving, static_server
 from tools import page_facts
 
 PHANTOMS = 60
@@ -54,7 +56,8 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def app(folder):
     "The page with its network loaded, for all tests that only open files."
-    with served(folder) as (address, _), opened(address, 1280, 900) as page:
+    server = page_server(folder=folder)  # that of `hemidiaphragm page`
+    with serving(server) as address, opened(address, 1280, 900) as page:
         shown = PredictPage(page)
         assert shown.ready() == "offline"
         yield shown
@@ -154,6 +157,16 @@ def test_transfer_syntaxes(app, tmp_path):
     all_agree(app, *paths)
 
 
+def test_colours_in_dicom(app, tmp_path):
+    image, paths = phantom(3).image, []
+    colour = np.stack([image, image // 2, 255 - image], -1)
+    for name in ("implicit", "RLE", "JPEG 2000", "JPEG"):
+        stated = dict(PhotometricInterpretation="YBR_FULL_422") if name == "JPEG" else {}
+        paths.append(tmp_path / f"colour {name}.dcm")
+        paths[-1].write_bytes(encode_dicom(colour, SYNTAXES[name], **stated))
+    all_agree(app, *paths)
+
+
 HEADERS = {
     "inverted": dict(invert=True),
     "mirrored": dict(PatientOrientation=["R", "F"]),
@@ -236,6 +249,7 @@ def bad_files(folder: Path) -> dict[Path, str]:
         "cut.dcm": (dicom[:5000], "cut short"),
         "cut.jpg": (b"\xff\xd8\xff\xe0" + b"\0" * 40, ""),
         "cut.tif": (b"II*\0\x08\0\0\0", ""),
+        "loop.tif": (b"II*\0" + struct.pack("<IHI", 8, 0, 8), "pages"),
         "lateral.dcm": (encode_dicom(image, ViewPosition="LL"), "its view is LL, not frontal"),
         "hand.dcm": (encode_dicom(image, BodyPartExamined="HAND"), "it shows HAND"),
         "ct.dcm": (encode_dicom(image, Modality="CT"), "it is CT, not a radiograph"),
@@ -267,7 +281,7 @@ def test_bad_files_are_refused_one_by_one(app, tmp_path):
         message = app.result(path.name).get("message", "")
         assert words in message and message.endswith(".") and len(message) < 300, path.name
     assert "message" not in app.result(good.name)
-    shown = app.page.locator("#refused li").all_inner_texts()
+    shown = app.page.locator("#refused p").all_inner_texts()
     assert len(shown) == len(expected) and any("letter <b>.txt" in text for text in shown)
 
 
@@ -448,7 +462,8 @@ def test_the_page_works_offline(app, folder, tmp_path):
     lossless = tmp_path / "lossless.dcm"
     lossless.write_bytes(encode_dicom(phantom(3).image, uid.JPEG2000Lossless))
     browser, requests = app.page.context.browser, []
-    with served(folder) as (address, server), browser.new_page() as page:
+    server = static_server(folder)
+    with serving(server) as address, browser.new_page() as page:
         page.on("request", lambda request: requests.append(request.url))
         page.goto(address)
         app = PredictPage(page)

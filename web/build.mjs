@@ -3,7 +3,15 @@
 //   node build.mjs [folder]        by default hemidiaphragm_nb/static/page
 
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -26,11 +34,12 @@ const options = {
   external: ["fs", "path", "crypto", "node:*", "module", "worker_threads"],
   define: { "import.meta.url": "self.location.href" },
   logLevel: "warning",
+  metafile: true,
 };
 
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
-await build({ ...options, entryPoints: [join(HERE, "src", "worker.js")] });
+const worker = await build({ ...options, entryPoints: [join(HERE, "src", "worker.js")] });
 cpSync(join(HERE, "index.html"), join(OUT, "index.html"));
 cpSync(join(HERE, "examples"), join(OUT, "examples"), { recursive: true });
 const styles = [join(LIBRARY, "static", "viewer.css"), join(HERE, "style.css")];
@@ -38,7 +47,7 @@ writeFileSync(join(OUT, "style.css"), styles.map((path) => readFileSync(path, "u
 cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), join(OUT, "network.onnx"));
 const runtime = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
 cpSync(join(HERE, "node_modules", runtime), join(OUT, "runtime.wasm"));
-writeFileSync(join(OUT, "licences.txt"), licences());
+writeFileSync(join(OUT, "licences.txt"), licences(worker.metafile));
 
 // the page states how much of the large files has come, in the order in which it takes them
 const large = ["worker.js", "network.onnx", "runtime.wasm"];
@@ -61,7 +70,9 @@ await build({
 });
 
 const bytes = list(OUT).reduce((total, file) => total + statSync(join(OUT, file)).size, 0);
-console.log(`${OUT}: ${list(OUT).length} files, ${(bytes / 1e6).toFixed(1)} MB, version ${version}`);
+console.log(
+  `${OUT}: ${list(OUT).length} files, ${(bytes / 1e6).toFixed(1)} MB, version ${version}`,
+);
 if (bytes > MOST_BYTES) throw new Error(`the page is larger than ${MOST_BYTES / 1e6} MB`);
 
 // The files below a folder, by their names within it.
@@ -74,16 +85,21 @@ function list(folder, below = "") {
     .sort();
 }
 
-// The licences of the packages that stand in the page.
-function licences() {
+// The licences of the packages that stand in the worker (the page's own script has none).
+function licences({ outputs }) {
+  const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs));
+  const used = inputs.filter(([, { bytesInOutput }]) => bytesInOutput).map(([path]) => path);
+  const names = used.map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
   const lock = JSON.parse(readFileSync(join(HERE, "package-lock.json"), "utf8"));
-  const packages = Object.entries(lock.packages).filter(([path, facts]) => path && !facts.dev);
-  return packages
-    .map(([path, facts]) => {
-      const folder = join(HERE, path);
-      const file = readdirSync(folder).find((name) => /^(licen[cs]e|copying)/i.test(name));
-      const text = file ? readFileSync(join(folder, file), "utf8").trim() : "";
-      return `${path.replace("node_modules/", "")} ${facts.version} (${facts.license})\n\n${text}\n`;
-    })
-    .join(`\n${"-".repeat(72)}\n\n`);
+  const packages = [...new Set(names.filter(Boolean))].sort().map((name) => {
+    const folder = join(HERE, "node_modules", name);
+    const facts = lock.packages[`node_modules/${name}`];
+    const file = readdirSync(folder).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+    const text = file
+      ? readFileSync(join(folder, file), "utf8").trim()
+      : "see the end of this file";
+    return `${name} ${facts.version} (${facts.license})\n\n${text}\n`;
+  });
+  const notices = readFileSync(join(HERE, "notices.txt"), "utf8");
+  return [...packages, notices].join(`\n${"-".repeat(72)}\n\n`);
 }

@@ -42,7 +42,7 @@ export function extremes(values) {
 
 export function sum(values) {
   let total = 0;
-  for (const v of values) total += v;
+  for (let i = 0; i < values.length; i++) total += values[i];
   return total;
 }
 
@@ -54,7 +54,7 @@ export function mean(values) {
 export function spread(values) {
   const middle = mean(values);
   let total = 0;
-  for (const v of values) total += (v - middle) ** 2;
+  for (let i = 0; i < values.length; i++) total += (values[i] - middle) ** 2;
   return Math.sqrt(total / values.length);
 }
 

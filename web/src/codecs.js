@@ -30,7 +30,10 @@ async function decodeWith(name, stream) {
     return [bytes, { width, height, bitsPerSample, componentCount, isSigned }];
   } catch (error) {
     const why = typeof error === "number" ? codec.getExceptionMessage?.(error) : error?.message;
-    throw new Refusal(`its picture cannot be decoded (${why ?? "damaged"})`, "It may be damaged or cut short: export it again.");
+    throw new Refusal(
+      `its picture cannot be decoded (${why ?? "damaged"})`,
+      "It may be damaged or cut short: export it again.",
+    );
   }
 }
 
@@ -45,7 +48,12 @@ export async function decodeJpeg(stream, length) {
 export async function decodeDeep(name, stream) {
   const [bytes, facts] = await decodeWith(name, stream);
   const Words = facts.isSigned ? Int16Array : Uint16Array;
-  const samples = facts.bitsPerSample > 8 ? new Words(bytes.buffer) : facts.isSigned ? new Int8Array(bytes.buffer) : bytes;
+  const samples =
+    facts.bitsPerSample > 8
+      ? new Words(bytes.buffer)
+      : facts.isSigned
+        ? new Int8Array(bytes.buffer)
+        : bytes;
   if (samples.length !== facts.width * facts.height * facts.componentCount) {
     throw new Refusal("its picture is damaged", "Export it again.");
   }

@@ -33,16 +33,20 @@ function minimumPatch({ data, height: side }, width) {
 }
 
 // Lowest point of the weighted least-squares paraboloid through squared distances `z`.
+// `samples` holds u, v, z and the weight w of one after the other.
 function paraboloidMinimum(samples) {
   const G = Array.from({ length: 6 }, () => new Array(6).fill(0));
   const right = new Array(6).fill(0);
-  const total = Math.max(samples.reduce((t, s) => t + s.w, 0), 1e-20);
-  for (const { u, v, z, w } of samples) {
-    const row = [1, u, v, u * u, v * v, u * v];
-    const rest = z - u * u - v * v;
+  const row = new Float64Array(6);
+  let total = 1e-20;
+  for (let k = 3; k < samples.length; k += 4) total += samples[k];
+  for (let k = 0; k < samples.length; k += 4) {
+    const [u, v, w] = [samples[k], samples[k + 1], samples[k + 3] / total];
+    row.set([1, u, v, u * u, v * v, u * v]);
+    const rest = samples[k + 2] - u * u - v * v;
     for (let i = 0; i < 6; i++) {
-      right[i] += (w / total) * row[i] * rest;
-      for (let j = 0; j < 6; j++) G[i][j] += (w / total) * row[i] * row[j];
+      right[i] += w * row[i] * rest;
+      for (let j = 0; j < 6; j++) G[i][j] += w * row[i] * row[j];
     }
   }
   for (let i = 0; i < 6; i++) G[i][i] += G[i][i] * (i > 2 ? FACTS.curvature_penalty : 0) + 1e-6;
@@ -69,7 +73,7 @@ function refine({ data, height: side }, t, radius, beta) {
       const near = half ** 2 * (u * u + v * v);
       const w = (1 - Math.tanh(rate * Math.sqrt(near)) ** 2) ** 2 / (near + 1);
       const d = Math.atanh(Math.max(h, 0)) / (rate * half);
-      samples.push({ u, v, z: d * d, w });
+      samples.push(u, v, d * d, w);
     }
   }
   return paraboloidMinimum(samples).map((v) => clamp(v, -1, 1) * radius);

@@ -25,6 +25,12 @@ const STREAMS = {
   [`${ROOT}.4.90`]: "jpeg-2000",
   [`${ROOT}.4.91`]: "jpeg-2000",
 };
+// the colours that each kind of picture may have, beside grey
+const COLOURED = {
+  plain: ["RGB"],
+  jpeg: ["YBR_FULL", "YBR_FULL_422"],
+  "jpeg-2000": ["RGB", "YBR_RCT", "YBR_ICT"],
+};
 const ELSEWHERE = "Read it with `hemidiaphragm predict`, or export it uncompressed.";
 
 // ---------------------------------------------------------------- the data set
@@ -61,13 +67,24 @@ function parsed(bytes) {
   }
 }
 
-const COLOURS = ["MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"];
+const COLOURS = [
+  "MONOCHROME1",
+  "MONOCHROME2",
+  "RGB",
+  "YBR_FULL",
+  "YBR_FULL_422",
+  "YBR_RCT",
+  "YBR_ICT",
+];
 
 // Refuses a data set without a picture, of several frames, or of a kind that is not read here.
 function checkHeader(h) {
   const found = h.dataSet.elements;
   if (found.x7fe00008 || found.x7fe00009) {
-    throw new Refusal("its pixels are floating-point numbers, which this page does not read", ELSEWHERE);
+    throw new Refusal(
+      "its pixels are floating-point numbers, which this page does not read",
+      ELSEWHERE,
+    );
   }
   if (!found.x7fe00010 || !h.number("Rows")) {
     const advice = "Copy it again, or leave reports out.";
@@ -78,7 +95,10 @@ function checkHeader(h) {
     throw new Refusal(text, "Export the frame that is the radiograph.");
   }
   checkSize(h.number("Rows"), h.number("Columns"));
-  const [colours, samples] = [h.text("PhotometricInterpretation"), h.number("SamplesPerPixel") ?? 1];
+  const [colours, samples] = [
+    h.text("PhotometricInterpretation"),
+    h.number("SamplesPerPixel") ?? 1,
+  ];
   if (h.number("BitsAllocated") === 1) throw new Refusal("it is a binary mask, not a radiograph");
   if (!COLOURS.includes(colours)) {
     const text = `its colours are ${colours || "not stated"}, which this page does not read`;
@@ -93,8 +113,8 @@ function checkHeader(h) {
     throw new Refusal(`its pixels have ${size} bits, which this page does not read`, ELSEWHERE);
   }
   if (!(bits > 0 && bits <= high + 1 && high < size)) {
-    const text = `its header says that ${bits} bits of ${size} end at bit ${high}, which contradicts itself`;
-    throw new Refusal(text, ELSEWHERE);
+    const text = `its header says that ${bits} bits of ${size} end at bit ${high}`;
+    throw new Refusal(`${text}, which contradicts itself`, ELSEWHERE);
   }
 }
 
@@ -103,7 +123,8 @@ function checkHeader(h) {
 // The words of an uncompressed picture.
 function plainWords(h, bytes, count) {
   const size = h.number("BitsAllocated");
-  if (bytes.length < (count * size) / 8) throw new Refusal("its picture is cut short", "Copy it again.");
+  if (bytes.length < (count * size) / 8)
+    throw new Refusal("its picture is cut short", "Copy it again.");
   if (size === 8) return bytes.slice(0, count);
   const [low, high] = h.little ? [0, 1] : [1, 0];
   const out = new Uint16Array(count);
@@ -114,7 +135,7 @@ function plainWords(h, bytes, count) {
 // A segment of PackBits, unfolded into `out`.
 function unpackBits(segment, out) {
   let at = 0;
-  for (let i = 0; i < segment.length && at < out.length; ) {
+  for (let i = 0; i < segment.length && at < out.length;) {
     const n = segment[i++];
     if (n < 128) {
       const run = segment.subarray(i, Math.min(i + n + 1, i + out.length - at));
@@ -154,7 +175,12 @@ function rleWords(h, stream, count, samples) {
 // Where the size of a JPEG 2000 codestream stands.
 function jpeg2000Facts(stream) {
   for (let i = 0; i + 43 < Math.min(stream.length, 65536); i++) {
-    if (stream[i] === 0xff && stream[i + 1] === 0x4f && stream[i + 2] === 0xff && stream[i + 3] === 0x51) {
+    if (
+      stream[i] === 0xff &&
+      stream[i + 1] === 0x4f &&
+      stream[i + 2] === 0xff &&
+      stream[i + 3] === 0x51
+    ) {
       const view = new DataView(stream.buffer, stream.byteOffset + i);
       const at = (k) => view.getUint32(8 + 4 * k);
       return { width: at(0) - at(2), height: at(1) - at(3), bits: (stream[i + 42] & 0x7f) + 1 };
@@ -177,20 +203,24 @@ async function decoded(h, stream, kind, samples) {
   const count = rows * columns * samples;
   if (kind === "jpeg-ls" || kind === "jpeg-2000") {
     const [words, found] = await decodeDeep(kind, stream);
-    if (found.componentCount !== samples) throw new Refusal("its picture is damaged", "Export it again.");
+    if (found.componentCount !== samples)
+      throw new Refusal("its picture is damaged", "Export it again.");
     return [words, facts.bits];
   }
   checkJpeg(stream, rows, columns);
   if (kind === "lossless") {
-    if (samples !== 1) throw new Refusal("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
+    if (samples !== 1)
+      throw new Refusal("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
     const whole = stream.slice();
     const out = new LosslessDecoder().decode(whole.buffer, 0, whole.length, facts.bits > 8 ? 2 : 1);
-    const words = facts.bits > 8 ? new Uint16Array(out.buffer ?? out) : new Uint8Array(out.buffer ?? out);
+    const words =
+      facts.bits > 8 ? new Uint16Array(out.buffer ?? out) : new Uint8Array(out.buffer ?? out);
     if (words.length < count) throw new Refusal("its picture is cut short", "Copy it again.");
     return [words.subarray(0, count), facts.bits];
   }
   if (facts.bits === 8 && facts.process <= 0xc2) return [await decodeJpeg(stream, count), 8];
-  if (samples !== 1) throw new Refusal("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
+  if (samples !== 1)
+    throw new Refusal("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
   return [decodeExtended(stream), facts.bits];
 }
 
@@ -205,25 +235,29 @@ function aligned(words, { bits, high, size, signed }) {
   return size === 8 && !signed ? Uint8Array.from(out) : out;
 }
 
-// The stored values and the words that hold them (null where those are not known), sample by sample.
+// The stored values and the words that hold them (null where not known), sample by sample.
 async function storedValues(h, syntax, samples) {
   const count = h.number("Rows") * h.number("Columns") * samples;
   const element = h.dataSet.elements.x7fe00010;
   const [bits, high] = [h.number("BitsStored"), h.number("HighBit")];
   const signed = Boolean(h.number("PixelRepresentation"));
   const size = h.number("BitsAllocated");
-  const asSigned = (words) => (signed ? mapped(Int16Array, words, (w) => (size === 8 ? (w << 24) >> 24 : w)) : words);
+  const asSigned = (words) =>
+    signed ? mapped(Int16Array, words, (w) => (size === 8 ? (w << 24) >> 24 : w)) : words;
   const encapsulated = Boolean(element.encapsulatedPixelData);
   if ([IMPLICIT, EXPLICIT, BIG].includes(syntax) || syntax === RLE) {
-    if (encapsulated !== (syntax === RLE)) throw new Refusal("its picture is damaged", "Export it again.");
-    const words = syntax === RLE
-      ? rleWords(h, frameOf(h, element), count, samples)
-      : plainWords(h, h.bytes(element), count);
+    if (encapsulated !== (syntax === RLE))
+      throw new Refusal("its picture is damaged", "Export it again.");
+    const words =
+      syntax === RLE
+        ? rleWords(h, frameOf(h, element), count, samples)
+        : plainWords(h, h.bytes(element), count);
     const values = bits < size ? aligned(words, { bits, high, size, signed }) : asSigned(words);
     return [values, asSigned(words)];
   }
   const kind = STREAMS[syntax];
-  if (!kind) throw new Refusal(`its transfer syntax (${syntax}) is not read by this page`, ELSEWHERE);
+  if (!kind)
+    throw new Refusal(`its transfer syntax (${syntax}) is not read by this page`, ELSEWHERE);
   if (!encapsulated) throw new Refusal("its picture is damaged", "Export it again.");
   const [words, precision] = await decoded(h, frameOf(h, element), kind, samples);
   if (kind === "jpeg") return [words, null];
@@ -244,7 +278,8 @@ function frameOf(h, element) {
 function interleaved(data, samples) {
   const size = data.length / samples;
   const out = new data.constructor(data.length);
-  for (let i = 0; i < size; i++) for (let s = 0; s < samples; s++) out[i * samples + s] = data[s * size + i];
+  for (let i = 0; i < size; i++)
+    for (let s = 0; s < samples; s++) out[i * samples + s] = data[s * size + i];
   return out;
 }
 
@@ -260,15 +295,15 @@ export async function readDicom(bytes) {
   const colours = h.text("PhotometricInterpretation");
   const grey = colours.startsWith("MONOCHROME");
   const samples = grey ? 1 : 3;
-  const plain = !(syntax in STREAMS);
-  const sound = grey || (plain || STREAMS[syntax] === "jpeg-2000" ? colours !== "YBR_FULL_422" : STREAMS[syntax] === "jpeg" && colours.startsWith("YBR_FULL"));
-  if (!sound || (plain && !grey && colours !== "RGB")) {
-    throw new Refusal(`its colours (${colours}) are stored in a way that this page does not read`, "Export it as grey.");
+  const kind = STREAMS[syntax] ?? "plain";
+  if (!grey && !(COLOURED[kind] ?? []).includes(colours)) {
+    const text = `its colours (${colours}) are stored in a way that this page does not read`;
+    throw new Refusal(text, "Export it as grey.");
   }
   const [stored, words] = await storedValues(h, syntax, samples);
   const [rows, columns] = [h.number("Rows"), h.number("Columns")];
   if (!grey) {
-    const planar = h.number("PlanarConfiguration") === 1 && plain && syntax !== RLE;
+    const planar = h.number("PlanarConfiguration") === 1 && kind === "plain" && syntax !== RLE;
     const picture = toGrey(planar ? interleaved(stored, 3) : stored, rows, columns, 3);
     return [undoOrientation(picture, facts.orientation), facts];
   }

@@ -18,9 +18,13 @@ function radiationField(frame, where) {
   const [low, high] = extremes(image.data);
   const least = FACTS.features.empty * (high - low);
   const line = (i, step, count, stride) => {
-    const values = Array.from({ length: count }, (_, k) => image.data[i * step + k * stride]);
-    const [a, b] = extremes(values);
-    return b - a > least;
+    let [darkest, brightest] = [255, 0];
+    for (let k = 0; k < count; k++) {
+      const v = image.data[i * step + k * stride];
+      if (v < darkest) darkest = v;
+      if (v > brightest) brightest = v;
+    }
+    return brightest - darkest > least;
   };
   const kept = (length, varied) => {
     const found = Array.from({ length }, (_, i) => i).filter(varied);
@@ -55,7 +59,11 @@ function variance(values) {
 function varianceByScale(image, grey, coefficients) {
   const low = variance(resizeArea(grey, COARSE, COARSE).data);
   const [total, middle] = [variance(image.data), variance(grey.data)];
-  const bands = [[WAVES, 8], [8, 16], [16, COARSE]];
+  const bands = [
+    [WAVES, 8],
+    [8, 16],
+    [16, COARSE],
+  ];
   const energy = bands.map(([a, b]) => {
     const inside = (v, i, j) => (Math.max(i, j) >= a && Math.max(i, j) < b ? v * v : 0);
     return sum(coefficients.flatMap((row, i) => row.map((v, j) => inside(v, i, j))));
@@ -68,7 +76,8 @@ function varianceByScale(image, grey, coefficients) {
 // Span of the grey levels, and how often neighbours in mid-grey are exactly equal.
 function greyLevels({ data, height, width }) {
   const sample = [];
-  for (let y = 0; y < height; y += 4) for (let x = 0; x < width; x += 4) sample.push(data[y * width + x]);
+  for (let y = 0; y < height; y += 4)
+    for (let x = 0; x < width; x += 4) sample.push(data[y * width + x]);
   const sorted = Float64Array.from(sample).sort();
   let [middle, equal] = [0, 0];
   for (let y = 0; y < height; y += 2) {
@@ -79,7 +88,10 @@ function greyLevels({ data, height, width }) {
       equal += Number(data[y * width + x + 1] === v);
     }
   }
-  return { span: percentile(sorted, 95) - percentile(sorted, 5), equal: equal / Math.max(middle, 1) };
+  return {
+    span: percentile(sorted, 95) - percentile(sorted, 5),
+    equal: equal / Math.max(middle, 1),
+  };
 }
 
 // ---------------------------------------------------------------- the lungs
@@ -88,7 +100,11 @@ function solidity(lung) {
   const { numbers, sizes } = masks.pieces(lung);
   let best = [-1, 1];
   for (let k = 1; k < sizes.length; k++) {
-    const piece = plane(Uint8Array.from(numbers, (n) => Number(n === k)), lung.height, lung.width);
+    const piece = plane(
+      Uint8Array.from(numbers, (n) => Number(n === k)),
+      lung.height,
+      lung.width,
+    );
     const area = masks.outlineArea(piece);
     if (area > best[0]) best = [area, masks.hullArea(piece)];
   }
@@ -110,7 +126,9 @@ function contrast(lung, either, grey) {
   const beside = masks.dilate(either, 3).data;
   const rim = masks.dilate(lung, 13).data.map((v, i) => v & (1 - beside[i]));
   const core = masks.erode(lung, 3).data;
-  return (meanWhere(grey.data, rim) - meanWhere(grey.data, core)) / Math.max(spread(grey.data), 1e-3);
+  return (
+    (meanWhere(grey.data, rim) - meanWhere(grey.data, core)) / Math.max(spread(grey.data), 1e-3)
+  );
 }
 
 // Size, place and form of one lung on the grid: the numbers named in SHAPE; NaN for a tiny one.
@@ -143,7 +161,11 @@ function lungShape(lung, either, grey) {
 
 // What can be wrong with a mask as such, relative to its area.
 function maskFaults(probability, lungs) {
-  const either = plane(lungs.data.map((v) => Number(v > 0)), GRID, GRID);
+  const either = plane(
+    lungs.data.map((v) => Number(v > 0)),
+    GRID,
+    GRID,
+  );
   const count = sum(either.data);
   const area = Math.max(count, 1);
   const near = masks.dilate(either, 5).data;
@@ -207,7 +229,11 @@ function lungFeatures(field, grey, lungs, labels, points) {
   const inField = cut(labels, top, left, height, width);
   const small = resizeNearest(inField, GRID, GRID);
   const m = maskFaults(resizeArea(probability, GRID, GRID), small);
-  const either = plane(small.data.map((v) => Number(v > 0)), GRID, GRID);
+  const either = plane(
+    small.data.map((v) => Number(v > 0)),
+    GRID,
+    GRID,
+  );
   SIDES.forEach((name, k) => {
     lungShape(masks.labelled(small, k + 1), either, grey).forEach((value, i) => {
       m[`${name} ${SHAPE[i]}`] = value;
@@ -229,7 +255,10 @@ export function extractFeatures(frame, where, lungs, labels, points) {
   const grey = resizeArea(image, GRID, GRID, true);
   const small = resizeArea(image, COARSE, COARSE, true).data;
   const [middle, scale] = [mean(small), Math.max(spread(small), 1e-3) * COARSE];
-  const coefficients = cosines(Float64Array.from(small, (v) => (v - middle) / scale), COARSE);
+  const coefficients = cosines(
+    Float64Array.from(small, (v) => (v - middle) / scale),
+    COARSE,
+  );
   const m = {};
   for (let i = 0; i < WAVES; i++) {
     for (let j = 0; j < WAVES; j++) if (i + j) m[`wave ${i} ${j}`] = coefficients[i][j];
@@ -247,7 +276,11 @@ const CORRELATION = NAMES.map((_, i) =>
   NAMES.map((_, j) => FACTS.reference.correlation[Math.max(i, j)][Math.min(i, j)]),
 );
 const PARTS = Object.fromEntries(
-  [[0, LUNGS], [LUNGS, NAMES.length], [0, NAMES.length]].map(([a, b]) => {
+  [
+    [0, LUNGS],
+    [LUNGS, NAMES.length],
+    [0, NAMES.length],
+  ].map(([a, b]) => {
     const square = CORRELATION.slice(a, b).map((row) => row.slice(a, b));
     return [b - a, { start: a, inverse: inverse(square) }];
   }),
@@ -284,7 +317,9 @@ function presented(values, [grey, swap, down, across]) {
 function mirrored(values) {
   const k = SHAPE.length;
   const [image, right, left] = [
-    values.slice(0, LUNGS), values.slice(LUNGS, LUNGS + k), values.slice(LUNGS + k),
+    values.slice(0, LUNGS),
+    values.slice(LUNGS, LUNGS + k),
+    values.slice(LUNGS + k),
   ];
   return [...image, ...left, ...right].map((v, i) => {
     if (NAMES[i].startsWith("wave") && Number(NAMES[i].at(-1)) % 2) return -v;
@@ -304,7 +339,9 @@ function vector(m, names = NAMES) {
 
 function checkPresentation(m) {
   const distances = PRESENTATIONS.map((p) => distance(presented(vector(m, IMAGE_NAMES), p)));
-  const wrong = PRESENTATIONS.map(([grey, swap, down]) => !(grey === 1 && swap === 0 && down === 1));
+  const wrong = PRESENTATIONS.map(
+    ([grey, swap, down]) => !(grey === 1 && swap === 0 && down === 1),
+  );
   const least = (which) => Math.min(...distances.filter((_, i) => wrong[i] === which)) ** 2;
   const best = distances.indexOf(Math.min(...distances));
   if (least(false) - least(true) < LIMITS.presentation || distances[best] > LIMITS.image) return [];
@@ -367,7 +404,9 @@ function checkSymmetry(m) {
   const straight = LIMITS["tilt from"] <= m.tilt && m.tilt <= LIMITS["tilt to"];
   if (!straight && Math.abs(m.tilt) < 90) {
     const angle = rint(Math.abs(m.tilt));
-    found.push(finding("rotated", `the lungs are tilted by about ${angle}°: is the image rotated?`));
+    found.push(
+      finding("rotated", `the lungs are tilted by about ${angle}°: is the image rotated?`),
+    );
   }
   const both = vector(m);
   const whole = SIDES.every((side) =>
@@ -432,8 +471,8 @@ export function landmarkFindings(apart, radius) {
       found.push(finding("landmark_disagreement", text, side));
     }
     if (radius[k] > FACTS.wide) {
-      const text = `${doubt}it may lie ${rint(radius[k])} px of 512 elsewhere, and farther one time in ten`;
-      found.push(finding("landmark_uncertain", text, side));
+      const text = `${doubt}it may lie ${rint(radius[k])} px of 512 elsewhere`;
+      found.push(finding("landmark_uncertain", `${text}, and farther one time in ten`, side));
     }
     return found;
   });

@@ -14,11 +14,12 @@ export function greyRange({ data, height, width }) {
   const [top, left] = [Math.floor(height / 8), Math.floor(width / 8)];
   const [rows, columns] = [height - 2 * top, width - 2 * left];
   const step = Math.max(1, Math.floor(Math.min(rows, columns) / 256));
-  const values = [];
+  const sample = new Float64Array(Math.ceil(rows / step) * Math.ceil(columns / step));
+  let n = 0;
   for (let y = top; y < height - top; y += step) {
-    for (let x = left; x < width - left; x += step) values.push(data[y * width + x]);
+    for (let x = left; x < width - left; x += step) sample[n++] = data[y * width + x];
   }
-  const sample = Float64Array.from(values).sort();
+  sample.sort();
   let [low, high] = ends(sample);
   const margin = 0.0201 * (high - low);
   const inner = sample.filter((v) => v > low + margin && v < high - margin);

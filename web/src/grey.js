@@ -10,9 +10,11 @@ function tableOf(item) {
   const form = item.numbers("LUTDescriptor");
   if (form.length !== 3 || !item.element("LUTData")) return null;
   let entries = item.words("LUTData");
-  const length = (form[0] & 0xffff) || 65536;
+  const length = form[0] & 0xffff || 65536;
   if (entries.length < length && form[2] <= 8) {
-    entries = Uint8Array.from(entries.length * 2 ? [...entries].flatMap((w) => [w & 255, w >> 8]) : []);
+    entries = Uint8Array.from(
+      entries.length * 2 ? [...entries].flatMap((w) => [w & 255, w >> 8]) : [],
+    );
   }
   return entries.length < length ? null : [entries.slice(0, length), form[1], form[2]];
 }
@@ -40,7 +42,9 @@ function throughTable(values, items, usable) {
 // The smallest and the largest value that the stored bits can hold.
 function storedSpan(h) {
   const bits = h.number("BitsStored") || 16;
-  return h.number("PixelRepresentation") ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
+  return h.number("PixelRepresentation")
+    ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1]
+    : [0, 2 ** bits - 1];
 }
 
 // The values by slope and intercept, their span, and warnings.
@@ -199,8 +203,8 @@ function inversion(h) {
     return [stated, [`its PresentationLUTShape is unknown ${IGNORED}`]];
   }
   if (stated === (photometric === "MONOCHROME1")) return [stated, []];
-  const text = `its header says ${photometric} and ${shape}, which contradict: ${shape} was followed`;
-  return [stated, [text]];
+  const text = `its header says ${photometric} and ${shape}, which contradict`;
+  return [stated, [`${text}: ${shape} was followed`]];
 }
 
 // Grey values in which brighter is denser, and warnings. `stored`: whole numbers of at most 16

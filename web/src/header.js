@@ -8,7 +8,9 @@ import { Refusal } from "./refusal.js";
 
 const H = FACTS.header;
 const set = (words) => new Set(words);
-const [NOT_FRONTAL, PARTS, LIMBS, UNSTATED] = [H.not_frontal, H.parts, H.limbs, H.unstated].map(set);
+const [NOT_FRONTAL, PARTS, LIMBS, UNSTATED] = [H.not_frontal, H.parts, H.limbs, H.unstated].map(
+  set,
+);
 
 // ---------------------------------------------------------------- elements
 
@@ -85,7 +87,9 @@ export class Header {
 
   raw(tag) {
     const element = this.dataSet.elements[tag];
-    return element ? new TextDecoder(this.unicode ? "utf-8" : "latin1").decode(this.bytes(element)) : "";
+    return element
+      ? new TextDecoder(this.unicode ? "utf-8" : "latin1").decode(this.bytes(element))
+      : "";
   }
 
   // The values of a text element in one spelling; none where it states nothing.
@@ -107,8 +111,12 @@ export class Header {
   numbers(name) {
     const kind = TAGS[name][1];
     if (kind !== "US" && kind !== "XS") {
-      const texts = this.raw(TAGS[name][0]).split("\\").map((v) => v.replaceAll("\0", "").trim());
-      return texts.every((v) => NUMBER.test(v)) && texts.every((v) => Number.isFinite(Number(v))) ? texts.map(Number) : [];
+      const texts = this.raw(TAGS[name][0])
+        .split("\\")
+        .map((v) => v.replaceAll("\0", "").trim());
+      return texts.every((v) => NUMBER.test(v)) && texts.every((v) => Number.isFinite(Number(v)))
+        ? texts.map(Number)
+        : [];
     }
     const element = this.element(name);
     const signed = element?.vr === "SS";
@@ -132,11 +140,13 @@ export class Header {
 
   // The items of a sequence.
   items(name) {
-    return (this.element(name)?.items ?? []).filter((item) => item.dataSet).map(({ dataSet }) => {
-      const item = new Header(dataSet, this.little);
-      item.unicode = this.unicode;
-      return item;
-    });
+    return (this.element(name)?.items ?? [])
+      .filter((item) => item.dataSet)
+      .map(({ dataSet }) => {
+        const item = new Header(dataSet, this.little);
+        item.unicode = this.unicode;
+        return item;
+      });
   }
 }
 
@@ -167,7 +177,12 @@ function statedSpacing(h) {
 }
 
 function spacingDoubts(h, spacing, source) {
-  const kinds = ["PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"];
+  const kinds = [
+    "PixelSpacing",
+    "ImagerPixelSpacing",
+    "NominalScannedPixelSpacing",
+    "PixelAspectRatio",
+  ];
   const doubts = kinds
     .filter((kind) => h.states(kind) && !pair(h, kind))
     .map((kind) => `its ${kind} is no pair of positive numbers and was ignored`);
@@ -198,7 +213,9 @@ function believedSpacing(h) {
   if (length <= FACTS.limits.length) return [spacing, source, doubts];
   const words = `the spacing in its header (${general(height)} x ${general(width)} mm, ${source})`;
   const metres = general(length / 1000, 3);
-  doubts.push(`${words} is implausible: the image would be ${metres} m long; lengths in mm are left out`);
+  doubts.push(
+    `${words} is implausible: the image would be ${metres} m long; lengths in mm are left out`,
+  );
   return [null, "", doubts];
 }
 
@@ -206,7 +223,12 @@ function believedSpacing(h) {
 
 // The words of a text in capitals, without accents.
 function words(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").match(/[A-Z]+/g) ?? [];
+  return (
+    text
+      .normalize("NFKD")
+      .replace(/\p{M}/gu, "")
+      .match(/[A-Z]+/g) ?? []
+  );
 }
 
 // The word that says that a view is lateral, oblique or decubitus; '' where none does.
@@ -215,7 +237,8 @@ function notFrontal(text) {
   for (const word of found) {
     for (const [view, beginnings] of Object.entries(H.views)) {
       const inside = word.includes(view) || (word.includes("DECUB") && view === "DECUBITUS");
-      if (beginnings.some((b) => word.startsWith(b)) || (inside && word !== "BILATERAL")) return view;
+      if (beginnings.some((b) => word.startsWith(b)) || (inside && word !== "BILATERAL"))
+        return view;
     }
     if (NOT_FRONTAL.has(word)) return word;
   }
@@ -236,7 +259,10 @@ function codedViews(h) {
   return ["View", "PatientOrientation"].flatMap((name) =>
     h.items(`${name}CodeSequence`).flatMap((item) => {
       const modifiers = item.items(`${name}ModifierCodeSequence`).map(code);
-      return [code(item), ...modifiers.map(([c, meaning]) => [H.angled.includes(c) ? "" : c, meaning])];
+      return [
+        code(item),
+        ...modifiers.map(([c, meaning]) => [H.angled.includes(c) ? "" : c, meaning]),
+      ];
     }),
   );
 }
@@ -247,7 +273,12 @@ const AXES = ["LR", "AP", "HF"];
 function orientation(h) {
   let stated = h.texts("PatientOrientation");
   if (stated.length === 1) stated = stated[0].split(/[^A-Z ]+/);
-  let parts = stated.map((text) => text.replace(/[^A-Z ]/g, "").split(/\s+/).filter(Boolean));
+  let parts = stated.map((text) =>
+    text
+      .replace(/[^A-Z ]/g, "")
+      .split(/\s+/)
+      .filter(Boolean),
+  );
   if (parts.length === 1 && parts[0].length === 2) parts = parts[0].map((word) => [word]);
   const values = parts.map((part) => part.map((word) => H.in_words[word] ?? word).join(""));
   return values.length > 2 ? values.filter(Boolean) : values;
@@ -260,7 +291,8 @@ function directions(h) {
   const sound = (s) =>
     within(s, AXES.join("")) && !AXES.some((axis) => [...axis].every((c) => s.includes(c)));
   const found = stated.map((s) => (sound(s) ? s.slice(0, 1) : ""));
-  const alongOne = stated.length === 2 && AXES.some((axis) => found.every((c) => c && axis.includes(c)));
+  const alongOne =
+    stated.length === 2 && AXES.some((axis) => found.every((c) => c && axis.includes(c)));
   const lateral = found.includes("A") || found.includes("P");
   if ((alongOne || stated.length > 2) && !lateral) return ["", ""];
   return [found[0] ?? "", found[1] ?? ""];
@@ -298,7 +330,8 @@ function limb(word) {
 
 function partOf(text) {
   const found = words(text);
-  const chest = found.some((word) => H.chest.some((name) => word.includes(name))) && !found.includes("SPINE");
+  const chest =
+    found.some((word) => H.chest.some((name) => word.includes(name))) && !found.includes("SPINE");
   if (chest || found.every((word) => UNSTATED.has(word))) return "";
   return found.map((word) => (PARTS.has(word) ? word : limb(word))).find(Boolean) ?? UNKNOWN;
 }
@@ -357,7 +390,8 @@ function headerWarnings(h) {
   const shown = part(h);
   const where = directions(h);
   const lateral = where.some((d) => d === "A" || d === "P");
-  const unsettled = h.texts("PatientOrientation").length && !(where.join(",") in H.turns) && !lateral;
+  const unsettled =
+    h.texts("PatientOrientation").length && !(where.join(",") in H.turns) && !lateral;
   const strange = modalities(h).filter((word) => !H.radiographs.includes(word));
   const side = h.text("ViewPosition");
   const years = age(h);

@@ -125,7 +125,7 @@ function known(...orientations) {
 function pngChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks = [];
-  for (let at = 8; chunks.at(-1)?.[0] !== "IEND"; ) {
+  for (let at = 8; chunks.at(-1)?.[0] !== "IEND";) {
     const length = at + 12 > bytes.length ? Infinity : view.getUint32(at);
     if (at + 12 + length > bytes.length) {
       throw new Refusal("the file is cut short", "Copy it again from its source.");
@@ -160,7 +160,10 @@ function pngSamples(png) {
   const samples = unpacked(png);
   if (!png.transparency) return [samples, png.channels];
   if (png.depth !== 8) {
-    throw new Refusal("its transparency is of a kind that this page does not read", "Save it without.");
+    throw new Refusal(
+      "its transparency is of a kind that this page does not read",
+      "Save it without.",
+    );
   }
   const [n, clear] = [png.channels, png.transparency];
   const out = new Uint8Array((samples.length / n) * (n + 1));
@@ -182,7 +185,9 @@ function readPng(bytes) {
   if (chunk("acTL")) throw new Refusal("it is animated", "Save one frame.");
   const png = decodePng(bytes, { checkCrc: true });
   const [samples, channels] = pngSamples(png);
-  const text = chunks.filter(([name, data]) => name === "iTXt" && ascii(data, 0, 17) === "XML:com.adobe.xmp");
+  const text = chunks.filter(
+    ([name, data]) => name === "iTXt" && ascii(data, 0, 17) === "XML:com.adobe.xmp",
+  );
   const orientation = known(
     chunk("eXIf") && exifOrientation(chunk("eXIf")),
     ...text.map(([, data]) => xmpOrientation(data)),
@@ -207,7 +212,7 @@ export function frameHeader(bytes) {
 
 // The application segments before a JPEG picture's frame.
 function* segments(bytes) {
-  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff; ) {
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff;) {
     const marker = bytes[at + 1];
     if (marker === 0xda) return;
     const length = bytes[at + 2] * 256 + bytes[at + 3];
@@ -303,7 +308,9 @@ export async function readRadiograph(bytes) {
     return { ...facts, orientation, pixels: checked(grey) };
   } catch (error) {
     if (error instanceof Refusal) throw error;
-    const why = String(error?.exception ?? error?.message ?? error).replace(/\s+/g, " ").slice(0, 120);
+    const why = String(error?.exception ?? error?.message ?? error)
+      .replace(/\s+/g, " ")
+      .slice(0, 120);
     const advice = "It may be damaged or cut short: copy or export it again.";
     throw new Refusal(`it cannot be read (${why})`, advice);
   }

@@ -63,7 +63,11 @@ function landmarkOfLung(lung) {
   const [middle, margin] = [(first + last) / 2, 0.2 * (last - first)];
   const inner = lowest.filter(([x]) => x >= first + margin && x <= last - margin);
   if (inner.length < 4) return NONE;
-  const height = cubicAt(inner.map(([x]) => x), inner.map(([, y]) => y), middle);
+  const height = cubicAt(
+    inner.map(([x]) => x),
+    inner.map(([, y]) => y),
+    middle,
+  );
   return [middle + left, height + top];
 }
 
@@ -85,7 +89,11 @@ function imageLabels(where, lungs, labels) {
   const out = new Uint8Array(height * width);
   const [right, other] = lungs.map((map, k) => {
     const near = dilate(labelled(labels, k + 1), 5).data;
-    const own = plane(map.data.map((v, i) => v * near[i]), map.height, map.width);
+    const own = plane(
+      map.data.map((v, i) => v * near[i]),
+      map.height,
+      map.width,
+    );
     return cut(own, top, left, rows, columns);
   });
   const [rightRow, leftRow] = [right, other].map((map) => linearRows(map, height, width));
@@ -161,7 +169,11 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
   const maps = heatmaps.map(at);
   const lungs = logits.map((p) => {
     const large = at(p);
-    return plane(large.data.map((v) => 1 / (1 + f32(Math.exp(-v)))), side, side);
+    return plane(
+      large.data.map((v) => 1 / (1 + f32(Math.exp(-v)))),
+      side,
+      side,
+    );
   });
   const large = lungs.map((p) => resizeLinear(p, FRAME, FRAME));
   const labels = lungLabels(large);

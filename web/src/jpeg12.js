@@ -4,9 +4,9 @@
 import { Refusal } from "./refusal.js";
 
 const ZIGZAG = [
-  0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13,
-  6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45,
-  38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+  0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+  13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52,
+  45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
 function damaged() {
@@ -71,7 +71,7 @@ class Bits {
 // The tables of a stream, and where its scan begins.
 function readTables(bytes) {
   const found = { quantities: [], dc: [], ac: [], interval: 0 };
-  for (let at = 2; at + 4 <= bytes.length; ) {
+  for (let at = 2; at + 4 <= bytes.length;) {
     if (bytes[at] !== 0xff) throw damaged();
     const marker = bytes[at + 1];
     const end = at + 2 + bytes[at + 2] * 256 + bytes[at + 3];
@@ -145,7 +145,11 @@ export function decodeExtended(bytes) {
   if (!dc || !ac || !quantities) throw damaged();
   const bits = new Bits(bytes, t.start);
   const [down, across] = [Math.ceil(t.height / 8), Math.ceil(t.width / 8)];
-  const [out, middle, most] = [new Uint16Array(t.height * t.width), 2 ** (t.bits - 1), 2 ** t.bits - 1];
+  const [out, middle, most] = [
+    new Uint16Array(t.height * t.width),
+    2 ** (t.bits - 1),
+    2 ** t.bits - 1,
+  ];
   const precise = t.bits > 8 ? 1 : 2; // bits that the first pass keeps behind the point
   const block = new Float64Array(64);
   let level = 0;

@@ -8,9 +8,14 @@ import { drawHeatmap, greyCanvas, overlay, pngOf } from "./pictures.js";
 import { Radiograph, SIDES, tableText } from "./radiograph.js";
 
 const $ = (id) => document.getElementById(id);
-const EXAMPLES = { "phantom 1": "phantom-000003.png", "phantom 2": "phantom-000005.png", "phantom 3": "phantom-000011.png" };
+const EXAMPLES = {
+  "phantom 1": "phantom-000003.png",
+  "phantom 2": "phantom-000005.png",
+  "phantom 3": "phantom-000011.png",
+};
 const ACCEPTED =
-  ".png,.jpg,.jpeg,.jpe,.jfif,.tif,.tiff,.dcm,.dicom,image/png,image/jpeg,image/tiff,application/dicom";
+  ".png,.jpg,.jpeg,.jpe,.jfif,.tif,.tiff,.dcm,.dicom" +
+  ",image/png,image/jpeg,image/tiff,application/dicom";
 
 // ---------------------------------------------------------------- the state
 
@@ -27,11 +32,16 @@ class Model {
     this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener]);
   }
   off(event, listener) {
-    this.listeners.set(event, (this.listeners.get(event) ?? []).filter((l) => l !== listener));
+    this.listeners.set(
+      event,
+      (this.listeners.get(event) ?? []).filter((l) => l !== listener),
+    );
   }
   set(traits) {
     Object.assign(this.traits, traits);
-    const listeners = Object.keys(traits).flatMap((name) => this.listeners.get(`change:${name}`) ?? []);
+    const listeners = Object.keys(traits).flatMap(
+      (name) => this.listeners.get(`change:${name}`) ?? [],
+    );
     for (const listener of new Set(listeners)) listener();
   }
   send(message) {
@@ -101,7 +111,9 @@ function showPoints() {
     points: pointsOrNull(radiograph.points),
     model_points: pointsOrNull(radiograph.answer.points),
     edited: SIDES.map((_, side) => radiograph.edited(side)),
-    gap_label: Number.isNaN(mm) ? `${number(Math.abs(radiograph.gapPx))} px` : `${number(Math.abs(mm))} mm`,
+    gap_label: Number.isNaN(mm)
+      ? `${number(Math.abs(radiograph.gapPx))} px`
+      : `${number(Math.abs(mm))} mm`,
   });
   $("gap").textContent = capital(radiograph.gapInWords());
   $("back").disabled = !SIDES.some((_, side) => radiograph.edited(side));
@@ -113,15 +125,20 @@ function capital(text) {
 
 // How sure the landmarks are, in words; what is not known is not claimed.
 function certainty(radiograph) {
-  const known = SIDES.map((side, k) => [side, radiograph.radius90[k]]).filter(([, r]) => Number.isFinite(r));
+  const known = SIDES.map((side, k) => [side, radiograph.radius90[k]]).filter(([, r]) =>
+    Number.isFinite(r),
+  );
   if (!known.length) return "The radius of a landmark placed by hand is not known.";
   const radii = known.map(([side, r]) => `${side} ${r.toFixed(0)} px`).join(", ");
-  return `90 % radius of the landmarks: ${radii}. A radius holds the true point nine times in ten, on average.`;
+  const meaning = "A radius holds the true point nine times in ten, on average.";
+  return `90 % radius of the landmarks: ${radii}. ${meaning}`;
 }
 
 function sizeRows(radiograph) {
   const sizes = [0, 1].map((side) => radiograph.sizes(side));
-  const places = radiograph.points.map((p) => (Number.isNaN(p[0]) ? "not found" : p.map((v) => v.toFixed(1)).join(", ")));
+  const places = radiograph.points.map((p) =>
+    Number.isNaN(p[0]) ? "not found" : p.map((v) => v.toFixed(1)).join(", "),
+  );
   const length = (lung, name) => {
     const [px, mm] = [lung[`${name}_px`], lung[`${name}_mm`]];
     if (!Number.isFinite(px)) return "unknown";
@@ -130,7 +147,9 @@ function sizeRows(radiograph) {
   const area = (lung) => {
     if (!Number.isFinite(lung.area_px2)) return "unknown";
     const mm2 = lung.area_mm2;
-    return Number.isFinite(mm2) ? `${(mm2 / 100).toFixed(0)} cm²` : `${Math.round(lung.area_px2).toLocaleString("en")} px²`;
+    return Number.isFinite(mm2)
+      ? `${(mm2 / 100).toFixed(0)} cm²`
+      : `${Math.round(lung.area_px2).toLocaleString("en")} px²`;
   };
   return [
     ["landmark, px", ...places],
@@ -143,7 +162,9 @@ function sizeRows(radiograph) {
 }
 
 function remarks(radiograph) {
-  const warnings = radiograph.warnings.map((text) => element("li", { className: "doubt" }, `Warning: ${text}`));
+  const warnings = radiograph.warnings.map((text) =>
+    element("li", { className: "doubt" }, `Warning: ${text}`),
+  );
   if (!warnings.length) warnings.push(element("li", {}, "No warnings from the model."));
   const { spacing, spacingSource } = radiograph.answer;
   const lengths = spacing
@@ -151,11 +172,12 @@ function remarks(radiograph) {
     : "Lengths in pixels: the file states no spacing, or none that is believed.";
   const others = [element("li", {}, lengths)];
   SIDES.forEach((side, k) => {
-    if (radiograph.edited(k)) others.push(element("li", {}, `The ${side} landmark was placed by hand.`));
+    if (radiograph.edited(k))
+      others.push(element("li", {}, `The ${side} landmark was placed by hand.`));
     const { cut } = radiograph.answer.measured.lungs[k];
     if (cut.length) {
-      const text = `The ${side} lung touches the ${cut.join(" and ")} border: what needs the whole lung is unknown.`;
-      others.push(element("li", {}, text));
+      const text = `The ${side} lung touches the ${cut.join(" and ")} border`;
+      others.push(element("li", {}, `${text}: what needs the whole lung is unknown.`));
     }
   });
   return [...warnings, ...others];
@@ -189,6 +211,7 @@ function showNumbers() {
 }
 
 async function show(entry) {
+  if (shown && shown !== entry) shown.canvas = null; // many radiographs would fill the memory
   shown = entry;
   const { radiograph } = entry;
   entry.canvas ??= greyCanvas(radiograph.answer.picture);
@@ -224,7 +247,12 @@ function showTable() {
     const row = element("tr", {}, element("td", {}, open));
     if (entry === shown) row.setAttribute("aria-current", "true");
     const radii = radiograph.radius90.map((r) => number(r)).join(", ");
-    for (const text of [number(radiograph.gapPx), number(radiograph.gapMm), radii, radiograph.warnings.join("; ") || "none"]) {
+    for (const text of [
+      number(radiograph.gapPx),
+      number(radiograph.gapMm),
+      radii,
+      radiograph.warnings.join("; ") || "none",
+    ]) {
       row.append(element("td", {}, text));
     }
     return row;
@@ -242,7 +270,7 @@ function rows() {
 function refuse(entry, message) {
   entry.message = message;
   $("refused").hidden = false;
-  $("refused").append(element("li", {}, element("b", {}, entry.file), `: ${message}`));
+  $("refused").append(element("p", {}, element("b", {}, entry.file), `: ${message}`));
 }
 
 function progressText() {
@@ -261,7 +289,10 @@ async function open(files) {
     entries.push(entry);
     if (file.size > FACTS.limits.bytes) {
       const mib = Math.round(file.size / 2 ** 20);
-      refuse(entry, `the file is gigantic (${mib} MiB; the limit is ${FACTS.limits.bytes / 2 ** 20}).`);
+      refuse(
+        entry,
+        `the file is gigantic (${mib} MiB; the limit is ${FACTS.limits.bytes / 2 ** 20}).`,
+      );
     }
   }
   showTable();
@@ -324,7 +355,9 @@ function connect() {
     target.value = "";
   };
   for (const [title, name] of Object.entries(EXAMPLES)) {
-    $("examples").append(element("button", { type: "button", onclick: () => openExample(name) }, capital(title)));
+    $("examples").append(
+      element("button", { type: "button", onclick: () => openExample(name) }, capital(title)),
+    );
   }
   const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.ondragenter = document.ondragover = (event) => {
@@ -351,7 +384,8 @@ function connect() {
   $("landmarks").onchange = ({ target }) => {
     model.set({ show_landmarks: target.checked, points: model.get("points") });
   };
-  $("csv").onclick = () => saveAs(new Blob([tableText(rows())], { type: "text/csv" }), "predictions.csv");
+  $("csv").onclick = () =>
+    saveAs(new Blob([tableText(rows())], { type: "text/csv" }), "predictions.csv");
   $("copy").onclick = async () => {
     try {
       await navigator.clipboard.writeText(tableText(rows(), "\t"));
@@ -379,7 +413,10 @@ function connect() {
 async function start() {
   connect();
   if (location.protocol === "file:") {
-    say("Open this folder through a web server (or `hemidiaphragm page`): a browser lets no page read its files from disk.");
+    say(
+      "Open this folder through a web server (or `hemidiaphragm page`): a browser lets no page read" +
+        " its files from disk.",
+    );
     $("progress").hidden = true;
     return;
   }
@@ -388,7 +425,9 @@ async function start() {
     say("Loading the network …");
     worker = await startWorker((part) => {
       $("progress").value = part;
-      say(part < 1 ? `Loading the network: ${Math.round(100 * part)} %` : "Preparing the network …");
+      say(
+        part < 1 ? `Loading the network: ${Math.round(100 * part)} %` : "Preparing the network …",
+      );
     });
   } catch (error) {
     say(`The network cannot be loaded here (${error.message}).`);
@@ -397,7 +436,8 @@ async function start() {
     return;
   }
   worker.onmessage = take;
-  worker.onerror = (event) => say(`The computation failed (${event.message}). Load the page again.`);
+  worker.onerror = (event) =>
+    say(`The computation failed (${event.message}). Load the page again.`);
   $("progress").hidden = true;
   ready = offline ? "Ready; this page works offline, too." : "Ready.";
   say(ready);

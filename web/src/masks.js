@@ -31,26 +31,36 @@ export function boundingBox({ data, height, width }) {
 export function pieces({ data, height, width }, corners = true) {
   const numbers = new Int32Array(data.length);
   const sizes = [0];
-  const stack = [];
+  let stack = new Int32Array(4096);
+  let left = 0; // how many pixels of the stack are still to be looked around
+  const push = (i) => {
+    if (left === stack.length) {
+      const larger = new Int32Array(2 * left);
+      larger.set(stack);
+      stack = larger;
+    }
+    stack[left++] = i;
+  };
   for (let start = 0; start < data.length; start++) {
     if (!data[start] || numbers[start]) continue;
     const number = sizes.length;
     sizes.push(0);
     numbers[start] = number;
-    stack.push(start);
-    while (stack.length) {
-      const i = stack.pop();
+    push(start);
+    while (left) {
+      const i = stack[--left];
       const x = i % width;
       const y = (i - x) / width;
       sizes[number]++;
-      const [left, right] = [x > 0 ? -1 : 0, x < width - 1 ? 1 : 0];
-      for (let dy = y > 0 ? -1 : 0; dy <= (y < height - 1 ? 1 : 0); dy++) {
-        for (let dx = left; dx <= right; dx++) {
+      const [first, last] = [x > 0 ? -1 : 0, x < width - 1 ? 1 : 0];
+      const below = y < height - 1 ? 1 : 0;
+      for (let dy = y > 0 ? -1 : 0; dy <= below; dy++) {
+        for (let dx = first; dx <= last; dx++) {
           if (!corners && dx && dy) continue;
           const j = i + dy * width + dx;
           if (data[j] && !numbers[j]) {
             numbers[j] = number;
-            stack.push(j);
+            push(j);
           }
         }
       }
@@ -113,7 +123,8 @@ export function filled(mask) {
   const wide = width + 2;
   const outside = new Uint8Array((height + 2) * wide).fill(1);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) outside[(y + 1) * wide + x + 1] = Number(!mask.data[y * width + x]);
+    for (let x = 0; x < width; x++)
+      outside[(y + 1) * wide + x + 1] = Number(!mask.data[y * width + x]);
   }
   const { numbers } = pieces(plane(outside, height + 2, wide), false);
   const out = new Uint8Array(mask.data.length);

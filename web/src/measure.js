@@ -17,7 +17,13 @@ export function lungBox(mask, label) {
   const [top, bottom, left, right] = box;
   const piece = largestPiece(cropped(lung, top, bottom, left, right));
   const [t, b, l, r] = boundingBox(piece);
-  return { top: top + t, bottom: top + b, left: left + l, right: left + r, lung: cropped(piece, t, b, l, r) };
+  return {
+    top: top + t,
+    bottom: top + b,
+    left: left + l,
+    right: left + r,
+    lung: cropped(piece, t, b, l, r),
+  };
 }
 
 function cropped({ data, width }, top, bottom, left, right) {
@@ -43,7 +49,10 @@ function contour({ lung, top, left }, side, [row, column]) {
   const outer = along.map(([inwards, down]) => down - inwards);
   const inner = along.map(([inwards, down]) => down + inwards);
   const [most, least] = [Math.max(...outer) - 1e-6, Math.max(...inner) - 1e-6];
-  return border.slice(outer.findIndex((v) => v >= most), inner.findLastIndex((v) => v >= least) + 1);
+  return border.slice(
+    outer.findIndex((v) => v >= most),
+    inner.findLastIndex((v) => v >= least) + 1,
+  );
 }
 
 // Largest distance of a contour above the chord between its ends, and the chord.
@@ -62,15 +71,22 @@ function measureLung(mask, k, level, spacing) {
   const box = lungBox(mask, k + 1);
   const names = ["area", "width", "height", "dome", "chord"];
   const sizes = { cut: [], top: NaN };
-  for (const name of names) for (const unit of ["px", "mm"]) sizes[`${name}_${unit}${name === "area" ? "2" : ""}`] = NaN;
+  for (const name of names)
+    for (const unit of ["px", "mm"]) sizes[`${name}_${unit}${name === "area" ? "2" : ""}`] = NaN;
   if (!box) return sizes;
   const { top, bottom, left, right, lung } = box;
-  const touches = { top: top === 0, bottom: bottom === mask.height, left: left === 0, right: right === mask.width };
+  const touches = {
+    top: top === 0,
+    bottom: bottom === mask.height,
+    left: left === 0,
+    right: right === mask.width,
+  };
   sizes.top = top;
   sizes.cut = Object.keys(touches).filter((border) => touches[border]);
   const points = contour(box, SIDES[k], spacing || [1, 1]);
   const within = ([x, y]) => x > -0.5 && y > -0.5 && x < mask.width - 0.5 && y < mask.height - 0.5;
-  const whole = points.length >= Math.max(2, lung.width / 2) && within(points[0]) && within(points.at(-1));
+  const whole =
+    points.length >= Math.max(2, lung.width / 2) && within(points[0]) && within(points.at(-1));
   const known = {
     area: !sizes.cut.length,
     width: !touches.left && !touches.right,
@@ -79,7 +95,10 @@ function measureLung(mask, k, level, spacing) {
     chord: whole,
   };
   const count = sum(lung.data);
-  for (const [unit, [row, column]] of [["px", [1, 1]], ["mm", spacing || [NaN, NaN]]]) {
+  for (const [unit, [row, column]] of [
+    ["px", [1, 1]],
+    ["mm", spacing || [NaN, NaN]],
+  ]) {
     const [dome, chord] = domeHeight(points, [row, column]);
     const values = {
       area: count * row * column,

@@ -96,7 +96,10 @@ export function overlay(radiograph, background, filter) {
     context.fill();
     label(context, name[0].toUpperCase(), x - 11 * unit, y - unit, unit);
   });
-  const lines = [`gap: ${radiograph.gapInWords()}`, ...radiograph.warnings.map((w) => `Warning: ${w}`)];
+  const lines = [
+    `gap: ${radiograph.gapInWords()}`,
+    ...radiograph.warnings.map((w) => `Warning: ${w}`),
+  ];
   context.font = `${1.9 * unit}px sans-serif`;
   lines.slice(0, 8).forEach((line, i) => label(context, line, unit, (3 + 2.8 * i) * unit, unit));
   label(context, FACTS.notice, unit, height - unit, unit);

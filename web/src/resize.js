@@ -47,7 +47,8 @@ function blockMeans(p, height, width, bytes) {
 // A plane at a smaller size, each value the mean over the area that it covers (INTER_AREA).
 // `bytes`: the values are whole numbers from 0 to 255, and the result's are too.
 export function resizeArea(p, height, width, bytes = false) {
-  if (height === p.height && width === p.width) return plane(new Float32Array(p.data), height, width);
+  if (height === p.height && width === p.width)
+    return plane(new Float32Array(p.data), height, width);
   if (height > p.height || width > p.width) return areaEnlarged(p, height, width, bytes);
   if (p.height % height === 0 && p.width % width === 0) return blockMeans(p, height, width, bytes);
   const columns = coverage(p.width, width);
@@ -137,7 +138,8 @@ function areaEnlarged(p, height, width, bytes) {
 
 // A plane at another size, linear between the centres of its values (INTER_LINEAR).
 export function resizeLinear(p, height, width) {
-  if (height === p.height && width === p.width) return plane(new Float32Array(p.data), height, width);
+  if (height === p.height && width === p.width)
+    return plane(new Float32Array(p.data), height, width);
   return enlarged(p, linearSteps(p.width, width), linearSteps(p.height, height));
 }
 

@@ -9,13 +9,20 @@ import { Refusal } from "./refusal.js";
 const MAX_PAGES = 100;
 const COMPRESSIONS = { 1: "none", 5: "LZW", 8: "Deflate", 32773: "PackBits", 32946: "Deflate" };
 
-// The first pages of a file.
+// The pages of a file, one after the other, for their chain may lead back to itself.
 async function pagesOf(tiff) {
-  const count = await tiff.getImageCount();
-  if (count > MAX_PAGES) throw new Refusal(`it holds over ${MAX_PAGES} pages instead of one`);
   const pages = [];
-  for (let i = 0; i < count; i++) pages.push(await tiff.getImage(i));
-  return pages;
+  for (;;) {
+    try {
+      pages.push(await tiff.getImage(pages.length));
+    } catch (error) {
+      if (error?.index === pages.length && pages.length) return pages; // there is no such page
+      throw error;
+    }
+    if (pages.length > MAX_PAGES) {
+      throw new Refusal(`it holds over ${MAX_PAGES} pages instead of one`);
+    }
+  }
 }
 
 // What a page states, by the names of its tags.
@@ -28,9 +35,9 @@ function stated(page) {
     colours: tag("PhotometricInterpretation"),
     compression: tag("Compression", 1),
     samples: tag("SamplesPerPixel", 1),
-    bits: [...(tag("BitsPerSample", [1]))],
-    formats: [...(tag("SampleFormat", [1]))],
-    extra: [...(tag("ExtraSamples", []))],
+    bits: [...tag("BitsPerSample", [1])],
+    formats: [...tag("SampleFormat", [1])],
+    extra: [...tag("ExtraSamples", [])],
     orientation: tag("Orientation", 1),
     colourMap: tag("ColorMap"),
     reduced: (tag("NewSubfileType", 0) & 1) === 1,
@@ -46,11 +53,15 @@ function check(page, facts) {
     throw new Refusal(`its compression (${compression}) is not read by this page`, advice);
   }
   if (colours === undefined) {
-    const text = "it does not say whether large values are dark or bright (PhotometricInterpretation)";
+    const text =
+      "it does not say whether large values are dark or bright (PhotometricInterpretation)";
     throw new Refusal(text, "Export it again.");
   }
   if (![0, 1, 2, 3].includes(colours)) {
-    throw new Refusal("its colours are of a kind that this page does not read", "Save it as grey or RGB.");
+    throw new Refusal(
+      "its colours are of a kind that this page does not read",
+      "Save it as grey or RGB.",
+    );
   }
   const same = new Set(bits).size === 1 && new Set(formats).size === 1;
   const whole = [1, 2].includes(formats[0]) && [8, 16].includes(bits[0]);
@@ -88,7 +99,8 @@ export async function readTiff(bytes) {
   if (colours === 3) {
     const map = Uint16Array.from(facts.colourMap ?? []);
     const size = map.length / 3;
-    if (!size || channels !== 1) throw new Refusal("its colour map is missing or damaged", "Export it again.");
+    if (!size || channels !== 1)
+      throw new Refusal("its colour map is missing or damaged", "Export it again.");
     const out = new Uint16Array(height * width * 3);
     for (let i = 0; i < height * width; i++) {
       for (let s = 0; s < 3; s++) out[3 * i + s] = map[s * size + samples[i]];
@@ -97,7 +109,11 @@ export async function readTiff(bytes) {
   }
   if (facts.formats[0] === 2) samples = Float32Array.from(samples);
   if (colours === 0) {
-    if (channels > 1) throw new Refusal("its colours are of a kind that this page does not read", "Save it as grey.");
+    if (channels > 1)
+      throw new Refusal(
+        "its colours are of a kind that this page does not read",
+        "Save it as grey.",
+      );
     const [, most] = extremes(samples);
     samples = samples.map((v) => most - v);
   }

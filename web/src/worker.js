@@ -23,7 +23,9 @@ function shownPicture(standard) {
   const scale = Math.min(1, LONGEST / Math.max(standard.height, standard.width));
   const bytes = plane(new Uint8Array(standard.data.length), standard.height, standard.width);
   for (let i = 0; i < bytes.data.length; i++) bytes.data[i] = standard.data[i] * 255;
-  const [height, width] = [bytes.height, bytes.width].map((n) => Math.max(1, Math.round(n * scale)));
+  const [height, width] = [bytes.height, bytes.width].map((n) =>
+    Math.max(1, Math.round(n * scale)),
+  );
   const small = resizeArea(bytes, height, width, true);
   return plane(Uint8ClampedArray.from(small.data), height, width);
 }
@@ -31,7 +33,7 @@ function shownPicture(standard) {
 // The mask as runs: label, length, label, length …
 function runs({ data }) {
   const out = [];
-  for (let i = 0; i < data.length; ) {
+  for (let i = 0; i < data.length;) {
     let end = i + 1;
     while (end < data.length && data[end] === data[i]) end++;
     out.push(data[i], end - i);
@@ -77,8 +79,8 @@ async function take(message) {
     const buffers = [answer.picture.data.buffer, answer.runs.buffer];
     postMessage({ kind: "answer", id, answer }, buffers);
   } catch (error) {
-    const unexpected = `it cannot be computed here (${String(error?.message ?? error).slice(0, 120)}).`;
-    const text = error instanceof Refusal ? error.message : unexpected;
+    const why = String(error?.message ?? error).slice(0, 120);
+    const text = error instanceof Refusal ? error.message : `it cannot be computed here (${why}).`;
     postMessage({ kind: "refused", id, message: text });
   }
 }
