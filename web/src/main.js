@@ -115,7 +115,8 @@ function showPoints() {
       ? `${number(Math.abs(radiograph.gapPx))} px`
       : `${number(Math.abs(mm))} mm`,
   });
-  $("gap").textContent = capital(radiograph.gapInWords());
+  const words = radiograph.gapInWords().replace(/ (px|mm)/g, "\u00a0$1");
+  $("gap").textContent = capital(words);
   $("back").disabled = !SIDES.some((_, side) => radiograph.edited(side));
 }
 

@@ -87,9 +87,15 @@ export function overlay(radiograph, background, filter) {
   SIDES.forEach((name, side) => {
     if (!radiograph.found(side)) return;
     const [x, y] = at(radiograph.points[side]);
-    context.lineWidth = 0.25 * unit;
-    context.strokeStyle = "white";
-    context.stroke(new Path2D(`M${x - 11 * unit} ${y}H${x + 11 * unit}`));
+    const level = new Path2D(`M${x - 11 * unit} ${y}H${x + 11 * unit}`);
+    for (const [colour, wide] of [
+      ["#0008", 0.6],
+      ["white", 0.25],
+    ]) {
+      context.lineWidth = wide * unit;
+      context.strokeStyle = colour;
+      context.stroke(level);
+    }
     context.fillStyle = "#e61e1e";
     context.beginPath();
     context.arc(x, y, 0.9 * unit, 0, 7);
