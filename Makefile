@@ -10,13 +10,15 @@ BOOTSTRAP = $(STARTER) tools/bootstrap.py --venv $(VENV) $(CHOICE)
 PLAIN := $(VENV)/.plain$(if $(LOCKED),-locked)
 DEV := $(VENV)/.dev$(if $(LOCKED),-locked)
 DOCS := $(VENV)/.docs
+PAGE := hemidiaphragm_nb/static/page
+PAGE_SOURCES := $(wildcard web/*.* web/src/* web/examples/* hemidiaphragm_nb/static/viewer.*) hemidiaphragm_nb/weights/default/fast.onnx
 RECIPE := settings.ini setup.py pyproject.toml tools/bootstrap.py $(if $(LOCKED),requirements.lock)
 
 export PYTHONUTF8 := 1
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test format lab env docs readme screenshot lock hooks clean distclean
+.PHONY: help demo test format lab env docs readme page screenshot lock hooks clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -42,6 +44,11 @@ docs: $(DEV) $(DOCS)  ## build the documentation site in _docs/
 readme: $(DEV)  ## write README.md from index.ipynb
 	$(BIN)/python -m tools.make_readme
 
+page: $(PAGE)/index.html  ## build the page that predicts in the browser (Node, npm): `hemidiaphragm page` opens it
+
+$(PAGE)/index.html: $(PAGE_SOURCES)
+	cd web && npm ci --ignore-scripts && npm run build
+
 screenshot: $(DEV)  ## make images/app.png: the app with a phantom, in headless Chromium
 	$(BIN)/python -m pytest tests/test_app.py -k voila --screenshot images/app.png
 
@@ -55,11 +62,11 @@ hooks: $(DEV)  ## set up the notebook hooks of git in this clone
 	git config --local diff.jupyternotebook.command "'$(abspath $(BIN))/nbdev-diff-driver'"
 
 clean:  ## remove what the commands above made, but not the environment
-	rm -rf demo build dist _docs _proc *.egg-info .coverage* .hypothesis .pytest_cache .ruff_cache nbs/.hypothesis nbs/.last_checked
+	rm -rf $(PAGE) demo build dist _docs _proc *.egg-info .coverage* .hypothesis .pytest_cache .ruff_cache nbs/.hypothesis nbs/.last_checked
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
-	rm -rf $(VENV)
+	rm -rf $(VENV) web/node_modules
 
 $(PLAIN): $(RECIPE)
 	@$(BOOTSTRAP)

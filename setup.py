@@ -40,6 +40,14 @@ setup(
         "nbdev": ["hemidiaphragm_nb=hemidiaphragm_nb._modidx:d"],
     },
     packages=find_namespace_packages(include=["hemidiaphragm_nb*"], exclude=["*.__pycache__"]),
-    package_data={"hemidiaphragm_nb": ["weights/*/*", "reference/*", "static/*"]},
+    package_data={
+        "hemidiaphragm_nb": [
+            "weights/*/*",
+            "reference/*",
+            "static/*",
+            "static/page/*",
+            "static/page/examples/*",
+        ]
+    },
     zip_safe=False,
 )

@@ -1,11 +1,14 @@
 "The built wheel works by itself, elsewhere than in the project."
 
+import shutil
 import zipfile
 
 import pytest
 
 from tests.clean_environment import REFUSED, CleanEnvironment
-from tools.project import LIBRARY, copy_tree, module_files, python
+from tools.project import LIBRARY, ROOT, copy_tree, module_files, python
+
+PAGE = LIBRARY / "static" / "page"
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +16,8 @@ def wheel(tmp_path_factory):
     "The wheel, built from the source archive."
     folder = tmp_path_factory.mktemp("wheel")
     copy_tree(folder / "tree")
+    if PAGE.exists():  # git ignores it, a wheel takes it along
+        shutil.copytree(PAGE, folder / "tree" / PAGE.relative_to(ROOT))
     python("-m", "build", "--no-isolation", "--outdir", folder / "dist", folder / "tree")
     (built,) = (folder / "dist").glob("*.whl")
     return built

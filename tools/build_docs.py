@@ -24,6 +24,7 @@ from nbdev.serve_drv import exec_nb
 from tools.project import NOTEBOOKS, ROOT, tracked_files
 
 SITE = ROOT / "_docs"
+PAGE = ROOT / "hemidiaphragm_nb" / "static" / "page"
 PREPARED = ROOT / "_proc" / "notebooks"
 PAGES = ROOT / "_proc" / "pages"
 EXTRA = {
@@ -237,6 +238,8 @@ def main() -> int:
     failed = subprocess.run(command).returncode
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.move(built, SITE)
+    if (PAGE / "index.html").exists():  # where `make page` has built it
+        shutil.copytree(PAGE, SITE / "page")
     broken = broken_links(SITE)
     print(*(f"broken link in {line}" for line in broken), sep="\n", end="\n" if broken else "")
     print(f"_docs/index.html: {len(list(SITE.glob('*.html')))} pages, {len(broken)} broken links")

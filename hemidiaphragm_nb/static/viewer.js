@@ -1,10 +1,12 @@
-// The radiograph in the browser: an anywidget module (https://anywidget.dev), nothing to build.
+// The radiograph in the browser, for the app and for the page that predicts by itself (web/): an
+// anywidget module (https://anywidget.dev), nothing to build.
 //
-// Python owns the state. The browser draws what the traits of `ImageViewer` (notebook engine/app)
-// hold, and sends messages about what the hand did; it decides nothing. All coordinates are the
-// radiograph's own pixels, with the origin at the centre of the first pixel.
+// Its owner, Python or the page, holds the state: a model with `get`, `on`, `off` and `send`. The
+// viewer draws what the traits of `ImageViewer` (notebook engine/app) hold, and sends messages
+// about what the hand did; it decides nothing. Zoom, place and grey window are its own. All
+// coordinates are the radiograph's own pixels, with the origin at the centre of the first pixel.
 //
-// Messages to Python:
+// Messages to the owner:
 //   {kind: "move", side, x, y, going}         a landmark (0 right, 1 left) was moved, or still is
 //   {kind: "place", x, y}                     double-click: a landmark belongs here
 //   {kind: "piece", name, at, size, others}   with one buffer: a piece of a file
@@ -45,7 +47,8 @@ function placeAt(element, [x, y], [width, height]) {
 // ---------------------------------------------------------------- the picture
 
 // The radiograph, the lungs' outlines, and the levels of the two landmarks with the gap between.
-function makePicture(model, stage) {
+// `stage` is what is seen, `scene` the whole radiograph, which may be larger.
+function makePicture(model, stage, scene) {
   const image = html("img", { className: "radiograph", draggable: false });
   const lines = svg("svg", { class: "lines" });
   const lungs = SIDES.map((side) => svg("path", { class: `lung ${side}`, "fill-rule": "evenodd" }));
@@ -53,7 +56,7 @@ function makePicture(model, stage) {
   const levels = svg("path", { class: "levels" });
   const gap = html("div", { className: "gap" });
   lines.append(...lungs, shade, levels);
-  stage.append(image, lines, gap);
+  scene.append(image, lines, gap);
 
   function showImage() {
     const [width, height] = model.get("image_size");
@@ -92,7 +95,7 @@ function makePicture(model, stage) {
     lines.classList.toggle("bare", !model.get("show_landmarks"));
   }
 
-  return { showImage, showLungs, showLevels };
+  return { image, showImage, showLungs, showLevels };
 }
 
 // ---------------------------------------------------------------- the handles
@@ -100,11 +103,11 @@ function makePicture(model, stage) {
 // A handle is a real button: it takes the keyboard's focus, and arrow keys move it by a pixel, with
 // Shift by ten. While it is dragged it follows the pointer at once, and Python gets a message at
 // most every 50 ms; where it finally stands is always sent.
-function makeHandles(model, stage, showLevels) {
+function makeHandles(model, stage, scene, showLevels) {
   const button = (side) => html("button", { className: `handle ${side}`, type: "button" });
   const handles = SIDES.map(button);
   const ghosts = SIDES.map(() => html("div", { className: "ghost" })); // where the model had put it
-  stage.append(...ghosts, ...handles);
+  scene.append(...ghosts, ...handles);
   let points = [null, null];
   let dragged = null; // side of the handle under the hand
   let lastSent = 0;
@@ -135,7 +138,7 @@ function makeHandles(model, stage, showLevels) {
 
   // The radiograph's pixel under the pointer, or the nearest one on the radiograph.
   function pixelAt(event) {
-    const box = stage.getBoundingClientRect();
+    const box = scene.getBoundingClientRect();
     const across = (event.clientX - box.left) / box.width;
     const down = (event.clientY - box.top) / box.height;
     return model.get("image_size").map((n, i) => clamp([across, down][i] * n - 0.5, n - 1));
@@ -188,6 +191,157 @@ function makeHandles(model, stage, showLevels) {
     model.send({ kind: "place", x, y });
   };
   return showPoints;
+}
+
+// ---------------------------------------------------------------- zoom, place, grey window
+
+const MOST_ZOOM = 16;
+const WHOLE = { zoom: 1, x: 0, y: 0, low: 0, high: 1 };
+const KEYS = {
+  "+": { zoom: 1.25 },
+  "=": { zoom: 1.25 },
+  "-": { zoom: 0.8 },
+  "[": { width: -0.05 },
+  "]": { width: 0.05 },
+  ",": { centre: -0.03 },
+  ".": { centre: 0.03 },
+};
+const HELP =
+  "Radiograph. Plus and minus zoom, arrow keys move it, square brackets narrow and widen the grey" +
+  " window, comma and full stop shift it, 0 shows all again.";
+
+// Zoom by Ctrl and the wheel (the wheel alone once it has the focus), by two fingers, by buttons
+// and keys; a drag moves the radiograph, and with Shift, the right button or the button "grey" it
+// changes the grey window: across its width, down its centre.
+function makeNavigation(stage, scene, image) {
+  let view = { ...WHOLE };
+  let greyDrag = false;
+  const fingers = new Map();
+  const zoomed = html("output", { className: "zoomed" });
+  const tool = (text, label, onclick) =>
+    html("button", { type: "button", textContent: text, title: label, ariaLabel: label, onclick });
+  const grey = tool("◐", "drag changes the grey window", () => {
+    greyDrag = !greyDrag;
+    grey.ariaPressed = greyDrag;
+    show();
+  });
+  grey.ariaPressed = false;
+  const tools = html("div", { className: "tools", role: "group", ariaLabel: "view" });
+  tools.append(
+    tool("−", "zoom out", () => zoomBy(0.8)),
+    zoomed,
+    tool("+", "zoom in", () => zoomBy(1.25)),
+    tool("⤢", "show all, with its own grey levels", reset),
+    grey,
+  );
+  Object.assign(stage, { tabIndex: 0, role: "group", ariaLabel: HELP });
+
+  function show() {
+    const { zoom, low, high } = view;
+    const box = stage.getBoundingClientRect();
+    view.x = clamp(view.x, box.width * (zoom - 1));
+    view.y = clamp(view.y, box.height * (zoom - 1));
+    scene.style.width = scene.style.height = `${100 * zoom}%`;
+    scene.style.left = `${-view.x}px`;
+    scene.style.top = `${-view.y}px`;
+    // brightness, then contrast: 0 at `low`, 1 at `high`
+    const filter = `brightness(${1 / (high + low)}) contrast(${(high + low) / (high - low)})`;
+    image.style.filter = low === 0 && high === 1 ? "" : filter;
+    stage.style.touchAction = zoom > 1 || greyDrag ? "none" : "pan-x pan-y";
+    stage.classList.toggle("movable", zoom > 1 && !greyDrag);
+    zoomed.textContent = `${Math.round(100 * zoom)} %`;
+    stage.dispatchEvent(new CustomEvent("view", { detail: { ...view } }));
+  }
+
+  // Zooms so that the point of the stage stays where it is; by default its centre.
+  function zoomBy(factor, point = [0.5 * stage.clientWidth, 0.5 * stage.clientHeight]) {
+    const zoom = Math.min(Math.max(view.zoom * factor, 1), MOST_ZOOM);
+    const growth = zoom / view.zoom;
+    view.x = (view.x + point[0]) * growth - point[0];
+    view.y = (view.y + point[1]) * growth - point[1];
+    view.zoom = zoom;
+    show();
+  }
+
+  function moveBy(x, y) {
+    view.x -= x;
+    view.y -= y;
+    show();
+  }
+
+  function windowBy(width, centre) {
+    const wide = Math.min(Math.max(view.high - view.low + width, 0.05), 1.5);
+    const middle = Math.min(Math.max((view.high + view.low) / 2 + centre, 0.03), 1.2);
+    view.low = Math.max(0, middle - wide / 2);
+    view.high = Math.max(view.low + 0.05, middle + wide / 2);
+    show();
+  }
+
+  function reset() {
+    view = { ...WHOLE };
+    show();
+  }
+
+  const pointOf = (event) => {
+    const box = stage.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  };
+
+  // How far apart two fingers are, and the middle between them.
+  function pinch() {
+    const [[ax, ay], [bx, by]] = [...fingers.values()];
+    return [Math.hypot(ax - bx, ay - by), [(ax + bx) / 2, (ay + by) / 2]];
+  }
+
+  stage.onpointerdown = (event) => {
+    if (event.target.closest(".handle, .tools")) return;
+    if (fingers.size && event.pointerType !== "touch") return;
+    fingers.set(event.pointerId, pointOf(event));
+    stage.setPointerCapture(event.pointerId);
+  };
+  stage.onpointermove = (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    const before = fingers.size === 2 ? pinch() : null;
+    const [x0, y0] = fingers.get(event.pointerId);
+    const [x, y] = pointOf(event);
+    fingers.set(event.pointerId, [x, y]);
+    if (before) {
+      const [apart, middle] = pinch();
+      moveBy(middle[0] - before[1][0], middle[1] - before[1][1]);
+      zoomBy(apart / Math.max(before[0], 1), middle);
+    } else if (greyDrag || event.shiftKey || event.buttons === 2) {
+      windowBy((x - x0) / 300, (y - y0) / 300);
+    } else {
+      moveBy(x - x0, y - y0);
+    }
+  };
+  stage.onpointerup = stage.onpointercancel = (event) => fingers.delete(event.pointerId);
+  stage.oncontextmenu = (event) => event.preventDefault();
+  stage.addEventListener(
+    "wheel",
+    (event) => {
+      const asked = event.ctrlKey || event.metaKey || document.activeElement === stage;
+      if (!asked) return;
+      event.preventDefault();
+      zoomBy(Math.exp(-event.deltaY / (event.ctrlKey ? 200 : 500)), pointOf(event));
+    },
+    { passive: false },
+  );
+  stage.addEventListener("keydown", (event) => {
+    const modified = event.ctrlKey || event.metaKey || event.altKey;
+    if (event.target !== stage || modified) return;
+    const arrow = ARROWS[event.key];
+    const change = KEYS[event.key];
+    if (arrow) moveBy(-40 * arrow[0], -40 * arrow[1]);
+    else if (event.key === "0") reset();
+    else if (change?.zoom) zoomBy(change.zoom);
+    else if (change) windowBy(change.width ?? 0, change.centre ?? 0);
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // JupyterLab's own shortcuts
+  });
+  new ResizeObserver(show).observe(stage);
+  return { tools, reset };
 }
 
 // ---------------------------------------------------------------- the file
@@ -243,27 +397,26 @@ function makeOpener(model, root) {
 
 // ---------------------------------------------------------------- all together
 
-// Builds the viewer in `el`, and redraws a part of it when one of its traits changes.
-function render({ model, el }) {
-  const root = html("div", { className: "hemi-radiograph" });
-  const stage = html("div", { className: "stage" });
-  const showCaption = makeOpener(model, root);
-  root.append(stage);
-  el.append(root);
-  const { showImage, showLungs, showLevels } = makePicture(model, stage);
-  const showPoints = makeHandles(model, stage, showLevels);
+// Builds the viewer without what opens files: below `root`, and redraws a part of it when one of
+// its traits changes. Gives a function that takes the listeners away.
+export function makeViewer(model, root) {
+  const scene = html("div", { className: "scene" });
+  const stage = html("div", { className: "stage" }, scene);
+  const { image, showImage, showLungs, showLevels } = makePicture(model, stage, scene);
+  const showPoints = makeHandles(model, stage, scene, showLevels);
+  const { tools, reset } = makeNavigation(stage, scene, image);
+  root.append(stage, tools);
 
   function showAll() {
-    stage.hidden = !model.get("image_size")[0];
-    showCaption();
+    stage.hidden = tools.hidden = !model.get("image_size")[0];
     showImage();
     showLungs();
     showPoints();
+    reset();
   }
 
   const redraws = [
     [showAll, ["image"]],
-    [showCaption, ["busy_message", "caption"]],
     [showLungs, ["lung_paths", "lung_opacity", "show_outlines"]],
     [showPoints, ["points", "edited", "model_points", "gap_label", "show_landmarks"]],
   ];
@@ -272,6 +425,21 @@ function render({ model, el }) {
   showAll();
   return () => {
     for (const [event, draw] of listeners) model.off(event, draw);
+  };
+}
+
+// The whole widget: what opens a file, and the viewer.
+function render({ model, el }) {
+  const root = html("div", { className: "hemi-radiograph" });
+  const showCaption = makeOpener(model, root);
+  el.append(root);
+  const close = makeViewer(model, root);
+  const events = ["image", "busy_message", "caption"].map((trait) => `change:${trait}`);
+  for (const event of events) model.on(event, showCaption);
+  showCaption();
+  return () => {
+    close();
+    for (const event of events) model.off(event, showCaption);
   };
 }
 

@@ -1,0 +1,545 @@
+"The page that predicts in the browser agrees with the library, and does what a person asks of it."
+
+import csv
+import io
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+from PIL import Image
+from pydicom import uid
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+
+from hemidiaphragm_nb.dicom_reader import encode_dicom
+from hemidiaphragm_nb.files import save_picture
+from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.page import page_server
+from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.radiograph import RadiographError
+from hemidiaphragm_nb.readers import read_radiograph
+from tests.browser import chromium, opened
+from tests.predict_page import WEB, Answer, PredictPage, build, serving, static_server
+from tools import page_facts
+
+PHANTOMS = 60
+RADIOGRAPHS = int(os.environ.get("HEMIDIAPHRAGM_PAGE_RADIOGRAPHS", 10))
+POINT = 0.1  # px of the radiograph, between the page and the library from the same outputs
+DICE = 0.999
+EXAMPLE = "phantom-000003.png"
+RG1 = [f"RG1_{kind}.dcm" for kind in ("UNCR", "UNCI", "J2KR", "J2KI")]
+SYNTAXES = {
+    "implicit": uid.ImplicitVRLittleEndian,
+    "RLE": uid.RLELossless,
+    "JPEG": uid.JPEGBaseline8Bit,
+    "JPEG 12 bits": uid.JPEGExtended12Bit,
+    "JPEG lossless": uid.JPEGLosslessSV1,
+    "JPEG-LS": uid.JPEGLSLossless,
+    "JPEG 2000": uid.JPEG2000Lossless,
+}
+ELSEWHERE = "http://127.0.0.1:9/"  # another server than the page's own
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    "The built page."
+    chromium()
+    return build(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def app(folder):
+    "The page with its network loaded, for all tests that only open files."
+    server = page_server(folder=folder)  # that of `hemidiaphragm page`
+    with serving(server) as address, opened(address, 1280, 900) as page:
+        shown = PredictPage(page)
+        assert shown.ready() == "offline"
+        yield shown
+
+
+@pytest.fixture
+def example(app):
+    "The page with nothing but an example open."
+    if app.page.locator("#clear").is_visible():
+        app.page.click("#clear")
+    app.page.get_by_role("button", name="Phantom 1").click()
+    app.result(EXAMPLE)
+    app.wait("the handles", lambda: app.page.locator("#viewer .handle:visible").count() == 2)
+    return app
+
+
+def agrees(answer: Answer) -> None:
+    "Whether the page makes of its network's outputs what the library makes of them."
+    page, library = answer.page, answer.same_network
+    assert np.array_equal(np.isnan(answer.points), np.isnan(library.points))
+    assert not (np.abs(answer.points - library.points) > POINT).any()
+    assert answer.dice(library) >= DICE
+    assert answer.findings == [(f.code, f.message, f.side) for f in library.findings]
+    radius = np.array([np.nan if r is None else r for r in page["radius90"]], float)
+    np.testing.assert_allclose(radius, library.radius90, atol=POINT)
+    assert (page["spacing"] and tuple(page["spacing"])) == library.spacing
+    assert page["spacingSource"] == library.spacing_source
+
+
+def all_agree(app, *paths: Path) -> list[Answer]:
+    "Open files together, and compare each with the library."
+    app.drop(*paths)
+    answers = []
+    for path in paths:
+        found = app.result(path.name)
+        assert "message" not in found, f"{path.name}: {found['message']}"
+        answers.append(app.answer(path, found, own=False))
+        agrees(answers[-1])
+    return answers
+
+
+# ---------------------------------------------------------------- one truth
+
+
+def test_the_facts_are_the_library_s():
+    stale = page_facts.FACTS.read_text(encoding="utf-8") != page_facts.text()
+    assert not stale, "run `python -m tools.page_facts`"
+
+
+def test_the_examples_are_phantoms():
+    for path in (WEB / "examples").iterdir():
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), phantom(int(path.stem[-6:])).image)
+
+
+def test_phantoms(app, tmp_path):
+    "From the same outputs the same answer; by each side's own network nearly so."
+    frames, distances, overlaps = phantom_frames(PHANTOMS, seed=7), [], []
+    paths = [tmp_path / f"phantom {i}.png" for i in range(PHANTOMS)]
+    for path, image in zip(paths, frames.images):
+        save_picture(image[0], path)
+    app.drop(*paths)
+    for path in paths:
+        answer = app.answer(path, app.result(path.name))
+        agrees(answer)
+        distances.append(np.abs(answer.points - answer.library.points).max())
+        overlaps.append(answer.dice(answer.library))
+    # a network of 8-bit integers rounds differently on different processors
+    assert np.nanmedian(distances) < POINT and np.nanmax(distances) < 2
+    assert np.nanmedian(overlaps) > DICE
+
+
+def test_radiographs(app):
+    data = os.environ.get("HEMIDIAPHRAGM_DATA")
+    if not data:
+        pytest.skip("no radiographs here: HEMIDIAPHRAGM_DATA names their folder")
+    paths = sorted((Path(data) / "images").iterdir())
+    all_agree(app, *paths[:: max(1, len(paths) // RADIOGRAPHS)][:RADIOGRAPHS])
+
+
+@pytest.mark.parametrize("name", RG1)
+def test_a_radiograph_in_its_encodings(app, name):
+    path = get_testdata_file(name, download=False)
+    if not path:
+        pytest.skip("no RG1 here: `pip install pydicom-data` brings it")
+    all_agree(app, Path(path))
+
+
+def test_transfer_syntaxes(app, tmp_path):
+    image, paths = phantom(3).image, []
+    for name, syntax in SYNTAXES.items():
+        deep = dict(bits=12, WindowCenter=2000, WindowWidth=3400)
+        eight = syntax == uid.JPEGBaseline8Bit
+        pixels = image if eight else image.astype(np.uint16) * 16 + 3
+        paths.append(tmp_path / f"{name}.dcm")
+        paths[-1].write_bytes(encode_dicom(pixels, syntax, **({} if eight else deep)))
+    all_agree(app, *paths)
+
+
+def test_colours_in_dicom(app, tmp_path):
+    image, paths = phantom(3).image, []
+    colour = np.stack([image, image // 2, 255 - image], -1)
+    for name in ("implicit", "RLE", "JPEG 2000", "JPEG"):
+        stated = dict(PhotometricInterpretation="YBR_FULL_422") if name == "JPEG" else {}
+        paths.append(tmp_path / f"colour {name}.dcm")
+        paths[-1].write_bytes(encode_dicom(colour, SYNTAXES[name], **stated))
+    all_agree(app, *paths)
+
+
+HEADERS = {
+    "inverted": dict(invert=True),
+    "mirrored": dict(PatientOrientation=["R", "F"]),
+    "on its side": dict(PatientOrientation=["F", "R"]),
+    "sigmoid": dict(WindowCenter=120, WindowWidth=100, VOILUTFunction="SIGMOID"),
+    "no preamble": dict(preamble=False),
+    "a child": dict(PatientAge="012Y", BodyPartExamined="ABDOMEN", ImagerPixelSpacing=[0.8, 0.8]),
+    "implausible": dict(PixelSpacing=[0.05, 0.05]),
+    "rescaled": dict(RescaleSlope=-2, RescaleIntercept=900, WindowCenter=500, WindowWidth=600),
+    "padded": dict(PixelPaddingValue=0),
+    "unknown words": dict(VOILUTFunction="CURVE", PresentationLUTShape="INVERSE"),
+}
+
+
+def test_headers(app, tmp_path):
+    "What a header says of grey values, orientation, lengths and doubts."
+    paths = []
+    for name, elements in HEADERS.items():
+        paths.append(tmp_path / f"{name}.dcm")
+        paths[-1].write_bytes(encode_dicom(phantom(5).image, **elements))
+    answers = all_agree(app, *paths)
+    assert any("on its side" in f[1] for f in answers[2].findings)
+    assert answers[5].page["spacing"] == [0.8, 0.8]
+
+
+def test_tables_of_grey_values(app, tmp_path):
+    "A VOI look-up table, as the standard has it."
+    image = phantom(5).image
+    ds = pydicom.dcmread(io.BytesIO(encode_dicom(image)))
+    item = pydicom.Dataset()
+    item.add_new(0x00283002, "US", [256, 0, 16])
+    table = (255 * np.linspace(0, 1, 256) ** 2 * 257).astype("<u2")
+    item.add_new(0x00283006, "OW", table.tobytes())
+    ds.VOILUTSequence = [item]
+    ds.save_as(tmp_path / "table.dcm", enforce_file_format=True)
+    all_agree(app, tmp_path / "table.dcm")
+
+
+def test_pictures(app, tmp_path):
+    "PNG, JPEG and TIFF: colour, transparency, depth, compression, orientation, odd sizes."
+    image = phantom(11).image
+    deep, colour = image.astype(np.uint16) * 257, np.stack([image, image // 2, 255 - image], -1)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey, red = Image.fromarray(image), Image.fromarray(colour)
+    saved = {
+        "grey.jpg": lambda p: grey.save(p, quality=90),
+        "turned.jpg": lambda p: grey.rotate(90).save(p, exif=turned),
+        "colour.jpg": lambda p: red.save(p, quality=90, progressive=True),
+        "deep.png": lambda p: Image.fromarray(deep).save(p),
+        "colour.png": lambda p: red.save(p),
+        "palette.png": lambda p: red.quantize(64).save(p),
+        "clear.png": lambda p: grey.convert("LA").save(p),
+        "odd.png": lambda p: grey.resize((391, 333)).save(p),
+        "tall.png": lambda p: grey.resize((700, 1100)).save(p),
+        "plain.tif": lambda p: tifffile.imwrite(p, deep),
+        "lzw.tif": lambda p: tifffile.imwrite(p, image, compression="lzw", predictor=True),
+        "tiles.tif": lambda p: tifffile.imwrite(p, deep, compression="deflate", tile=(64, 64)),
+        "white.tif": lambda p: tifffile.imwrite(p, 255 - image, photometric="miniswhite"),
+        "float.tif": lambda p: tifffile.imwrite(p, image.astype(np.float32) / 7),
+        "colour.tif": lambda p: tifffile.imwrite(p, colour, photometric="rgb"),
+    }
+    for name, save in saved.items():
+        save(tmp_path / name)
+    all_agree(app, *[tmp_path / name for name in saved])
+
+
+# ---------------------------------------------------------------- files that are refused
+
+
+def bad_files(folder: Path) -> dict[Path, str]:
+    "Files, and what of each one's sentence is expected."
+    image = phantom(3).image
+    png = (WEB / "examples" / EXAMPLE).read_bytes()
+    dicom = encode_dicom(image)
+    content = {
+        "empty.png": (b"", "empty"),
+        "letter <b>.txt": (b"Dear Sir or Madam", "not a PNG, JPEG, TIFF or DICOM"),
+        "cut.png": (png[:5000], "cut short"),
+        "cut.dcm": (dicom[:5000], "cut short"),
+        "cut.jpg": (b"\xff\xd8\xff\xe0" + b"\0" * 40, ""),
+        "cut.tif": (b"II*\0\x08\0\0\0", ""),
+        "loop.tif": (b"II*\0" + struct.pack("<IHI", 8, 0, 8), "pages"),
+        "lateral.dcm": (encode_dicom(image, ViewPosition="LL"), "its view is LL, not frontal"),
+        "hand.dcm": (encode_dicom(image, BodyPartExamined="HAND"), "it shows HAND"),
+        "ct.dcm": (encode_dicom(image, Modality="CT"), "it is CT, not a radiograph"),
+        "frames.dcm": (encode_dicom(image, NumberOfFrames=2), "it has 2 frames"),
+        "report.dcm": (
+            dicom.replace(b"\xe0\x7f\x10\x00", b"\xe0\x7f\x12\x00"),
+            "without a picture",
+        ),
+    }
+    for name, (data, _) in content.items():
+        (folder / name).write_bytes(data)
+    save_picture(np.full((100, 100), 7, np.uint8), folder / "constant.png")
+    save_picture(image[:, :200], folder / "strip.png")
+    save_picture(image[:10, :10], folder / "tiny.png")
+    tifffile.imwrite(folder / "pages.tif", np.stack([image, image]))
+    Image.fromarray(image).convert("CMYK").save(folder / "cmyk.jpg")
+    expected = {name: words for name, (_, words) in content.items()}
+    expected |= {"constant.png": "constant", "strip.png": "beyond 2:1", "tiny.png": "too small"}
+    expected |= {"pages.tif": "2 pages", "cmyk.jpg": "CMYK"}
+    return {folder / name: words for name, words in expected.items()}
+
+
+def test_bad_files_are_refused_one_by_one(app, tmp_path):
+    "Each with one sentence, and none of the others suffers."
+    expected, good = bad_files(tmp_path), WEB / "examples" / EXAMPLE
+    app.page.evaluate("document.getElementById('clear').click()")
+    app.drop(*expected, good)
+    for path, words in expected.items():
+        message = app.result(path.name).get("message", "")
+        assert words in message and message.endswith(".") and len(message) < 300, path.name
+    assert "message" not in app.result(good.name)
+    shown = app.page.locator("#refused p").all_inner_texts()
+    assert len(shown) == len(expected) and any("letter <b>.txt" in text for text in shown)
+
+
+UNREAD = {  # read by the library, not by the page, which must not guess
+    "deflated": dict(syntax=uid.DeflatedExplicitVRLittleEndian),
+    "high throughput": dict(syntax=uid.HTJ2KLossless),
+    "palette": dict(PhotometricInterpretation="PALETTE COLOR"),
+    "contradiction": dict(SamplesPerPixel=3),
+    "bits": dict(BitsStored=7, HighBit=4),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_what_the_page_does_not_handle_it_refuses(app, tmp_path, name):
+    options = dict(UNREAD[name])
+    syntax = options.pop("syntax", None)
+    data = encode_dicom(phantom(3).image, **options)
+    if syntax:
+        ds = pydicom.dcmread(io.BytesIO(data))
+        ds.file_meta.TransferSyntaxUID = syntax
+        if syntax.is_encapsulated:
+            ds.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(100)])
+            ds["PixelData"].VR = "OB"
+        ds.save_as(tmp_path / f"{name}.dcm")
+    else:
+        (tmp_path / f"{name}.dcm").write_bytes(data)
+    message = app.refusal(tmp_path / f"{name}.dcm")
+    assert message.endswith("."), message
+
+
+def test_refusals_are_the_library_s(app, tmp_path):
+    "What the page refuses for its content, the library refuses, too, in the same words."
+    for path, words in bad_files(tmp_path).items():
+        if not words or path.name in ("cmyk.jpg", "letter <b>.txt", "cut.dcm"):
+            continue
+        with pytest.raises(RadiographError) as refused:
+            read_radiograph(path)
+        assert words in str(refused.value), path.name
+
+
+# ---------------------------------------------------------------- what a person does
+
+
+def test_drag_keys_and_double_click(example):
+    "The landmark follows the hand, the gap follows the landmark, and back."
+    app, page = example, example.page
+    gap, first = app.text("#gap"), app.point(1)
+    x, y = app.centre("#viewer .handle.left")
+    scale = 512 / page.locator("#viewer .scene").bounding_box()["height"]
+    app.drag(x, y, 10, 30)
+    dragged = app.point(1)
+    assert np.abs(dragged - first - np.array([10, 30]) * scale).max() < 2 * scale
+    assert app.text("#gap") != gap and "placed by hand" in app.text("#findings")
+    app.handle("left").press("ArrowLeft")
+    app.handle("left").press("Shift+ArrowDown")
+    assert np.abs(app.point(1) - dragged - [-1, 10]).max() < 1e-6
+    box = page.locator("#viewer .scene").bounding_box()
+    page.mouse.dblclick(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    assert np.abs(app.point(0) - [127.5, 255.5]).max() < 2 * scale
+    page.get_by_role("button", name="Back to the model's points").click()
+    assert app.text("#gap") == gap and np.abs(app.point(1) - first).max() < 1e-6
+
+
+def view(page) -> tuple:
+    "Zoom, place and grey window as they show."
+    style = "el => [el.style.width, el.style.left, el.style.top]"
+    scene = page.locator("#viewer .scene").evaluate(style)
+    return *scene, page.locator("#viewer .radiograph").evaluate("el => el.style.filter")
+
+
+def test_zoom_pan_and_grey_window(example):
+    "By keys, wheel, mouse and buttons; 0 shows all again."
+    page, start = example.page, view(example.page)
+    x, y = example.centre("#viewer .stage")
+    page.locator("#viewer .stage").focus()
+    page.keyboard.press("+")
+    zoomed = view(page)
+    assert zoomed[0] == "125%" and zoomed != start
+    page.keyboard.press("ArrowRight")
+    assert view(page)[1:3] != zoomed[1:3]
+    page.keyboard.press("[")
+    assert "contrast" in view(page)[3]
+    page.keyboard.press("0")
+    assert view(page) == start
+    page.mouse.move(x, y - 60)
+    page.mouse.wheel(0, -300)
+    example.wait("the zoom", lambda: view(page)[0] != "100%")
+    moved = view(page)
+    example.drag(x - 40, y - 120, 25, 15)
+    assert view(page)[1:3] != moved[1:3] and view(page)[3] == ""
+    page.keyboard.down("Shift")
+    example.drag(x - 40, y - 120, 25, 15)
+    page.keyboard.up("Shift")
+    assert "contrast" in view(page)[3]
+    page.get_by_role("button", name="show all").click()
+    assert view(page) == start
+
+
+def test_two_fingers_zoom(example):
+    "A pinch, as a telephone reports it."
+    page = example.page
+    pinch = """stage => {
+        const box = stage.getBoundingClientRect();
+        const finger = (type, id, x) => stage.dispatchEvent(new PointerEvent(type, {
+            pointerId: id, pointerType: "touch", bubbles: true,
+            clientX: box.left + x, clientY: box.top + 100}));
+        stage.setPointerCapture = () => {};
+        finger("pointerdown", 11, 100), finger("pointerdown", 12, 150);
+        finger("pointermove", 12, 250);
+        finger("pointerup", 11, 100), finger("pointerup", 12, 250);
+    }"""
+    page.locator("#viewer .stage").evaluate(pinch)
+    assert view(page)[0] == "300%"
+    page.locator("#viewer .stage").press("0")
+
+
+def pixels(page, name: str) -> str:
+    return page.locator(f"#{name}").evaluate("canvas => canvas.toDataURL()")
+
+
+def test_beta_changes_the_target_alone(example):
+    page = example.page
+    before = [pixels(page, name) for name in ("network-map", "target-map")]
+    page.locator("#beta").press("ArrowRight")
+    assert page.locator("#beta-value").inner_text() == "130 px of 512"
+    network, target = (pixels(page, name) for name in ("network-map", "target-map"))
+    assert network == before[0] and target != before[1]
+    page.locator("#beta").press("ArrowLeft")
+    assert pixels(page, "target-map") == before[1]
+
+
+def test_table_and_downloads(example, tmp_path):
+    "The CSV has the library's columns; the picture is a PNG; the clipboard has the table."
+    page = example.page
+    with page.expect_download() as download:
+        page.click("#csv")
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    (row,) = csv.DictReader(io.StringIO(text))
+    answer = example.answer(WEB / "examples" / EXAMPLE, example.result(EXAMPLE), own=False)
+    assert row["file"] == EXAMPLE and row["status"] == "ok" and row["gap_mm"] == ""
+    assert abs(float(row["gap_px"]) - answer.same_network.gap_px) < POINT
+    assert list(row)[:8] == "file right_x right_y left_x left_y gap_px gap_mm warnings".split()
+    with page.expect_download() as download:
+        page.click("#picture")
+    assert download.value.suggested_filename == "phantom-000003_overlay.png"
+    with Image.open(download.value.path()) as image:
+        assert image.size == (512, 512) and len(image.convert("RGB").getcolors(2**20)) > 300
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#copy")
+    example.wait("the message", lambda: "clipboard" in example.text("#status-text"))
+    assert page.evaluate("navigator.clipboard.readText()").startswith("file\tright_x")
+
+
+# ---------------------------------------------------------------- promises
+
+
+def test_nothing_connects_elsewhere(app):
+    "Neither the page nor its worker: the policy forbids it, and is inherited."
+    blocked = f"fetch('{ELSEWHERE}').then(() => 'sent', error => 'blocked')"
+    refused = "new Promise(done => document.addEventListener('securitypolicyviolation', done))"
+    code = f"Promise.all([{refused}.then(e => e.effectiveDirective), {blocked}])"
+    assert app.page.evaluate(code) == ["connect-src", "blocked"]
+    worker = f"""new Promise(done => {{
+        const text = "self.addEventListener('securitypolicyviolation',"
+            + " e => postMessage(e.effectiveDirective)); fetch('{ELSEWHERE}').catch(() => 0)";
+        const worker = new Worker(URL.createObjectURL(new Blob([text])));
+        worker.onmessage = e => done(e.data);
+    }})"""
+    assert app.page.evaluate(worker) == "connect-src"
+    script = "Object.assign(document.createElement('script'), {text: 'window.evil = 1'})"
+    app.page.evaluate(f"document.head.append({script})")
+    assert app.page.evaluate("typeof evil") == "undefined", "an inline script ran"
+
+
+def test_the_page_works_offline(app, folder, tmp_path):
+    "After one visit, without its server."
+    path = WEB / "examples" / "phantom-000011.png"
+    lossless = tmp_path / "lossless.dcm"
+    lossless.write_bytes(encode_dicom(phantom(3).image, uid.JPEG2000Lossless))
+    browser, requests = app.page.context.browser, []
+    server = static_server(folder)
+    with serving(server) as address, browser.new_page() as page:
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(address)
+        app = PredictPage(page)
+        assert app.ready() == "offline" and "offline" in app.text("#status-text")
+        server.shutdown()
+        server.server_close()
+        page.reload()
+        assert app.ready() == "offline"
+        page.get_by_role("button", name="Phantom 1").click()
+        assert "message" not in app.result(EXAMPLE)
+        app.choose(path, lossless)
+        assert "message" not in app.result(path.name) and "message" not in app.result(lossless.name)
+        assert all(url.startswith((address, "blob:", "data:")) for url in requests)
+
+
+CONTRAST = """() => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgb = colour => {
+        canvas.clearRect(0, 0, 1, 1);
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data];
+    };
+    const light = c => {
+        const linear = v => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = c.map(v => linear(v / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = el => {
+        for (; el; el = el.parentElement) {
+            const c = rgb(getComputedStyle(el).backgroundColor);
+            if (c[3] === 255) return c;
+        }
+        return rgb(getComputedStyle(document.body).backgroundColor);
+    };
+    const poor = [];
+    for (const el of document.querySelectorAll("body *")) {
+        const own = [...el.childNodes].some(n => n.nodeType === 3 && n.textContent.trim());
+        if (!own || !el.checkVisibility() || el.disabled || el.closest("#viewer .stage")) continue;
+        const [a, b] = [light(rgb(getComputedStyle(el).color)), light(behind(el))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) poor.push(`${el.tagName} ${el.textContent.trim().slice(0, 30)} ${ratio}`);
+    }
+    return poor;
+}"""
+NAMELESS = """() =>
+    [...document.querySelectorAll("button, input, canvas, progress, table, section")]
+    .filter(el => el.checkVisibility())
+    .filter(el => !(el.ariaLabel || el.labels?.length || el.textContent.trim() || el.caption))
+    .map(el => el.outerHTML.slice(0, 100))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_and_names(example, scheme):
+    "WCAG AA contrast of every text, and a name for everything that a screen reader meets."
+    example.page.emulate_media(color_scheme=scheme)
+    example.drop(WEB / "examples" / "phantom-000005.png", WEB / "index.html")
+    example.result("index.html")
+    assert example.page.evaluate(CONTRAST) == []
+    assert example.page.evaluate(NAMELESS) == []
+    example.page.emulate_media(color_scheme="light")
+
+
+def test_a_telephone_s_width(example):
+    page = example.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    try:
+        wide = "document.documentElement.scrollWidth"
+        assert page.evaluate(wide) <= 390
+        assert page.locator("#viewer .stage").bounding_box()["width"] > 300
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_sizes(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 30e6
+    hosts = [p.name for p in files if p.suffix in (".html", ".css") and b"//" in p.read_bytes()]
+    assert not hosts, "they name another server"

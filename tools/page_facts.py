@@ -1,0 +1,128 @@
+"""Write web/src/facts.json: the constants, words and references of the library that the page
+uses, so that each of them stands once. `python -m tools.page_facts`."""
+
+import json
+import re
+
+from pydicom._uid_dict import UID_dictionary
+
+from hemidiaphragm_nb import (
+    checks,
+    dicom_header,
+    features,
+    formats,
+    heatmaps,
+    minima,
+    predict,
+    readers,
+    runtime,
+    session,
+    writers,
+)
+from tools.project import ROOT
+
+FACTS = ROOT / "web" / "src" / "facts.json"
+CARD = ("recipe", "radius_factor", "created", "git_commit", "use")
+
+
+def reference() -> dict:
+    "What is usual on real radiographs."
+    known = checks.load_reference()
+    path = ROOT / "hemidiaphragm_nb" / "reference" / "checks.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    limits = {name: value for name, value in known.limits.items()}
+    return {k: content[k] for k in ("names", "mean", "spread", "correlation")} | {"limits": limits}
+
+
+def other_classes() -> dict:
+    "SOP classes that no radiograph has: UID and name."
+    names = {number: facts[0] for number, facts in UID_dictionary.items()}
+    search = dicom_header._OTHER_CLASSES.search
+    return {
+        number: name
+        for number, name in names.items()
+        if search(name.removesuffix(" - For Presentation"))
+    }
+
+
+def header_words() -> dict:
+    "What a DICOM header's words and codes mean."
+    h = dicom_header
+    return {
+        "not_frontal": sorted(h._NOT_FRONTAL),
+        "views": h._VIEWS,
+        "beams": h._BEAMS,
+        "frontal": sorted(h._FRONTAL),
+        "view_codes": sorted(h._CODES),
+        "angled": h._ANGLED,
+        "in_words": h._IN_WORDS,
+        "turns": {",".join(k): v for k, v in h._TURNS.items()},
+        "parts": sorted(h._PARTS),
+        "limbs": sorted(h._LIMBS),
+        "beside": sorted(h._BESIDE),
+        "chest": h._CHEST,
+        "unstated": sorted(h._UNSTATED),
+        "limb_codes": sorted(h._LIMB_CODES),
+        "radiographs": sorted(h._RADIOGRAPHS),
+        "other_modalities": sorted(h._OTHER_MODALITIES),
+        "other_classes": other_classes(),
+        "calibrations": h.CALIBRATIONS,
+    }
+
+
+def facts() -> dict:
+    "All of them."
+    card = runtime.read_exported(runtime.shipped_folder() / runtime.EXPORTED)[1]
+    kept = ("name", "tasks", "side", "beta", "decoder", "shared", "mask_channels")
+    return {
+        "card": {k: card[k] for k in CARD if k in card}
+        | {"recipe": {k: card["recipe"][k] for k in kept}},
+        "notice": session.NOTICE,
+        "columns": writers.COLUMNS,
+        "lung_threshold": features.LUNG_THRESHOLD,
+        "mask_weight": predict.MASK_WEIGHT,
+        "apart": predict.APART,
+        "wide": predict.WIDE,
+        "lung_widths": predict.LUNG_WIDTHS,
+        "saturated": heatmaps.SATURATED,
+        "curvature_penalty": minima.CURVATURE_PENALTY,
+        "limits": {
+            "bytes": formats.MAX_BYTES,
+            "pixels": formats.MAX_PIXELS,
+            "side": formats.MIN_SIDE,
+            "aspect": readers.MAX_ASPECT,
+            "length": formats.MAX_LENGTH,
+        },
+        "features": {
+            "empty": features.EMPTY,
+            "waves": features.WAVES,
+            "coarse": features.COARSE,
+            "grid": features.GRID,
+            "edge": features.EDGE,
+            "shape": features.SHAPE,
+            "sides": features.SIDES,
+        },
+        "checks": {
+            "span": checks.SPAN,
+            "steps": checks.STEPS,
+            "pale": checks.PALE,
+            "tiny": checks.TINY,
+            "ends": checks.ENDS,
+            "faults": checks.FAULTS,
+            "off": checks.OFF,
+        },
+        "reference": reference(),
+        "header": header_words(),
+    }
+
+
+def text() -> str:
+    "The file's content."
+    body = json.dumps(facts(), ensure_ascii=False, indent=1)
+    # numbers and words of a list on one line
+    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", body) + "\n"
+
+
+if __name__ == "__main__":
+    FACTS.write_text(text(), encoding="utf-8")
+    print(f"{FACTS.relative_to(ROOT)}: {FACTS.stat().st_size:,} bytes")

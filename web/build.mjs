@@ -1,0 +1,105 @@
+// Builds the page: a folder that holds all that it needs and works from any static server.
+//
+//   node build.mjs [folder]        by default hemidiaphragm_nb/static/page
+
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
+
+const HERE = dirname(fileURLToPath(import.meta.url));
+const LIBRARY = join(HERE, "..", "hemidiaphragm_nb");
+const OUT = resolve(process.argv[2] ?? join(LIBRARY, "static", "page"));
+const MOST_BYTES = 30e6;
+
+const options = {
+  bundle: true,
+  minify: true,
+  format: "iife",
+  target: "es2022",
+  platform: "browser",
+  outdir: OUT,
+  legalComments: "none",
+  loader: { ".wasm": "binary" },
+  external: ["fs", "path", "crypto", "node:*", "module", "worker_threads"],
+  define: { "import.meta.url": "self.location.href" },
+  logLevel: "warning",
+  metafile: true,
+};
+
+rmSync(OUT, { recursive: true, force: true });
+mkdirSync(OUT, { recursive: true });
+const worker = await build({ ...options, entryPoints: [join(HERE, "src", "worker.js")] });
+cpSync(join(HERE, "index.html"), join(OUT, "index.html"));
+cpSync(join(HERE, "examples"), join(OUT, "examples"), { recursive: true });
+const styles = [join(LIBRARY, "static", "viewer.css"), join(HERE, "style.css")];
+writeFileSync(join(OUT, "style.css"), styles.map((path) => readFileSync(path, "utf8")).join("\n"));
+cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), join(OUT, "network.onnx"));
+const runtime = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
+cpSync(join(HERE, "node_modules", runtime), join(OUT, "runtime.wasm"));
+writeFileSync(join(OUT, "licences.txt"), licences(worker.metafile));
+
+// the page states how much of the large files has come, in the order in which it takes them
+const large = ["worker.js", "network.onnx", "runtime.wasm"];
+const sizes = Object.fromEntries(large.map((file) => [file, statSync(join(OUT, file)).size]));
+await build({
+  ...options,
+  entryPoints: [join(HERE, "src", "main.js")],
+  define: { ...options.define, SIZES: JSON.stringify(sizes) },
+});
+
+// the service worker knows every file, and a digest of them all, so that a new build is fetched
+const files = list(OUT);
+const digest = createHash("sha256");
+for (const file of files) digest.update(file).update(readFileSync(join(OUT, file)));
+const version = digest.digest("hex").slice(0, 16);
+await build({
+  ...options,
+  entryPoints: [join(HERE, "src", "sw.js")],
+  define: { VERSION: JSON.stringify(version), FILES: JSON.stringify(files) },
+});
+
+const bytes = list(OUT).reduce((total, file) => total + statSync(join(OUT, file)).size, 0);
+console.log(
+  `${OUT}: ${list(OUT).length} files, ${(bytes / 1e6).toFixed(1)} MB, version ${version}`,
+);
+if (bytes > MOST_BYTES) throw new Error(`the page is larger than ${MOST_BYTES / 1e6} MB`);
+
+// The files below a folder, by their names within it.
+function list(folder, below = "") {
+  return readdirSync(join(folder, below), { withFileTypes: true })
+    .flatMap((entry) => {
+      const name = below ? `${below}/${entry.name}` : entry.name;
+      return entry.isDirectory() ? list(folder, name) : [name];
+    })
+    .sort();
+}
+
+// The licences of the packages that stand in the worker (the page's own script has none).
+function licences({ outputs }) {
+  const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs));
+  const used = inputs.filter(([, { bytesInOutput }]) => bytesInOutput).map(([path]) => path);
+  const names = used.map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
+  const lock = JSON.parse(readFileSync(join(HERE, "package-lock.json"), "utf8"));
+  const packages = [...new Set(names.filter(Boolean))].sort().map((name) => {
+    const folder = join(HERE, "node_modules", name);
+    const facts = lock.packages[`node_modules/${name}`];
+    const file = readdirSync(folder).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+    const text = file
+      ? readFileSync(join(folder, file), "utf8").trim()
+      : "see the end of this file";
+    return `${name} ${facts.version} (${facts.license})\n\n${text}\n`;
+  });
+  const notices = readFileSync(join(HERE, "notices.txt"), "utf8");
+  return [...packages, notices].join(`\n${"-".repeat(72)}\n\n`);
+}

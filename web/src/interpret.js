@@ -1,0 +1,198 @@
+// The one place where the network's outputs become an answer, as `hemidiaphragm_nb.predict`:
+// labels, landmark rule, fusion, radius, findings.
+
+import { f32, general, plane, solve } from "./arrays.js";
+import { decode, expectedError } from "./decode.js";
+import FACTS from "./facts.json";
+import { checkPrediction, landmarkFindings } from "./findings.js";
+import { FRAME } from "./frame.js";
+import { boundingBox, dilate, labelled, largestPiece } from "./masks.js";
+import { lungBox } from "./measure.js";
+import { cut, linearRows, resizeLinear } from "./resize.js";
+
+const SIDES = FACTS.features.sides;
+const NONE = [NaN, NaN];
+
+// Decides every pixel of two maps of probabilities, and keeps one piece a side: labels 0, 1, 2.
+function lungLabels([right, left]) {
+  const { height, width } = right;
+  const labels = new Uint8Array(right.data.length);
+  for (const [side, own] of [right, left].entries()) {
+    const lung = new Uint8Array(own.data.length);
+    for (let i = 0; i < lung.length; i++) {
+      const nearer = right.data[i] >= left.data[i] ? 0 : 1;
+      lung[i] = Number(own.data[i] > FACTS.lung_threshold && nearer === side);
+    }
+    const kept = largestPiece(plane(lung, height, width)).data;
+    for (let i = 0; i < kept.length; i++) if (kept[i]) labels[i] = side + 1;
+  }
+  return plane(labels, height, width);
+}
+
+// The value at `x` of the cubic that fits (columns, rows) best.
+function cubicAt(columns, rows, x) {
+  const [first, last] = [columns[0], columns.at(-1)];
+  const scaled = (v) => (2 * v - first - last) / (last - first);
+  const power = (v) => [1, v, v ** 2, v ** 3];
+  const G = Array.from({ length: 4 }, () => new Array(4).fill(0));
+  const right = new Array(4).fill(0);
+  columns.forEach((column, k) => {
+    const p = power(scaled(column));
+    for (let i = 0; i < 4; i++) {
+      right[i] += p[i] * rows[k];
+      for (let j = 0; j < 4; j++) G[i][j] += p[i] * p[j];
+    }
+  });
+  const coefficients = solve(G, right);
+  return power(scaled(x)).reduce((total, v, i) => total + v * coefficients[i], 0);
+}
+
+// The landmark of one lung: its middle column, at the height of a cubic through its lower border.
+function landmarkOfLung(lung) {
+  const box = boundingBox(lung);
+  if (!box) return NONE;
+  const [top, bottom, left, right] = box;
+  const lowest = [];
+  for (let x = left; x < right; x++) {
+    let y = bottom - 1;
+    while (y >= top && !lung.data[y * lung.width + x]) y--;
+    if (y >= top) lowest.push([x - left, y - top]);
+  }
+  if (lowest.length < 8) return NONE;
+  const [first, last] = [lowest[0][0], lowest.at(-1)[0]];
+  const [middle, margin] = [(first + last) / 2, 0.2 * (last - first)];
+  const inner = lowest.filter(([x]) => x >= first + margin && x <= last - margin);
+  if (inner.length < 4) return NONE;
+  const height = cubicAt(
+    inner.map(([x]) => x),
+    inner.map(([, y]) => y),
+    middle,
+  );
+  return [middle + left, height + top];
+}
+
+// One point a side from two readings (px of the frame), and the distance between the two.
+function fuse(heat, mask) {
+  const weight = FACTS.mask_weight;
+  const points = heat.map((h, k) =>
+    h.map((v, axis) => {
+      const both = (1 - weight) * v + weight * mask[k][axis];
+      return Number.isNaN(both) ? v : both;
+    }),
+  );
+  return [points, heat.map((h, k) => Math.hypot(h[0] - mask[k][0], h[1] - mask[k][1]))];
+}
+
+// The lungs decided pixel by pixel at the radiograph's own size: labels 0, 1, 2.
+function imageLabels(where, lungs, labels) {
+  const { height, width, top, left, rows, columns } = where;
+  const out = new Uint8Array(height * width);
+  const [right, other] = lungs.map((map, k) => {
+    const near = dilate(labelled(labels, k + 1), 5).data;
+    const own = plane(
+      map.data.map((v, i) => v * near[i]),
+      map.height,
+      map.width,
+    );
+    return cut(own, top, left, rows, columns);
+  });
+  const [rightRow, leftRow] = [right, other].map((map) => linearRows(map, height, width));
+  for (let y = 0; y < height; y++) {
+    const [a, b] = [rightRow(y), leftRow(y)];
+    for (let x = 0; x < width; x++) {
+      const lung = Math.max(a[x], b[x]) > FACTS.lung_threshold;
+      out[y * width + x] = lung ? (b[x] > a[x] ? 2 : 1) : 0;
+    }
+  }
+  return plane(out, height, width);
+}
+
+// ---------------------------------------------------------------- what is not believed
+
+// A spacing (mm, rows and columns) and where it comes from, as messages name it.
+export function spacingWords(spacing, source) {
+  const numbers = spacing.map((v) => general(v)).join(" x ");
+  if (!source) return `the spacing (${numbers} mm)`;
+  return `the spacing in its header (${numbers} mm, ${source})`;
+}
+
+// [what, its width in mm, side] of what would be too narrow or too wide; null where nothing is.
+function implausibleWidth(p) {
+  const [narrow, wide] = FACTS.lung_widths;
+  const mm = (px) => Number((px * p.spacing[1]).toFixed(6));
+  if (mm(p.width) < 2 * narrow) return ["the image", mm(p.width), ""];
+  for (const [k, side] of SIDES.entries()) {
+    const box = lungBox(p.mask, k + 1);
+    if (!box) continue;
+    const width = mm(box.right - box.left);
+    const cutOff = box.left === 0 || box.right === p.width;
+    if (width > wide || (width < narrow && !cutOff)) return [`the ${side} lung`, width, side];
+  }
+  return null;
+}
+
+function withoutImplausibleMm(p) {
+  const found = p.spacing && implausibleWidth(p);
+  if (!found) return p;
+  const [what, mm, side] = found;
+  const words = spacingWords(p.spacing, p.spacingSource);
+  const message =
+    `${words} is implausible: ${what} would be ${general(mm, 3)} mm wide;` +
+    " lengths in mm are left out";
+  const findings = [...p.findings, { code: "implausible_size", message, side }];
+  return { ...p, spacing: null, spacingSource: "", findings };
+}
+
+function withoutPointsOffImage(p) {
+  let { points, disagreement, radius90, findings } = p;
+  SIDES.forEach((side, k) => {
+    const [x, y] = points[k];
+    if (!(x < -0.5 || y < -0.5 || x > p.width - 0.5 || y > p.height - 0.5)) return;
+    const message = `the ${side} landmark would lie off the image: it is left out`;
+    findings = findings.filter((f) => f.side !== side || !f.code.startsWith("landmark_"));
+    findings = [...findings, { code: "landmark_off_image", message, side }];
+    const at = (values, none) => values.map((v, i) => (i === k ? none : v));
+    points = at(points, NONE);
+    disagreement = at(disagreement, NaN);
+    radius90 = at(radius90, NaN);
+  });
+  return { ...p, points, disagreement, radius90, findings };
+}
+
+// ---------------------------------------------------------------- the answer
+
+// The answer for one radiograph. `heatmaps`: two planes; `logits`: two planes of the lungs'
+// log-odds, both as the network gives them; `facts`: what its file says.
+export function interpret({ heatmaps, logits }, frame, where, card, facts) {
+  const { side, beta } = card.recipe;
+  const at = (p) => resizeLinear(p, side, side);
+  const maps = heatmaps.map(at);
+  const lungs = logits.map((p) => {
+    const large = at(p);
+    return plane(
+      large.data.map((v) => 1 / (1 + f32(Math.exp(-v)))),
+      side,
+      side,
+    );
+  });
+  const large = lungs.map((p) => resizeLinear(p, FRAME, FRAME));
+  const labels = lungLabels(large);
+  const heat = decode(maps, beta);
+  const rule = SIDES.map((_, k) => landmarkOfLung(labelled(labels, k + 1)));
+  const [points, apart] = fuse(heat, rule);
+  const radius = maps.map((map) => card.radius_factor * expectedError(map, beta));
+  const checks = checkPrediction(frame, where, lungs, labels, points);
+  const file = facts.warnings.map((message) => ({ code: "file", message, side: "" }));
+  const answer = {
+    width: where.width,
+    height: where.height,
+    points: points.map((p) => where.toImage(p)),
+    mask: imageLabels(where, large, labels),
+    spacing: facts.spacing,
+    spacingSource: facts.spacingSource,
+    disagreement: apart,
+    radius90: radius.map((r) => (r * Math.max(where.height, where.width)) / FRAME),
+    findings: [...file, ...checks, ...landmarkFindings(apart, radius)],
+  };
+  return withoutImplausibleMm(withoutPointsOffImage(answer));
+}

@@ -1,0 +1,449 @@
+// The page: opens files, asks the worker, shows its answers.
+
+import { makeViewer } from "../../hemidiaphragm_nb/static/viewer.js";
+import { targetHeatmap } from "./decode.js";
+import FACTS from "./facts.json";
+import { keepOffline, startWorker } from "./load.js";
+import { drawHeatmap, greyCanvas, overlay, pngOf } from "./pictures.js";
+import { Radiograph, SIDES, tableText } from "./radiograph.js";
+
+const $ = (id) => document.getElementById(id);
+const EXAMPLES = {
+  "phantom 1": "phantom-000003.png",
+  "phantom 2": "phantom-000005.png",
+  "phantom 3": "phantom-000011.png",
+};
+const ACCEPTED =
+  ".png,.jpg,.jpeg,.jpe,.jfif,.tif,.tiff,.dcm,.dicom" +
+  ",image/png,image/jpeg,image/tiff,application/dicom";
+
+// ---------------------------------------------------------------- the state
+
+// What the viewer draws: traits by name, and who listens to them.
+class Model {
+  constructor(traits) {
+    this.traits = traits;
+    this.listeners = new Map();
+  }
+  get(name) {
+    return this.traits[name];
+  }
+  on(event, listener) {
+    this.listeners.set(event, [...(this.listeners.get(event) ?? []), listener]);
+  }
+  off(event, listener) {
+    this.listeners.set(
+      event,
+      (this.listeners.get(event) ?? []).filter((l) => l !== listener),
+    );
+  }
+  set(traits) {
+    Object.assign(this.traits, traits);
+    const listeners = Object.keys(traits).flatMap(
+      (name) => this.listeners.get(`change:${name}`) ?? [],
+    );
+    for (const listener of new Set(listeners)) listener();
+  }
+  send(message) {
+    const radiograph = shown?.radiograph;
+    if (!radiograph) return;
+    if (message.kind === "move") radiograph.move(message.side, message.x, message.y);
+    if (message.kind === "place") radiograph.place(message.x, message.y);
+    showPoints();
+    if (!message.going) showNumbers();
+  }
+}
+
+const model = new Model({
+  image: new Blob(),
+  image_size: [0, 0],
+  caption: "",
+  lung_paths: ["", ""],
+  lung_opacity: 0.12,
+  show_outlines: true,
+  show_landmarks: true,
+  points: [null, null],
+  edited: [false, false],
+  model_points: [null, null],
+  gap_label: "",
+  busy_message: "",
+});
+
+const entries = []; // of each file: { id, file, blob, radiograph, canvas, message }
+globalThis.hemidiaphragm = { entries }; // for the browser's console, and for tests
+let shown = null;
+let worker = null;
+let next = 0;
+let view = { low: 0, high: 1 };
+
+// ---------------------------------------------------------------- small things
+
+function element(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function number(value, digits = 1) {
+  return Number.isFinite(value) ? value.toFixed(digits) : "–";
+}
+
+function saveAs(blob, name) {
+  const link = element("a", { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function say(text) {
+  $("status-text").textContent = text;
+}
+
+// ---------------------------------------------------------------- one radiograph
+
+function pointsOrNull(points) {
+  return points.map((p) => (Number.isNaN(p[0]) ? null : p));
+}
+
+function showPoints() {
+  const { radiograph } = shown;
+  const mm = radiograph.gapMm;
+  model.set({
+    points: pointsOrNull(radiograph.points),
+    model_points: pointsOrNull(radiograph.answer.points),
+    edited: SIDES.map((_, side) => radiograph.edited(side)),
+    gap_label: Number.isNaN(mm)
+      ? `${number(Math.abs(radiograph.gapPx))} px`
+      : `${number(Math.abs(mm))} mm`,
+  });
+  const words = radiograph.gapInWords().replace(/ (px|mm)/g, "\u00a0$1");
+  $("gap").textContent = capital(words);
+  $("back").disabled = !SIDES.some((_, side) => radiograph.edited(side));
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+// How sure the landmarks are, in words; what is not known is not claimed.
+function certainty(radiograph) {
+  const known = SIDES.map((side, k) => [side, radiograph.radius90[k]]).filter(([, r]) =>
+    Number.isFinite(r),
+  );
+  if (!known.length) return "The radius of a landmark placed by hand is not known.";
+  const radii = known.map(([side, r]) => `${side} ${r.toFixed(0)} px`).join(", ");
+  const meaning = "A radius holds the true point nine times in ten, on average.";
+  return `90 % radius of the landmarks: ${radii}. ${meaning}`;
+}
+
+function sizeRows(radiograph) {
+  const sizes = [0, 1].map((side) => radiograph.sizes(side));
+  const places = radiograph.points.map((p) =>
+    Number.isNaN(p[0]) ? "not found" : p.map((v) => v.toFixed(1)).join(", "),
+  );
+  const length = (lung, name) => {
+    const [px, mm] = [lung[`${name}_px`], lung[`${name}_mm`]];
+    if (!Number.isFinite(px)) return "unknown";
+    return Number.isFinite(mm) ? `${mm.toFixed(0)} mm` : `${px.toFixed(0)} px`;
+  };
+  const area = (lung) => {
+    if (!Number.isFinite(lung.area_px2)) return "unknown";
+    const mm2 = lung.area_mm2;
+    return Number.isFinite(mm2)
+      ? `${(mm2 / 100).toFixed(0)} cm²`
+      : `${Math.round(lung.area_px2).toLocaleString("en")} px²`;
+  };
+  return [
+    ["landmark, px", ...places],
+    ["90 % radius, px", ...radiograph.radius90.map((r) => number(r))],
+    ["height", ...sizes.map((lung) => length(lung, "height"))],
+    ["width", ...sizes.map((lung) => length(lung, "width"))],
+    ["area", ...sizes.map(area)],
+    ["dome height", ...sizes.map((lung) => length(lung, "dome"))],
+  ];
+}
+
+function remarks(radiograph) {
+  const warnings = radiograph.warnings.map((text) =>
+    element("li", { className: "doubt" }, `Warning: ${text}`),
+  );
+  if (!warnings.length) warnings.push(element("li", {}, "No warnings from the model."));
+  const { spacing, spacingSource } = radiograph.answer;
+  const lengths = spacing
+    ? `Lengths in mm by ${spacingSource} (${spacing[0]} mm a pixel).`
+    : "Lengths in pixels: the file states no spacing, or none that is believed.";
+  const others = [element("li", {}, lengths)];
+  SIDES.forEach((side, k) => {
+    if (radiograph.edited(k))
+      others.push(element("li", {}, `The ${side} landmark was placed by hand.`));
+    const { cut } = radiograph.answer.measured.lungs[k];
+    if (cut.length) {
+      const text = `The ${side} lung touches the ${cut.join(" and ")} border`;
+      others.push(element("li", {}, `${text}: what needs the whole lung is unknown.`));
+    }
+  });
+  return [...warnings, ...others];
+}
+
+function showMaps() {
+  const { radiograph } = shown;
+  const beta = Number($("beta").value);
+  $("beta-value").textContent = `${beta} px of 512`;
+  const side = 128;
+  const points = pointsOrNull(radiograph.points).map((p) => p && radiograph.where.toFrame(p));
+  drawHeatmap($("target-map"), targetHeatmap(points, side, beta), radiograph);
+  const [right, left] = radiograph.answer.heatmaps;
+  const both = { ...right, data: right.data.map((v, i) => Math.min(v, left.data[i])) };
+  drawHeatmap($("network-map"), both, radiograph);
+  $("network-map").ariaLabel = "heatmap that the network predicted, darkest at the landmarks";
+  $("target-map").ariaLabel = `target heatmap of these points at β ${beta} px`;
+}
+
+function showNumbers() {
+  const { radiograph } = shown;
+  $("certainty").textContent = certainty(radiograph);
+  $("findings").replaceChildren(...remarks(radiograph));
+  const rows = sizeRows(radiograph).map(([name, ...values]) => {
+    const cells = values.map((value) => element("td", {}, value));
+    return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
+  });
+  $("sizes").tBodies[0].replaceChildren(...rows);
+  showMaps();
+  showTable();
+}
+
+async function show(entry) {
+  if (shown && shown !== entry) shown.canvas = null; // many radiographs would fill the memory
+  shown = entry;
+  const { radiograph } = entry;
+  entry.canvas ??= greyCanvas(radiograph.answer.picture);
+  const image = await pngOf(entry.canvas);
+  if (shown !== entry) return;
+  $("desk").hidden = false;
+  $("name").textContent = entry.file;
+  model.set({
+    image,
+    image_size: [radiograph.answer.width, radiograph.answer.height],
+    caption: entry.file,
+    lung_paths: radiograph.answer.paths,
+  });
+  showPoints();
+  showNumbers();
+}
+
+// ---------------------------------------------------------------- all radiographs
+
+function answered() {
+  return entries.filter((entry) => entry.radiograph);
+}
+
+function showTable() {
+  $("overview").hidden = !entries.length;
+  const rows = entries.map((entry) => {
+    const { radiograph } = entry;
+    if (!radiograph) {
+      const state = entry.message ?? "waiting …";
+      return element("tr", {}, element("td", {}, entry.file), element("td", { colSpan: 4 }, state));
+    }
+    const open = element("button", { type: "button", onclick: () => show(entry) }, entry.file);
+    const row = element("tr", {}, element("td", {}, open));
+    if (entry === shown) row.setAttribute("aria-current", "true");
+    const radii = radiograph.radius90.map((r) => number(r)).join(", ");
+    for (const text of [
+      number(radiograph.gapPx),
+      number(radiograph.gapMm),
+      radii,
+      radiograph.warnings.join("; ") || "none",
+    ]) {
+      row.append(element("td", {}, text));
+    }
+    return row;
+  });
+  $("table").tBodies[0].replaceChildren(...rows);
+  for (const id of ["copy", "csv"]) $(id).disabled = !answered().length;
+}
+
+function rows() {
+  return answered().map((entry) => entry.radiograph.row());
+}
+
+// ---------------------------------------------------------------- files
+
+function refuse(entry, message) {
+  entry.message = message;
+  $("refused").hidden = false;
+  $("refused").append(element("p", {}, element("b", {}, entry.file), `: ${message}`));
+}
+
+function progressText() {
+  const waiting = entries.filter((entry) => !entry.radiograph && !entry.message);
+  if (!worker) return;
+  say(waiting.length ? `Computing ${waiting[0].file} (${waiting.length} to go) …` : ready);
+}
+
+let ready = "Ready.";
+
+async function open(files) {
+  $("refused").replaceChildren();
+  $("refused").hidden = true;
+  for (const file of files) {
+    const entry = { id: next++, file: file.name, blob: file };
+    entries.push(entry);
+    if (file.size > FACTS.limits.bytes) {
+      const mib = Math.round(file.size / 2 ** 20);
+      refuse(
+        entry,
+        `the file is gigantic (${mib} MiB; the limit is ${FACTS.limits.bytes / 2 ** 20}).`,
+      );
+    }
+  }
+  showTable();
+  await sendNext();
+}
+
+// Reads and sends one file at a time, so that many large ones do not fill the memory.
+let sending = null;
+async function sendNext() {
+  if (!worker || sending) return;
+  sending = entries.find((entry) => !entry.radiograph && !entry.message);
+  progressText();
+  if (!sending) return;
+  try {
+    const bytes = await sending.blob.arrayBuffer();
+    worker.postMessage({ kind: "open", id: sending.id, bytes }, [bytes]);
+  } catch {
+    refuse(sending, "it cannot be read (a folder, or it is gone).");
+    sending = null;
+    showTable();
+    await sendNext();
+  }
+}
+
+function take({ data }) {
+  const entry = entries.find(({ id }) => id === data.id);
+  sending = null;
+  if (entry) {
+    entry.blob = null;
+    if (data.kind === "answer") entry.radiograph = new Radiograph(entry.file, data.answer);
+    else refuse(entry, data.message);
+    if (entry.radiograph && (!shown || entry.first)) show(entry);
+  }
+  showTable();
+  sendNext();
+}
+
+async function openExample(name) {
+  try {
+    const response = await fetch(`examples/${name}`);
+    if (!response.ok) throw new Error();
+    await openAndShow([new File([await response.blob()], name)]);
+  } catch {
+    say("The example cannot be fetched.");
+  }
+}
+
+// Opens files and shows the first of them as soon as it is there.
+async function openAndShow(files) {
+  const before = entries.length;
+  const opening = open(files);
+  if (entries[before]) entries[before].first = true;
+  await opening;
+}
+
+function connect() {
+  $("files").accept = ACCEPTED;
+  $("files").onchange = ({ target }) => {
+    openAndShow([...target.files]);
+    target.value = "";
+  };
+  for (const [title, name] of Object.entries(EXAMPLES)) {
+    $("examples").append(
+      element("button", { type: "button", onclick: () => openExample(name) }, capital(title)),
+    );
+  }
+  const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  document.ondragenter = document.ondragover = (event) => {
+    if (!holdsFiles(event)) return;
+    event.preventDefault();
+    $("drop").hidden = false;
+  };
+  document.ondragleave = (event) => {
+    if (!event.relatedTarget) $("drop").hidden = true;
+  };
+  document.ondrop = (event) => {
+    event.preventDefault();
+    $("drop").hidden = true;
+    openAndShow([...(event.dataTransfer?.files ?? [])]);
+  };
+  $("back").onclick = () => {
+    shown.radiograph.reset();
+    showPoints();
+    showNumbers();
+  };
+  $("beta").oninput = showMaps;
+  $("opacity").oninput = ({ target }) => model.set({ lung_opacity: Number(target.value) });
+  $("outlines").onchange = ({ target }) => model.set({ show_outlines: target.checked });
+  $("landmarks").onchange = ({ target }) => {
+    model.set({ show_landmarks: target.checked, points: model.get("points") });
+  };
+  $("csv").onclick = () =>
+    saveAs(new Blob([tableText(rows())], { type: "text/csv" }), "predictions.csv");
+  $("copy").onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(tableText(rows(), "\t"));
+      say("The table is in the clipboard.");
+    } catch {
+      say("The browser does not let this page write to the clipboard.");
+    }
+  };
+  $("picture").onclick = async () => {
+    const filter = document.querySelector(".radiograph").style.filter;
+    const picture = overlay(shown.radiograph, shown.canvas, filter);
+    saveAs(await pngOf(picture), `${shown.file.replace(/\.[a-z]+$/i, "")}_overlay.png`);
+  };
+  $("clear").onclick = () => {
+    entries.length = 0;
+    shown = null;
+    $("desk").hidden = true;
+    $("refused").hidden = true;
+    showTable();
+    $("files").focus();
+  };
+  makeViewer(model, $("viewer"));
+}
+
+async function start() {
+  connect();
+  if (location.protocol === "file:") {
+    say(
+      "Open this folder through a web server (or `hemidiaphragm page`): a browser lets no page read" +
+        " its files from disk.",
+    );
+    $("progress").hidden = true;
+    return;
+  }
+  const offline = await keepOffline();
+  try {
+    say("Loading the network …");
+    worker = await startWorker((part) => {
+      $("progress").value = part;
+      say(
+        part < 1 ? `Loading the network: ${Math.round(100 * part)} %` : "Preparing the network …",
+      );
+    });
+  } catch (error) {
+    say(`The network cannot be loaded here (${error.message}).`);
+    $("status").classList.add("alert");
+    $("progress").hidden = true;
+    return;
+  }
+  worker.onmessage = take;
+  worker.onerror = (event) =>
+    say(`The computation failed (${event.message}). Load the page again.`);
+  $("progress").hidden = true;
+  ready = offline ? "Ready; this page works offline, too." : "Ready.";
+  say(ready);
+  document.documentElement.dataset.ready = offline ? "offline" : "online";
+  sendNext();
+}
+
+start();

@@ -1,0 +1,122 @@
+// Pictures made in the page: the radiograph, heatmaps in colour, and the overlay that is saved.
+
+import FACTS from "./facts.json";
+import { FRAME } from "./frame.js";
+import { SIDES } from "./radiograph.js";
+
+const COLOURS = { right: "#ffbe3c", left: "#5ac8fa" }; // as in viewer.css
+
+function canvasOf(width, height) {
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+export function pngOf(canvas) {
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+// A grey plane of bytes as a canvas.
+export function greyCanvas({ data, height, width }) {
+  const canvas = canvasOf(width, height);
+  const image = new ImageData(width, height);
+  for (let i = 0; i < data.length; i++) {
+    image.data.fill(data[i], 4 * i, 4 * i + 3);
+    image.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+// The colour map viridis, as the polynomial of degree 6 that fits it.
+const VIRIDIS = [
+  [0.2777, 0.1051, -0.3309, -4.6342, 6.2283, 4.7764, -5.4355],
+  [0.0054, 1.4046, 0.2148, -5.7991, 14.1799, -13.7451, 4.6459],
+  [0.3341, 1.3846, 0.0951, -19.3324, 56.6906, -65.353, 26.3124],
+];
+
+function viridis(t) {
+  return VIRIDIS.map((c) => 255 * c.reduceRight((value, factor) => value * t + factor, 0));
+}
+
+// Draws a heatmap (a plane in the frame, 0 to 1) over the radiograph's extent, with crosses.
+export function drawHeatmap(canvas, map, radiograph) {
+  const { top, left, rows, columns } = radiograph.where;
+  const scale = map.height / FRAME;
+  const whole = canvasOf(map.width, map.height);
+  const image = new ImageData(map.width, map.height);
+  map.data.forEach((v, i) => {
+    image.data.set([...viridis(Math.min(Math.max(v, 0), 1)), 255], 4 * i);
+  });
+  whole.getContext("2d").putImageData(image, 0, 0);
+  canvas.width = Math.round((256 * columns) / Math.max(rows, columns));
+  canvas.height = Math.round((256 * rows) / Math.max(rows, columns));
+  const context = canvas.getContext("2d");
+  const part = [left, top, columns, rows].map((v) => v * scale);
+  context.drawImage(whole, ...part, 0, 0, canvas.width, canvas.height);
+  context.strokeStyle = "white";
+  context.lineWidth = 2;
+  for (const [side, point] of radiograph.points.entries()) {
+    if (!radiograph.found(side)) continue;
+    const x = ((point[0] + 0.5) / radiograph.answer.width) * canvas.width;
+    const y = ((point[1] + 0.5) / radiograph.answer.height) * canvas.height;
+    context.stroke(new Path2D(`M${x - 7} ${y}H${x + 7}M${x} ${y - 7}V${y + 7}`));
+  }
+}
+
+// The radiograph with lungs, landmarks, gap and warnings drawn on it.
+export function overlay(radiograph, background, filter) {
+  const { answer } = radiograph;
+  const { width, height } = background;
+  const canvas = canvasOf(width, height);
+  const context = canvas.getContext("2d");
+  if (filter) context.filter = filter;
+  context.drawImage(background, 0, 0);
+  context.filter = "none";
+  const scale = width / answer.width;
+  const unit = Math.max(width, height) / 100;
+  const at = ([x, y]) => [(x + 0.5) * scale, (y + 0.5) * scale];
+  context.save();
+  context.scale(scale, scale);
+  context.translate(0.5, 0.5);
+  answer.paths.forEach((path, side) => {
+    context.lineWidth = (0.3 * unit) / scale;
+    context.strokeStyle = COLOURS[SIDES[side]];
+    context.stroke(new Path2D(path));
+  });
+  context.restore();
+  context.font = `bold ${2.4 * unit}px sans-serif`;
+  SIDES.forEach((name, side) => {
+    if (!radiograph.found(side)) return;
+    const [x, y] = at(radiograph.points[side]);
+    const level = new Path2D(`M${x - 11 * unit} ${y}H${x + 11 * unit}`);
+    for (const [colour, wide] of [
+      ["#0008", 0.6],
+      ["white", 0.25],
+    ]) {
+      context.lineWidth = wide * unit;
+      context.strokeStyle = colour;
+      context.stroke(level);
+    }
+    context.fillStyle = "#e61e1e";
+    context.beginPath();
+    context.arc(x, y, 0.9 * unit, 0, 7);
+    context.fill();
+    label(context, name[0].toUpperCase(), x - 11 * unit, y - unit, unit);
+  });
+  const lines = [
+    `gap: ${radiograph.gapInWords()}`,
+    ...radiograph.warnings.map((w) => `Warning: ${w}`),
+  ];
+  context.font = `${1.9 * unit}px sans-serif`;
+  lines.slice(0, 8).forEach((line, i) => label(context, line, unit, (3 + 2.8 * i) * unit, unit));
+  label(context, FACTS.notice, unit, height - unit, unit);
+  return canvas;
+}
+
+function label(context, text, x, y, unit) {
+  const wide = context.measureText(text).width;
+  const tall = parseFloat(context.font.match(/[\d.]+px/)[0]);
+  context.fillStyle = "#000b";
+  context.fillRect(x - 0.4 * unit, y - tall, wide + 0.8 * unit, 1.3 * tall);
+  context.fillStyle = "white";
+  context.fillText(text, x, y);
+}

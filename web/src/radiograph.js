@@ -1,0 +1,113 @@
+// A radiograph with the model's answer, its landmarks as a reader puts them, and what follows in
+// numbers, as `hemidiaphragm_nb.session` and `.writers` state them.
+
+import FACTS from "./facts.json";
+import { Frame } from "./frame.js";
+
+export const SIDES = FACTS.features.sides;
+
+export class Radiograph {
+  constructor(file, answer) {
+    Object.assign(this, { file, answer });
+    this.points = answer.points.map((p) => [...p]);
+    this.where = new Frame(answer.height, answer.width);
+  }
+
+  found(side) {
+    return !Number.isNaN(this.points[side][0]);
+  }
+
+  edited(side) {
+    return this.points[side].some((v, axis) => {
+      const model = this.answer.points[side][axis];
+      return !(Math.abs(v - model) < 1e-6 || (Number.isNaN(v) && Number.isNaN(model)));
+    });
+  }
+
+  // Puts the landmark of a side at (x, y), or the nearest place on the radiograph.
+  move(side, x, y) {
+    const last = [this.answer.width - 1, this.answer.height - 1];
+    this.points[side] = [x, y].map((v, axis) => Math.min(Math.max(v, 0), last[axis]));
+  }
+
+  // Moves the landmark meant by pointing at (x, y): one that is missing, else the nearer.
+  place(x, y) {
+    const missing = [0, 1].filter((side) => !this.found(side));
+    const far = this.points.map((p) => Math.hypot(p[0] - x, p[1] - y));
+    let side = far[1] < far[0] ? 1 : 0;
+    if (missing.length === 2) side = x > this.answer.width / 2 ? 1 : 0;
+    else if (missing.length) side = missing[0];
+    this.move(side, x, y);
+  }
+
+  reset() {
+    this.points = this.answer.points.map((p) => [...p]);
+  }
+
+  get gapPx() {
+    return this.points[1][1] - this.points[0][1];
+  }
+
+  get gapMm() {
+    return this.answer.spacing ? this.gapPx * this.answer.spacing[0] : NaN;
+  }
+
+  // The radius of each landmark; a landmark placed by hand has none.
+  get radius90() {
+    return this.answer.radius90.map((r, side) => (this.edited(side) ? NaN : r));
+  }
+
+  get warnings() {
+    return this.answer.findings.map((f) => f.message);
+  }
+
+  // The measurements of a side, its height up to the landmark as it stands.
+  sizes(side) {
+    const lung = this.answer.measured.lungs[side];
+    const level = this.points[side][1];
+    if (!(level > lung.top - 0.5) || lung.cut.includes("top")) {
+      return { ...lung, height_px: NaN, height_mm: NaN };
+    }
+    const height = level - lung.top + 0.5;
+    const row = this.answer.spacing ? this.answer.spacing[0] : NaN;
+    return { ...lung, height_px: height, height_mm: height * row };
+  }
+
+  gapInWords() {
+    const [px, mm] = [this.gapPx, this.gapMm];
+    if (Number.isNaN(px)) return "unknown: a landmark is missing";
+    if (Math.abs(px) < 0.05) return "both sides level";
+    const inMm = Number.isNaN(mm) ? "" : ` (${Math.abs(mm).toFixed(1)} mm)`;
+    return `${SIDES[Number(px < 0)]} side higher by ${Math.abs(px).toFixed(1)} px${inMm}`;
+  }
+
+  // A row of the library's `predictions.csv`, and which landmarks were placed by hand.
+  row() {
+    const a = this.answer;
+    const known = (v, digits = 2) => (Number.isFinite(v) ? Number(v.toFixed(digits)) : "");
+    const values = [...this.points.flat(), this.gapPx, this.gapMm].map((v) => known(v));
+    const uncertain = [...a.disagreement, ...this.radius90].map((v) => known(v, 1));
+    const row = [this.file, ...values, this.warnings.join("; "), a.width, a.height];
+    row.push(a.spacing ? known(a.spacing[0], 4) : "", ...uncertain);
+    row.push(this.warnings.length ? "warnings" : "ok", a.spacingSource);
+    const names = [...FACTS.columns, "placed_by_hand"];
+    const byHand = SIDES.filter((_, side) => this.edited(side)).join(" ");
+    return Object.fromEntries(names.map((name, i) => [name, [...row, byHand][i]]));
+  }
+}
+
+// A cell of a CSV file: behind an apostrophe where a spreadsheet could take it for a formula, in
+// quotation marks where it holds what separates cells.
+function cell(value) {
+  let text = String(value);
+  const number = /^[+-]?\d+(\.\d*)?([eE][+-]?\d+)?$/.test(text);
+  if (/^'*[=+\-@\t\r]/.test(text) && !number) text = `'${text}`;
+  return /[",\n\r\t]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+// Rows as text, cells apart by a comma (CSV) or a tab (for a spreadsheet's clipboard).
+export function tableText(rows, separator = ",") {
+  if (!rows.length) return "";
+  const lines = [Object.keys(rows[0]), ...rows.map((row) => Object.values(row))];
+  return lines.map((line) => line.map(cell).join(separator)).join("\n") + "\n";
+}
