@@ -28,6 +28,7 @@ from .frames import FrameSet
 from .cases import case_table
 from .maps import fractal
 from .pretrained import WeightsError
+from .radiograph import WORKING_SIDES
 from .unet import check_input, init_weights, pad_to_multiple
 
 # %% ../nbs/engine/brain_mri.ipynb #00000005
@@ -154,7 +155,7 @@ def glioma(
     side: int = 256,  # 64, 128, 256 or 512 px
 ) -> tuple:  # image uint8 (3, side, side): pre-contrast, FLAIR, post-contrast; mask uint8, 0 or 1
     "One slice of a brain with a glioma and its exact mask. Raises `PhantomError`."
-    if side not in (64, 128, 256, 512):
+    if side not in WORKING_SIDES:
         raise PhantomError(f"side must be 64, 128, 256 or 512, not {side!r}")
     rng = stream(seed, Purpose.SLICE)
     x, y = _head_grid(seed, side)

@@ -16,6 +16,7 @@ from fastcore.basics import patch
 from .features import SIDES
 from .frames import FrameSet
 from .metrics import Evaluation
+from .pixels import THRESHOLD_NAMES
 from .predict import Prediction, interpret
 from .radiograph import FRAME, Frame, enlarge
 from .runtime import Outputs, Predictor
@@ -142,7 +143,7 @@ def readings_table(found: Evaluated) -> pd.DataFrame:
     error, Dice.
     """
     rows = {name: found.compute(name) for name in found.landmarks}
-    columns = {k: f"both_{k}" for k in ("R", "R/2", "R/5", "R/10")}
+    columns = {k: f"both_{k}" for k in THRESHOLD_NAMES}
     columns |= {"right R/10": "right_R/10", "left R/10": "left_R/10"}
     columns |= {"median error, px": "error_px_median", "Dice": "dice"}
     return pd.DataFrame(

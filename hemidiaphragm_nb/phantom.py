@@ -27,7 +27,7 @@ from hemidiaphragm_nb.anatomy import (
     stream,
 )
 from .exposure import annotate, develop, expose, place
-from .radiograph import FRAME
+from .radiograph import FRAME, WORKING_SIDES
 from .rays import View, pixel_centres
 from .tissues import line_integral
 
@@ -158,7 +158,7 @@ def phantom(
     portable: bool = True,  # with dials=None: portable or fixed-device practice
 ) -> PhantomCase:
     "Simulate one radiograph. Raises `PhantomError` for a bad seed, side or dial."
-    if side not in (64, 128, 256, 512):
+    if side not in WORKING_SIDES:
         raise PhantomError(f"side must be 64, 128, 256 or 512, not {side!r}")
     if dials is not None and not isinstance(dials, Dials):
         raise PhantomError(f"dials must be a Dials or None, not {type(dials).__name__}")

@@ -12,6 +12,7 @@ import numpy as np
 
 from .files import EscapedError
 from .heatmaps import decode
+from .radiograph import WORKING_SIDES
 
 # %% ../nbs/engine/recipes.ipynb #d87a9d44
 class RecipeError(EscapedError):
@@ -21,7 +22,7 @@ class RecipeError(EscapedError):
 _CHOICES = {
     "arch": ["unet", "lite0", "imagenet", "brain"],
     "tasks": [("heatmap", "mask"), ("heatmap",), ("mask",)],
-    "side": [64, 128, 256, 512],
+    "side": list(WORKING_SIDES),
     "weighting": ["fixed", "learned"],
     "mask_channels": [1, 2],
     "norm": [None, "batch", "group", "instance"],

@@ -13,6 +13,7 @@ import pandas as pd
 
 from .files import provenance, save_figure, save_table, write_atomic
 from .frames import FrameSet
+from .pixels import THRESHOLD_NAMES
 from .published import published
 from .evaluate import evaluate
 from .evaluate import readings_table
@@ -50,7 +51,7 @@ def paper_row() -> dict:
     a fraction.
     """
     where = published("moris2024_table7").query("task == 'multi'").set_index("lung")
-    row = {k: where.loc["both", f"{k}_mean"] for k in ("R", "R/2", "R/5", "R/10")}
+    row = {k: where.loc["both", f"{k}_mean"] for k in THRESHOLD_NAMES}
     row |= {f"{lung} R/10": where.loc[lung, "R/10_mean"] for lung in ("right", "left")}
     dice = published("moris2024_table8").query("task == 'multi'")["dice_mean"].item()
     return row | {"Dice": dice / 100}

@@ -29,7 +29,7 @@ import numpy as np
 from .files import EscapedError, plainly
 from .distances import METRICS
 from .heatmaps import DECODERS
-from .radiograph import FRAME, enlarge, to_float
+from .radiograph import FRAME, WORKING_SIDES, enlarge, to_float
 
 # %% ../nbs/engine/runtime.ipynb #e67eb865
 @dataclass
@@ -71,7 +71,7 @@ _KNOWN = {  # facts of a card, and what they may be; absent in cards of other to
 }
 _CHOICES = {  # the same of its recipe
     "tasks": [["heatmap", "mask"], ["heatmap"], ["mask"]],
-    "side": [64, 128, 256, 512],  # px
+    "side": list(WORKING_SIDES),
     "decoder": list(DECODERS),
     "shared": [False, True],
     "mask_channels": [1, 2],

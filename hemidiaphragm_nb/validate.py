@@ -18,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from .features import SIDES
 from .files import load_table
 from .metrics import bootstrap_interval
+from .pixels import THRESHOLD_NAMES, THRESHOLDS
 from .predict import APART, MASK_WEIGHT, WIDE, fuse
 from .results import results_folder
 from .runs import check_results
@@ -79,7 +80,7 @@ def crossval_table(
             continue
         row = {
             t: bootstrap_interval(100.0 * (e < px), who)
-            for t, px in (("R", 100), ("R/2", 50), ("R/5", 20), ("R/10", 10))
+            for t, px in zip(THRESHOLD_NAMES, THRESHOLDS)
         }
         row |= (
             {"Dice": bootstrap_interval(radiographs["dice"].to_numpy()[which], who)}
