@@ -106,14 +106,13 @@ function pointsOrNull(points) {
 
 function showPoints() {
   const { radiograph } = shown;
-  const mm = radiograph.gapMm;
+  const [px, mm] = [radiograph.gapPx, radiograph.gapMm];
+  const signed = (v) => `${v < 0 ? "−" : "+"}${number(Math.abs(v))}`;
   model.set({
     points: pointsOrNull(radiograph.points),
     model_points: pointsOrNull(radiograph.answer.points),
     edited: SIDES.map((_, side) => radiograph.edited(side)),
-    gap_label: Number.isNaN(mm)
-      ? `${number(Math.abs(radiograph.gapPx))} px`
-      : `${number(Math.abs(mm))} mm`,
+    gap_label: Number.isNaN(mm) ? `${signed(px)} px` : `${signed(px)} px (${signed(mm)} mm)`,
   });
   const words = radiograph.gapInWords().replace(/ (px|mm)/g, "\u00a0$1");
   $("gap").textContent = capital(words);

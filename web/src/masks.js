@@ -26,44 +26,58 @@ export function boundingBox({ data, height, width }) {
   return bottom ? [top, bottom, left, right] : null;
 }
 
+// The runs of pixels of a mask, row by row: first and last column of each, and where the runs of a
+// row begin.
+function runsOf({ data, height, width }) {
+  const [first, last, rows] = [[], [], [0]];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0, i = y * width; x < width; x++) {
+      if (!data[i + x]) continue;
+      first.push(x);
+      while (x + 1 < width && data[i + x + 1]) x++;
+      last.push(x);
+    }
+    rows.push(first.length);
+  }
+  return { first, last, rows };
+}
+
+// Of each run the first run of its piece. Runs touch at their corners too, or at their sides alone.
+function joined({ first, last, rows }, corners) {
+  const reach = corners ? 1 : 0;
+  const parent = Int32Array.from(first, (_, i) => i);
+  const root = (i) => {
+    while (parent[i] !== i) i = parent[i] = parent[parent[i]];
+    return i;
+  };
+  for (let y = 1; y + 1 < rows.length; y++) {
+    let above = rows[y - 1];
+    for (let i = rows[y]; i < rows[y + 1]; i++) {
+      while (above < rows[y] && last[above] < first[i] - reach) above++;
+      for (let k = above; k < rows[y] && first[k] <= last[i] + reach; k++) {
+        const [a, b] = [root(k), root(i)];
+        parent[Math.max(a, b)] = Math.min(a, b);
+      }
+    }
+  }
+  return parent.map((_, i) => root(i));
+}
+
 // Numbers the pieces of a mask from 1 on, in reading order; and how many pixels each has. Pixels
 // touch at their corners too (8-connected), or at their sides alone.
-export function pieces({ data, height, width }, corners = true) {
-  const numbers = new Int32Array(data.length);
+export function pieces(mask, corners = true) {
+  const runs = runsOf(mask);
+  const roots = joined(runs, corners);
+  const numbers = new Int32Array(mask.data.length);
+  const numberOf = new Int32Array(roots.length);
   const sizes = [0];
-  let stack = new Int32Array(4096);
-  let left = 0; // how many pixels of the stack are still to be looked around
-  const push = (i) => {
-    if (left === stack.length) {
-      const larger = new Int32Array(2 * left);
-      larger.set(stack);
-      stack = larger;
-    }
-    stack[left++] = i;
-  };
-  for (let start = 0; start < data.length; start++) {
-    if (!data[start] || numbers[start]) continue;
-    const number = sizes.length;
-    sizes.push(0);
-    numbers[start] = number;
-    push(start);
-    while (left) {
-      const i = stack[--left];
-      const x = i % width;
-      const y = (i - x) / width;
-      sizes[number]++;
-      const [first, last] = [x > 0 ? -1 : 0, x < width - 1 ? 1 : 0];
-      const below = y < height - 1 ? 1 : 0;
-      for (let dy = y > 0 ? -1 : 0; dy <= below; dy++) {
-        for (let dx = first; dx <= last; dx++) {
-          if (!corners && dx && dy) continue;
-          const j = i + dy * width + dx;
-          if (data[j] && !numbers[j]) {
-            numbers[j] = number;
-            push(j);
-          }
-        }
-      }
+  for (let y = 0; y < mask.height; y++) {
+    for (let i = runs.rows[y]; i < runs.rows[y + 1]; i++) {
+      if (roots[i] === i) numberOf[i] = sizes.push(0) - 1;
+      const number = numberOf[roots[i]];
+      const [from, to] = [y * mask.width + runs.first[i], y * mask.width + runs.last[i] + 1];
+      numbers.fill(number, from, to);
+      sizes[number] += to - from;
     }
   }
   return { numbers, sizes };

@@ -18,10 +18,8 @@ export function pngOf(canvas) {
 export function greyCanvas({ data, height, width }) {
   const canvas = canvasOf(width, height);
   const image = new ImageData(width, height);
-  for (let i = 0; i < data.length; i++) {
-    image.data.fill(data[i], 4 * i, 4 * i + 3);
-    image.data[4 * i + 3] = 255;
-  }
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let i = 0; i < data.length; i++) pixels[i] = 0xff000000 | (data[i] * 0x10101);
   canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }
@@ -33,9 +31,11 @@ const VIRIDIS = [
   [0.3341, 1.3846, 0.0951, -19.3324, 56.6906, -65.353, 26.3124],
 ];
 
-function viridis(t) {
-  return VIRIDIS.map((c) => 255 * c.reduceRight((value, factor) => value * t + factor, 0));
-}
+// Its colours for 0 to 255, as red, green, blue and opacity.
+const COLOUR_MAP = Array.from({ length: 256 }, (_, i) => {
+  const at = (c) => 255 * c.reduceRight((value, factor) => (value * i) / 255 + factor, 0);
+  return [...VIRIDIS.map(at), 255];
+});
 
 // Draws a heatmap (a plane in the frame, 0 to 1) over the radiograph's extent, with crosses.
 export function drawHeatmap(canvas, map, radiograph) {
@@ -44,7 +44,7 @@ export function drawHeatmap(canvas, map, radiograph) {
   const whole = canvasOf(map.width, map.height);
   const image = new ImageData(map.width, map.height);
   map.data.forEach((v, i) => {
-    image.data.set([...viridis(Math.min(Math.max(v, 0), 1)), 255], 4 * i);
+    image.data.set(COLOUR_MAP[Math.floor(255 * Math.min(Math.max(v, 0), 1))], 4 * i);
   });
   whole.getContext("2d").putImageData(image, 0, 0);
   canvas.width = Math.round((256 * columns) / Math.max(rows, columns));
