@@ -57,7 +57,8 @@ def install(venv, *what):
     scratch.mkdir(exist_ok=True)
     quiet = [] if sys.stdout.isatty() else ["--quiet"]
     settings = {"TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    command = [str(venv / "bin/python"), "-m", "pip", "install", *quiet, *what]
+    # what is imported is compiled then: compiling all of it takes minutes
+    command = [str(venv / "bin/python"), "-m", "pip", "install", "--no-compile", *quiet, *what]
     failed = subprocess.call(command, cwd=ROOT, env={**os.environ, **settings})
     shutil.rmtree(scratch, ignore_errors=True)
     if failed:
