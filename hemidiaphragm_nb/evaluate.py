@@ -41,7 +41,7 @@ def each_case(
     batch: int = 8,  # frames that the network is given at a time
     checks: bool = False,  # make all findings, which takes frames of 512 px
 ) -> Iterator[Case]:
-    "Predict every case once: the only loop over cases."
+    "Predict every case once: the only loop over frames with known answers."
     side, frame = cases.side, Frame(cases.side, cases.side, cases.side)
     for start in range(0, len(cases), batch):
         part = cases.subset(range(start, min(start + batch, len(cases))))

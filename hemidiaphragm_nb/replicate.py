@@ -29,7 +29,6 @@ from hemidiaphragm_nb.transfer import (
     SIZES,
     adopt_brain,
     image_runs,
-    plot_changes,
     transfer_plan,
     transfer_report,
 )
@@ -117,8 +116,8 @@ def run_transfer(
     status = run_plan(plan, store, **how)
     results = store.results(image_runs(plan))
     results.save(out / "results")
-    report = transfer_report(results, "phantom" if data == "phantom" else group)
-    report |= {"figures9-10": plot_changes(store, plan, results)}
+    group = "phantom" if data == "phantom" else group
+    report = transfer_report(results, group, store, plan)
     return write_report(report, out), _failed(status)
 
 # %% ../nbs/engine/replicate.ipynb #3782d418

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemidiaphragm_nb.balance import (
+    _REFERENCE,
     LAMBDAS,
-    REFERENCE,
     _asked_weight,
     _dominated,
     _draw_lambda,
@@ -30,7 +30,7 @@ from hemidiaphragm_nb.balance import (
 from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.tables import side_by_side
 
-NAMES = [_pair_name(0.1, 0.9), _pair_name(0.5, 0.5), REFERENCE]
+NAMES = [_pair_name(0.1, 0.9), _pair_name(0.5, 0.5), _REFERENCE]
 
 
 def invented(worse: float) -> Results:

@@ -14,8 +14,8 @@ import torch
 from pytorch_grad_cam import GradCAM
 
 from hemidiaphragm_nb.explain import (
+    _STAGES,
     METHODS,
-    STAGES,
     TASKS,
     _activations_and_gradients,
     _fourth_block,
@@ -202,11 +202,11 @@ def changed(model: TorchPredictor, other: TorchPredictor) -> set[str]:
 
 
 def test_randomised_stages(model):
-    assert {n for n, _ in model.net.named_children()} - {"pool"} == set(STAGES)
+    assert {n for n, _ in model.net.named_children()} - {"pool"} == set(_STAGES)
     other = untrained(7)
     assert changed(model, randomise(model, ())) == set()
     assert changed(model, randomise(model, ("heads", "decoder"), seed=7)) == {"heads", "decoder"}
-    assert changed(model, randomise(model, seed=7)) == set(STAGES)
+    assert changed(model, randomise(model, seed=7)) == set(_STAGES)
     assert changed(other, randomise(model, seed=7)) == set()
     with pytest.raises(ValueError, match="middle"):
         randomise(model, ("middle",))

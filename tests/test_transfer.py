@@ -19,9 +19,9 @@ from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.store import Store
 from hemidiaphragm_nb.transfer import (
+    _GAINS,
     AFTER,
     BEFORE,
-    GAINS,
     SIZES,
     _artifact_table,
     _draw_fraction,
@@ -162,7 +162,7 @@ def test_most_changed_has_the_most_artifacts_first(results):
 
 def test_gains_are_what_was_put_in(results):
     gains = gain_table(results).set_index(["question", "share"])
-    assert len(gains) == 1 + 2 * len(GAINS)
+    assert len(gains) == 1 + 2 * len(_GAINS)
     for share in (0.2, 1.0):
         both, brain = gains.loc[("both stages", share)], gains.loc[("MRI, then portable", share)]
         assert both[["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)

@@ -15,9 +15,9 @@ from hemidiaphragm_nb import (
     minima,
     predict,
     readers,
+    records,
     runtime,
     session,
-    writers,
 )
 from tools.project import ROOT
 
@@ -78,7 +78,7 @@ def facts() -> dict:
         "card": {k: card[k] for k in CARD if k in card}
         | {"recipe": {k: card["recipe"][k] for k in kept}},
         "notice": session.NOTICE,
-        "columns": writers.COLUMNS,
+        "columns": records.COLUMNS,
         "lung_threshold": features.LUNG_THRESHOLD,
         "mask_weight": predict.MASK_WEIGHT,
         "apart": predict.APART,
