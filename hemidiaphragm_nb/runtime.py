@@ -332,10 +332,8 @@ def _openvino_engine(
     return run
 
 # %% ../nbs/engine/runtime.ipynb #776ca388
-def onnxruntime_engine(
-    data: bytes, side: int, threads: int, arithmetic: str, keep: Path | None = None
-) -> Callable:
-    "The same by ONNX Runtime, in 32-bit floats where the file has no int8. It keeps nothing."
+def onnxruntime_engine(data: bytes, side: int, threads: int, arithmetic: str) -> Callable:
+    "The same by ONNX Runtime, in 32-bit floats where the file has no int8."
     import onnxruntime
 
     if arithmetic == "bf16":
@@ -467,9 +465,9 @@ def load_onnx(
     if arithmetic == "auto" and card["export"]["precision"] == "int8":
         arithmetic = "f32"  # what is left is small: be exact
     try:
-        side, threads = card["recipe"]["side"], threads or cores()
-        keep = _compiled_folder(path) if engine == "openvino" else None
-        infer = ENGINES[engine](data, side, threads, arithmetic, keep)
+        how = {"keep": _compiled_folder(path)} if engine == "openvino" else {}
+        side = card["recipe"]["side"]
+        infer = ENGINES[engine](data, side, threads or cores(), arithmetic, **how)
     except ImportError:
         raise ExportError(
             f"the package {engine} is missing: pip install 'hemidiaphragm_nb[fast]'"
