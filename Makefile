@@ -16,7 +16,7 @@ RECIPE := settings.ini setup.py pyproject.toml tools/bootstrap.py $(if $(LOCKED)
 
 export PYTHONUTF8 := 1
 export PIP_USER := 0
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test format lab env docs readme page screenshot lock hooks clean distclean
 

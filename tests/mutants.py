@@ -1,10 +1,11 @@
 "Broken files: each follows from a seed and its number alone."
 
+import math
 import random
 import struct
 import zlib
 
-from tests.sound_files import corpus
+from tests.sound_files import SIDE, corpus
 from tests.structures import broken
 
 
@@ -50,6 +51,14 @@ def repeat(data: bytearray, rng: random.Random) -> None:
     data[at : at + len(piece) * rng.randrange(2)] = piece * rng.choice((1, 1, 2, 50, 5000))
 
 
+def put_not_finite(data: bytearray, rng: random.Random) -> None:
+    "In a TIFF of floats, whose pixels stand at its end: values that are no numbers, or infinite."
+    value = struct.pack("<f", rng.choice((math.nan, math.inf, -math.inf)))
+    for _ in range(rng.choice((1, 1, 64))):
+        at = len(data) - len(value) * rng.randrange(1, SIDE**2)
+        data[at : at + len(value)] = value
+
+
 MUTATIONS = (cut, flip_bits, edit_header, edit_header, declare_huge, declare_huge, splice, repeat)
 
 
@@ -82,6 +91,8 @@ def mutant(seed: int, number: int) -> tuple[str, bytes]:
     if rng.random() < 0.5 and (data := broken(name, corpus()[name], rng)) is not None:
         return f"{name}: structure", data
     changes = [rng.choice(MUTATIONS) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+    if name == "tiff-float" and rng.random() < 0.3:
+        changes = [put_not_finite]
     title = f"{name}: {', '.join(change.__name__ for change in changes)}"
     if "flate" in name and rng.random() < 0.6:
         return f"{title} (inside)", inside_deflated(corpus()[name], changes, rng)
