@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from scipy.stats import norm
 
 from .cases import LANDMARKS
-from .folders import read_image, read_labels, turned_landmarks
+from .folders import read_image, read_labels, landmark_orientation
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import predict
@@ -51,7 +51,7 @@ def _measure_annotated(case: pd.Series, r) -> Measurements:
     "From the case's own mask, or from its landmarks alone."
     empty = np.zeros(r.pixels.shape, np.uint8)
     labels = read_labels(case, r.pixels.shape, r.orientation) if case["mask"] else empty
-    if wrong := [p for p in turned_landmarks(case, r) if p.severity == "error"]:
+    if wrong := [p for p in landmark_orientation(case, r) if p.severity == "error"]:
         raise DatasetError(*wrong)
     return measure(labels, np.reshape(case[LANDMARKS].to_numpy(float), (2, 2)), r.spacing)
 

@@ -148,15 +148,15 @@ def gradient_pull(
 
 # %% ../nbs/11_balance.ipynb #00000018
 def _pull_of(run, net: torch.nn.Module, frames: FrameSet) -> dict:
-    "Gradient norms of a run's network, and the heatmap task's share at the run's weights."
+    "Gradient norms of a run's network, and the heatmap task's fraction of the weighted pull."
     norms, r = gradient_pull(net, frames, run.recipe), run.recipe
     label = dict(setting=run.name, repeat=run.repeat, lam_hem=r.lam_hem)
-    return label | norms | {"share": heatmap_fraction(norms, r.lam_hem, r.lam_segm)}
+    return label | norms | {"fraction": heatmap_fraction(norms, r.lam_hem, r.lam_segm)}
 
 
 def pulls(
     store: Store, plan: Plan, n: int = 8
-) -> pd.DataFrame:  # setting, repeat, λ_hem, gradient norms, share, moment
+) -> pd.DataFrame:  # setting, repeat, λ_hem, gradient norms, fraction, moment
     """Gradient norms of every run with fixed weights, before and after training, on `n` of its
     training cases. The store must hold weights.
     """
@@ -281,18 +281,18 @@ def _table_row(results: Results, setting: str) -> str:
 def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):
     "The heatmap task's fraction of the gradient: a curve before training, points after it."
     start = pull[pull["moment"] == "start"][["heatmap", "mask"]].mean()
-    end = pull[pull["moment"] == "end"].groupby("lam_hem")["share"].mean()
+    end = pull[pull["moment"] == "end"].groupby("lam_hem")["fraction"].mean()
     grid = np.linspace(0, 1, 101)
     curve = [heatmap_fraction(start, v, 1 - v) for v in grid]
     ax.plot(grid, curve, "--", color="tab:orange", label="untrained")
     ax.plot(end.index, end, "o", color="tab:blue", mfc="white", label="trained at that λ")
     ax.axhline(0.5, color="gray", lw=0.5)
     trained = lam_hem in end.index
-    share = end[lam_hem] if trained else heatmap_fraction(start, lam_hem, 1 - lam_hem)
-    ax.plot(lam_hem, share, "o", color="tab:blue" if trained else "tab:orange", ms=9)
-    task = "landmarks" if share > 0.5 else "masks"
+    fraction = end[lam_hem] if trained else heatmap_fraction(start, lam_hem, 1 - lam_hem)
+    ax.plot(lam_hem, fraction, "o", color="tab:blue" if trained else "tab:orange", ms=9)
+    task = "landmarks" if fraction > 0.5 else "masks"
     when = "" if trained else " before training"
-    ax.set_title(f"{task} dominate{when}: {max(share, 1 - share):.0%}", fontsize=9)
+    ax.set_title(f"{task} dominate{when}: {max(fraction, 1 - fraction):.0%}", fontsize=9)
     ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-0.03, 1.03))
     ax.legend(fontsize=8)
 

@@ -23,8 +23,8 @@ from hemidiaphragm_nb.folders import (
     read_csv,
     read_labels,
     scan_folder,
-    turned_landmarks,
-    turned_problem,
+    landmark_orientation,
+    orientation_problem,
 )
 from .frames import FrameSet
 from .lung_masks import label_sides
@@ -154,7 +154,7 @@ def _check_border(case: pd.Series, labels: np.ndarray) -> list[Problem]:
         x, y = case[f"{side}_x"], case[f"{side}_y"]
         rows, columns = np.nonzero(labels == label)
         if not _inside(x, y, *labels.shape) or case.right_x > case.left_x or not len(rows):
-            continue  # unknown, or told already
+            continue  # unknown, or reported already
         lowest = pd.Series(rows).groupby(columns).max()
         off = np.hypot(lowest.index - x, lowest - y).min()
         if off > _OFF * len(labels):
@@ -174,7 +174,7 @@ def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> lis
     found = _check_labels(case, labels)
     if any(p.severity == "error" for p in found):
         return found
-    turned = [] if orientation == 1 else [turned_problem(name, orientation)]
+    turned = [] if orientation == 1 else [orientation_problem(name, orientation)]
     return found + _check_border(case, labels) + turned
 
 # %% ../nbs/engine/case_checks.ipynb #b5000002
@@ -201,7 +201,7 @@ def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
         advice = "It is read because it is annotated, but prediction refuses such strips: crop"
         advice += " radiographs to the chest"
         problems.append(Problem(name, reason, advice, "warning"))
-    turned = [p._replace(file=name) for p in turned_landmarks(case, radiograph)]
+    turned = [p._replace(file=name) for p in landmark_orientation(case, radiograph)]
     wrong = any(p.severity == "error" for p in turned)
     problems += turned if wrong else turned + _check_landmarks(case, height, width)
     if case["mask"]:
@@ -268,7 +268,7 @@ def _without_landmarks(root: Path, ids: list[str]) -> list[Problem]:
         return []
     table, wrong = read_csv(path, ["id", *LANDMARKS])
     if wrong and not len(table):
-        return []  # told already
+        return []  # reported already
     if "annotator" in table:
         table = table[table["annotator"] == "a"]
     listed = set(table["id"])
@@ -293,7 +293,7 @@ def validate_folder(
         table, found = scan_folder(root, annotator)
         problems += found
         opened = list(in_threads(_opened, [r for _, r in table.iterrows()], workers))
-        problems += sum((told for told, _ in opened), [])
+        problems += sum((found for found, _ in opened), [])
         if annotator == "a":
             problems += _same_picture(_with_twins(table, [digest for _, digest in opened]))
             problems += _without_landmarks(root, list(table["id"]))

@@ -41,12 +41,12 @@ def _shipped_recipe(scale: str) -> Recipe:
 
 # %% ../nbs/engine/crossval.ipynb #aece87e6
 def networks(
-    analysis: str, part: str, repeat: int, spec: DataSpec, base: Recipe, members: int
+    analysis: str, subset: str, repeat: int, spec: DataSpec, base: Recipe, members: int
 ) -> list[Run]:
-    "The runs of an ensemble on one part of the data: one recipe, and a seed for each network."
+    "The runs of an ensemble on one subset of the data: one recipe, and a seed for each network."
     seeds = [base.seed + members * repeat + m for m in range(members)]
     return [
-        Run(analysis, f"{part}, network {m + 1}", repeat, spec, replace(base, seed=seed), part)
+        Run(analysis, f"{subset}, network {m + 1}", repeat, spec, replace(base, seed=seed), subset)
         for m, seed in enumerate(seeds)
     ]
 
@@ -64,14 +64,14 @@ def crossval_plan(
     Raises: ExperimentError, DatasetError.
     """
     spec, base = at_scale(data, base or _shipped_recipe(scale), scale)
-    parts = [f"fold {k + 1} of {folds}" for k in range(folds)]
+    every = [f"fold {k + 1} of {folds}" for k in range(folds)]
     return Plan(
         "crossval",
         tuple(
             r
             for i in range(repeats)
-            for part in parts
-            for r in networks("crossval", part, i, spec, base, members)
+            for fold in every
+            for r in networks("crossval", fold, i, spec, base, members)
         ),
     )
 
@@ -91,13 +91,13 @@ def filled(plan: Plan, out: Path, workers: int = 1, scheduler=None, retry: bool 
 # %% ../nbs/engine/crossval.ipynb #dcfb2a4b
 def trained(
     plan: Plan, store: Store, members: int | None = None
-) -> dict:  # (repeat, part) -> TorchPredictor
+) -> dict:  # (repeat, fold) -> TorchPredictor
     """The ensembles of a plan whose networks have all been trained; `members` takes only the
     first few of each.
     """
     groups = {}
     for run in plan:
-        groups.setdefault((run.repeat, run.part), []).append(run)
+        groups.setdefault((run.repeat, run.subset), []).append(run)
     whole = {key: runs[:members] for key, runs in groups.items() if all(r in store for r in runs)}
     return {key: ensemble([store.model(r) for r in runs]) for key, runs in whole.items()}
 
@@ -109,15 +109,15 @@ def fold_cases(
 
     Raises: ExperimentError for a network without weights.
     """
-    parts = []
-    tests = {(run.repeat, run.part): run_split(run, frames.table)["test"] for run in plan}
-    for (repeat, part), model in trained(plan, store, members).items():
-        parts.append(
-            evaluate(frames.subset(tests[repeat, part]), model).cases.assign(
-                repeat=repeat, fold=part
+    tables = []
+    tests = {(run.repeat, run.subset): run_split(run, frames.table)["test"] for run in plan}
+    for (repeat, fold), model in trained(plan, store, members).items():
+        tables.append(
+            evaluate(frames.subset(tests[repeat, fold]), model).cases.assign(
+                repeat=repeat, fold=fold
             )
         )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/engine/crossval.ipynb #0000ea04
 def ship_plan(
@@ -216,7 +216,7 @@ def _ablation_cases(
     split = run_split(plan.runs[0], frames.table)
     unseen = frames.subset(np.concatenate([split["valid"], split["test"]]))
     models = {run.name: store.model(run) for run in plan if run.name != "phantoms alone"}
-    models |= {name: ensemble([models[m] for m in parts]) for name, parts in TOGETHER.items()}
+    models |= {name: ensemble([models[m] for m in those]) for name, those in TOGETHER.items()}
     return pd.concat(
         [evaluate(unseen, model).cases.assign(variant=name) for name, model in models.items()],
         ignore_index=True,
@@ -310,13 +310,13 @@ def _warning_cases(
 ) -> pd.DataFrame:  # id, fold, findings and, of each side, apart, radius and error
     "What each fold's ensemble would have warned of on its own test radiographs, frames of 512 px."
     factor = round(float(coverage(calibrated_on).iloc[-1]["factor"]), 2)
-    parts = []
-    for (repeat, part), model in trained(plan, store).items():
-        run = next(r for r in plan if r.part == part and r.repeat == repeat)
+    tables = []
+    for (repeat, fold), model in trained(plan, store).items():
+        run = next(r for r in plan if r.subset == fold and r.repeat == repeat)
         test = frames.subset(run_split(run, frames.table)["test"])
         model = replace(model, card=model.card | {"radius_factor": factor})
         found = evaluate(test, model, checks=True, columns=[_warning_columns]).cases
-        parts.append(
+        tables.append(
             found[
                 [
                     "id",
@@ -326,6 +326,6 @@ def _warning_cases(
                         if c == "findings" or c.endswith(("_apart", "_radius", "_error"))
                     ),
                 ]
-            ].assign(fold=part)
+            ].assign(fold=fold)
         )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)

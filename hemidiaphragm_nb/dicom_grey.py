@@ -66,7 +66,7 @@ def _still_a_picture(stored: np.ndarray, values: np.ndarray, slope: float) -> bo
         reach = float(values.max()) - float(values.min())
         largest = float(np.abs(values).max())
     if expected == 0 and slope:
-        return True  # the picture itself is constant, which is told elsewhere
+        return True  # the picture itself is constant, which is reported elsewhere
     return 1e-30 < reach and largest < 1e30 and abs(reach - expected) <= 1e-3 * expected
 
 

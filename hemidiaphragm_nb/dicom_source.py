@@ -239,7 +239,7 @@ class Source:
     secret: bytes
     identity: str  # "new" or "keep"
     orientation: int = 1  # that the reader undid: `as_stored` turns back
-    directions: tuple = ()  # PatientOrientation of the stored picture; empty: not to be told
+    directions: tuple = ()  # PatientOrientation of the stored picture; empty: not known
 
     @classmethod
     def read(

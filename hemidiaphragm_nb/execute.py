@@ -66,15 +66,15 @@ def artifacts(case: Case) -> dict:
 
 # %% ../nbs/engine/execute.ipynb #104695a1
 def run_split(run: Run, table: pd.DataFrame) -> dict:
-    "Positions by part: train, valid, test, and what a stage holds out. Raises: DatasetError."
-    if run.part == "all":
+    "Positions by subset: train, valid, test, and what a stage holds out. Raises: DatasetError."
+    if run.subset == "all":
         return split_by_patient(table, seed=run.repeat)
-    if run.part == "all but test":
+    if run.subset == "all but test":
         return _all_but_test(table, run.repeat, run.recipe.seed)
-    if run.part.startswith("fold"):
-        _, fold, _, folds = run.part.split()
+    if run.subset.startswith("fold"):
+        _, fold, _, folds = run.subset.split()
         return split_by_fold(table, int(fold) - 1, int(folds), run.repeat)
-    return split_by_device(table, run.part, run.share, run.repeat)
+    return split_by_device(table, run.subset, run.fraction, run.repeat)
 
 
 def _all_but_test(table: pd.DataFrame, repeat: int, seed: int) -> dict:
@@ -159,10 +159,10 @@ def execute(
     DataFrame or a dict.
     """
     split = run_split(run, frames.table)
-    parts = {k: split[k] for k in ("train", "valid", "test")}
+    subsets = {k: split[k] for k in ("train", "valid", "test")}
     with fixed_threads(threads):
         options = dict(progress=False, device=device, start=start)
-        model = train(frames, parts, run.recipe, out=folder, **options)
+        model = train(frames, subsets, run.recipe, out=folder, **options)
         files = run_files(run, model, frames, split, threads, device)
     return model, files | {"history.csv": _history(folder, model.card["epochs"])}
 

@@ -91,15 +91,15 @@ def figure8(
     as red circles and dashes.
     """
     side, chosen = model.recipe.side, cases.case.tolist()
-    part = frames.subset(chosen).at(side)
-    out = outputs.take(chosen) if outputs else model.predict(part.images)
+    work = frames.subset(chosen).at(side)
+    out = outputs.take(chosen) if outputs else model.predict(work.images)
     fig, axes = _case_grid(cases, ("input", "mask", "heatmap", "overlay"))
     for i, (top, lungs, spots, over) in enumerate(axes.T):
         for ax in (top, over):
-            ax.imshow(part.images[i, 0], vmin=0, vmax=255, **_GRAY)
-        if part.has_mask[i]:
-            over.contour(part.masks[i] > 0, [0.5], colors="tab:blue", linewidths=1)
-        _draw_points(over, part.points[i], side, "b+", mew=2)
+            ax.imshow(work.images[i, 0], vmin=0, vmax=255, **_GRAY)
+        if work.has_mask[i]:
+            over.contour(work.masks[i] > 0, [0.5], colors="tab:blue", linewidths=1)
+        _draw_points(over, work.points[i], side, "b+", mew=2)
         if out.lungs is not None:
             mask = out.lungs[i].max(0)
             lungs.imshow(mask, vmin=0, vmax=1, **_GRAY)
@@ -111,24 +111,26 @@ def figure8(
 
 # %% ../nbs/13_explain.ipynb #00000010
 _SPOT = R / 5  # radius around a predicted landmark, px of the 512-px frame
-TASKS = {"landmark": 1.0, "mask": 0.0, "both": None}  # landmarks' share λ; None: the recipe's
+TASKS = {"landmark": 1.0, "mask": 0.0, "both": None}  # the landmarks' weight λ; None: the recipe's
 
 
 def _landmark_weight(model: TorchPredictor, task: str | float) -> float:
-    """The share λ of the landmark score that a task's name, or a number itself, stands for.
+    """The weight λ of the landmark score that a task's name, or a number itself, stands for.
 
     Raises: ValueError.
     """
     r = model.recipe
-    share = TASKS[task] if task in TASKS else task
-    if share is None:
-        share = r.lam_hem / (r.lam_hem + r.lam_segm)
-    if isinstance(share, str) or not 0 <= share <= 1:
-        raise ValueError(f"task is {task!r}; it may be one of {list(TASKS)} or a share from 0 to 1")
-    for name, used in (("heatmap", share > 0), ("mask", share < 1)):
+    weight = TASKS[task] if task in TASKS else task
+    if weight is None:
+        weight = r.lam_hem / (r.lam_hem + r.lam_segm)
+    if isinstance(weight, str) or not 0 <= weight <= 1:
+        raise ValueError(
+            f"task is {task!r}; it may be one of {list(TASKS)} or a weight from 0 to 1"
+        )
+    for name, used in (("heatmap", weight > 0), ("mask", weight < 1)):
         if used and name not in r.tasks:
             raise ValueError(f"task {task!r} needs the output {name!r}; this network has {r.tasks}")
-    return share
+    return weight
 
 
 def _mean_weights(region: np.ndarray) -> np.ndarray:  # (..., c, s, s) bool
@@ -142,7 +144,7 @@ def _mean_weights(region: np.ndarray) -> np.ndarray:  # (..., c, s, s) bool
 def score_weights(
     model: TorchPredictor,
     images: np.ndarray,  # (n, 1, s, s) uint8 frames; any side that the recipe's divides
-    task: str | float = "both",  # a name in `TASKS`, or the share λ of the landmark score
+    task: str | float = "both",  # a name in `TASKS`, or the weight λ of the landmark score
     outputs: Outputs | None = None,  # the network's for these images, where they are known
 ) -> (
     np.ndarray
@@ -150,16 +152,16 @@ def score_weights(
     """The score to be explained, as weights of output pixels around the predicted landmarks and
     in the predicted mask.
     """
-    share, parts = _landmark_weight(model, task), []
+    weight, weights = _landmark_weight(model, task), []
     out = model.predict(images) if outputs is None else outputs
     for name in model.recipe.tasks:
         if name == "heatmap":
             spots = distance(model.recipe.decode(out.heatmaps), model.recipe.side) <= _SPOT
             w = _mean_weights(spots)
-            parts.append(-share * (w.sum(1, keepdims=True) if model.recipe.shared else w))
+            weights.append(-weight * (w.sum(1, keepdims=True) if model.recipe.shared else w))
         else:
-            parts.append((1 - share) * _mean_weights(out.lungs > LUNG_THRESHOLD))
-    return np.concatenate(parts, 1).astype(np.float32)
+            weights.append((1 - weight) * _mean_weights(out.lungs > LUNG_THRESHOLD))
+    return np.concatenate(weights, 1).astype(np.float32)
 
 # %% ../nbs/13_explain.ipynb #00000013
 def _activations_and_gradients(
@@ -255,19 +257,19 @@ def figure9(
     written where a map is 0 everywhere.
     """
     chosen = cases.case.tolist()
-    part = frames.subset(chosen).at(model.recipe.side)
+    work = frames.subset(chosen).at(model.recipe.side)
     fig, axes = _case_grid(cases, ("input", *(str(task) for task in tasks)))
-    out = outputs.take(chosen) if outputs else model.predict(part.images)
-    rows = [score_weights(model, part.images, task, out) for task in tasks]
-    rows = [None, *(cam(model, part.images, w, method) for w in rows)]
+    out = outputs.take(chosen) if outputs else model.predict(work.images)
+    rows = [score_weights(model, work.images, task, out) for task in tasks]
+    rows = [None, *(cam(model, work.images, w, method) for w in rows)]
     for row, maps in zip(axes, rows):
         for i, ax in enumerate(row):
-            ax.imshow(part.images[i, 0], vmin=0, vmax=255, **_GRAY)
+            ax.imshow(work.images[i, 0], vmin=0, vmax=255, **_GRAY)
             if maps is not None:
                 ax.imshow(maps[i], "inferno", alpha=0.6, vmin=0, vmax=1, interpolation="nearest")
                 if not maps[i].any():
                     ax.text(0.5, 0.5, "blank", color="w", ha="center", transform=ax.transAxes)
-            _draw_points(ax, part.points[i], model.recipe.side, "b+", mew=2)
+            _draw_points(ax, work.points[i], model.recipe.side, "b+", mew=2)
     return fig
 
 # %% ../nbs/13_explain.ipynb #2faf0909
@@ -354,12 +356,12 @@ def lower_lung_cases(
     frames: FrameSet,  # cases with masks, at any side that the recipe's divides
     tasks: tuple = tuple(TASKS),
     methods: tuple = tuple(METHODS),
-    parts: tuple = (1 / 2, 1 / 3),
+    fractions: tuple = (1 / 2, 1 / 3),  # of each lung's height
     random_seed: int | None = 0,  # of a network with random weights, for comparison; None: without
     outputs: Outputs | None = None,  # the trained network's for all frames, where they are known
 ) -> (
     pd.DataFrame
-):  # id, patient_id, network, method, task, part, and the columns of `lower_fractions`
+):  # id, patient_id, network, method, task, fraction, and the columns of `lower_fractions`
     "Where each image's activation falls. Cases without a mask are left out."
     chosen, rows = np.flatnonzero(frames.has_mask), []
     work = frames.subset(chosen).at(model.recipe.side)
@@ -370,10 +372,10 @@ def lower_lung_cases(
         networks["random"] = randomise(model, seed=random_seed)
     for network, method, task in ((n, c, t) for n in networks for c in methods for t in tasks):
         maps = cam(networks[network], work.images, weights[task], method)
-        for part in parts:
-            label = dict(network=network, method=method, task=task, part=round(part, 4))
+        for fraction in fractions:
+            label = dict(network=network, method=method, task=task, fraction=round(fraction, 4))
             names = work.table[["id", "patient_id"]].assign(**label)
-            rows.append(pd.concat([names, lower_fractions(maps, work.masks, part)], axis=1))
+            rows.append(pd.concat([names, lower_fractions(maps, work.masks, fraction)], axis=1))
     return pd.concat(rows, ignore_index=True)
 
 # %% ../nbs/13_explain.ipynb #00000033

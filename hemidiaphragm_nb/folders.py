@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MASK_READERS', 'IMAGE_READERS', 'radiograph_size', 'open_grey', 'read_mask', 'in_threads', 'short_path', 'advice_of',
-           'read_image', 'turned_problem', 'read_labels', 'turned_landmarks', 'read_csv', 'files_by_id', 'inside',
-           'scan_folder', 'read_folder', 'load_case', 'load_frames', 'write_folder', 'real_data_folder']
+           'read_image', 'orientation_problem', 'read_labels', 'landmark_orientation', 'read_csv', 'files_by_id',
+           'inside', 'scan_folder', 'read_folder', 'load_case', 'load_frames', 'write_folder', 'real_data_folder']
 
 # %% ../nbs/engine/folders.ipynb #12433b44
 import csv
@@ -180,7 +180,7 @@ _TURNS = {
 }  # what undoes an EXIF orientation
 
 
-def turned_problem(
+def orientation_problem(
     file: str,
     orientation: int,  # 2 to 8, of the image's header
     wrong: str = "",  # why what was drawn does not fit the turned image; '' where it may
@@ -233,19 +233,19 @@ def read_labels(
             np.array([x.mean(0) if len(x) else [np.nan] * 2 for x in lungs]), labels.shape
         )
     if wrong and orientation != 1:
-        raise DatasetError(turned_problem(case["mask"], orientation, wrong))
+        raise DatasetError(orientation_problem(case["mask"], orientation, wrong))
     if wrong:
         raise DatasetError(Problem(case["mask"], wrong, advice))
     return labels
 
 
-def turned_landmarks(case: pd.Series, radiograph: Radiograph) -> list[Problem]:
+def landmark_orientation(case: pd.Series, radiograph: Radiograph) -> list[Problem]:
     "What there is to say about the landmarks of an image that was turned when it was read."
     points = case[LANDMARKS].to_numpy(float).reshape(2, 2)
     if radiograph.orientation == 1 or np.isnan(points).all():
         return []
     wrong = _misplaced(points, radiograph.pixels.shape)
-    return [turned_problem(case["image"], radiograph.orientation, wrong, "pair of landmarks")]
+    return [orientation_problem(case["image"], radiograph.orientation, wrong, "pair of landmarks")]
 
 # %% ../nbs/engine/folders.ipynb #2a3f7bfb
 def _csv_rows(path: Path) -> tuple[list[list[str]], list[Problem]]:
@@ -306,7 +306,7 @@ def read_csv(
 
 # %% ../nbs/engine/folders.ipynb #799727b3
 def _visible(folder: Path) -> tuple[list[Path], list[Problem]]:
-    "What stands in a folder, hidden files aside, or why that cannot be told."
+    "What stands in a folder, hidden files aside, or why that is not known."
     try:
         return sorted(p for p in folder.iterdir() if not p.name.startswith(".")), []
     except FileNotFoundError:
@@ -444,8 +444,8 @@ def _read_landmarks(
     path, ids, found = root / "landmarks.csv", set(ids), {}
     if not path.exists():
         means, advice = "landmarks are read off the masks", "Leave it so, or add the file"
-        told = [_absent(root, path.name, means, advice)] if _similar(root, path.name) else []
-        return pd.DataFrame(columns=LANDMARKS, dtype=float), told
+        absent = [_absent(root, path.name, means, advice)] if _similar(root, path.name) else []
+        return pd.DataFrame(columns=LANDMARKS, dtype=float), absent
     table, problems = read_csv(path, ["id", *LANDMARKS])
     if "annotator" not in table:
         table["annotator"] = "a"
@@ -558,13 +558,13 @@ def _load_case(
 ) -> tuple[tuple, list[Problem]]:
     "What `load_case` gives, and its warnings."
     radiograph = read_image(case)
-    turned = turned_landmarks(case, radiograph)
+    turned = landmark_orientation(case, radiograph)
     frame, points = Frame.of(radiograph), case[LANDMARKS].to_numpy(float).reshape(2, 2)
     labels = np.zeros(radiograph.pixels.shape, np.uint8)
     if case["mask"]:
         labels = read_labels(case, radiograph.pixels.shape, radiograph.orientation)
         if radiograph.orientation != 1:
-            turned.append(turned_problem(case["mask"], radiograph.orientation))
+            turned.append(orientation_problem(case["mask"], radiograph.orientation))
         if np.isnan(points).any():
             points = np.where(
                 np.isnan(points).any(1, keepdims=True), landmarks_from_mask(labels), points

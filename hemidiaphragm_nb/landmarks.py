@@ -209,7 +209,7 @@ def split_by_fold(
 # %% ../nbs/02_landmarks.ipynb #0000003e
 def split_by_device(
     table: "pd.DataFrame",  # a table of cases with `patient_id` and `view`
-    part: str = "portable",  # the stage's radiographs: 'common' (PA) or 'portable' (AP, AP Supine)
+    subset: str = "portable",  # radiographs: 'common' (PA) or 'portable' (AP, AP Supine)
     fraction: float = 1.0,  # of the training radiographs, above 0; at least one is left
     seed: int = 0,  # another seed, another split
 ) -> dict[str, np.ndarray]:
@@ -217,13 +217,13 @@ def split_by_device(
     # sees
     """The radiographs of one stage of Vidal 2021.
 
-    Raises: DatasetError for an unknown part, or too few patients of a kind.
+    Raises: DatasetError for an unknown subset, or too few patients of a kind.
     """
-    if part not in ("common", "portable") or not 0 < fraction <= 1:
+    if subset not in ("common", "portable") or not 0 < fraction <= 1:
         raise DatasetError(
             Problem(
                 "split_by_device",
-                f"part {part!r} with a fraction of {fraction}",
+                f"subset {subset!r} with a fraction of {fraction}",
                 "Use 'common' or 'portable', and a fraction above 0 and at most 1",
             )
         )
@@ -231,12 +231,12 @@ def split_by_device(
     radiographs = np.flatnonzero(view.str.startswith("AP"))
     half = split_by_patient(table.iloc[radiographs], (0.5, 0.0, 0.5), seed)
     held_out, seen = radiographs[half["test"]], radiographs[half["train"]]
-    if part == "common":
+    if subset == "common":
         seen = np.flatnonzero((view == "PA").to_numpy() & ~np.isin(people, people[held_out]))
-    parts = {k: seen[v] for k, v in split_by_patient(table.iloc[seen], seed=seed).items()}
+    subsets = {k: seen[v] for k, v in split_by_patient(table.iloc[seen], seed=seed).items()}
     order = sorted(
-        parts["train"],
+        subsets["train"],
         key=lambda i: (hashlib.sha256(f"{seed}:{people[i]}".encode()).hexdigest(), i),
     )
     first = order[: max(1, round(fraction * len(order)))]
-    return parts | {"train": np.sort(first), "held_out": held_out}
+    return subsets | {"train": np.sort(first), "held_out": held_out}

@@ -14,9 +14,9 @@ from .metrics import bootstrap_interval
 # %% ../nbs/engine/lower_lung.ipynb #00000028
 def lower_lung(
     labels,  # (n, s, s) 0 background, 1 right lung, 2 left lung
-    part: float = 1 / 2,  # of each lung's height
+    fraction: float = 1 / 2,  # of each lung's height
 ) -> np.ndarray:  # (n, s, s) bool
-    "The lowest part of each lung: its pixels in the last `part` of its rows."
+    "The lowest part of each lung: its pixels in the last `fraction` of its rows."
     labels = np.asarray(labels)
     row = np.arange(labels.shape[-2])[None, :, None]
     found = np.zeros(labels.shape, dtype=bool)
@@ -25,7 +25,7 @@ def lower_lung(
         rows = lung.any(2)
         end = labels.shape[-2] - rows[:, ::-1].argmax(1)  # one past the lowest row
         height = np.float32(end - rows.argmax(1))
-        found |= lung & (row >= (end - np.float32(part) * height)[:, None, None])
+        found |= lung & (row >= (end - np.float32(fraction) * height)[:, None, None])
     return found
 
 # %% ../nbs/engine/lower_lung.ipynb #0000002a
@@ -37,13 +37,13 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def lower_fractions(
     maps,  # (n, s, s) activation maps, not negative
     labels,  # (n, s, s) lungs at the same side
-    part: float = 1 / 2,  # of each lung's height
+    fraction: float = 1 / 2,  # of each lung's height
 ) -> pd.DataFrame:  # a row an image: mass, area, excess, outside; NaN for a blank map
-    """Shares of the lungs' activation and of the lungs' area in the lower part, their
+    """Fractions of the lungs' activation and of the lungs' area in the lower part, their
     difference, and the activation outside the lungs.
     """
     maps, labels = np.asarray(maps), np.asarray(labels)
-    lungs, low = labels > 0, lower_lung(labels, part)
+    lungs, low = labels > 0, lower_lung(labels, fraction)
     everywhere, inside, below = (
         (maps * region).sum((1, 2), dtype=np.float64) for region in (lungs | True, lungs, low)
     )
@@ -54,14 +54,14 @@ def lower_fractions(
 
 # %% ../nbs/engine/lower_lung.ipynb #95879d8b
 def lower_lung_table(
-    cases: pd.DataFrame,  # rows of `lower_fractions` with patient_id, network, method, task, part
+    cases: pd.DataFrame,  # of `lower_fractions`, with patient_id, network, method, task, fraction
 ) -> (
     pd.DataFrame
-):  # network, method, task, part, mass, area, excess, low, high, outside, maps, blank
+):  # network, method, task, fraction, mass, area, excess, low, high, outside, maps, blank
     """Means over images, the 95 % interval of the excess by patient, and the numbers of maps
     used and blank; NaN where all are blank.
     """
-    rows, keys = [], ["network", "method", "task", "part"]
+    rows, keys = [], ["network", "method", "task", "fraction"]
     for key, c in cases.groupby(keys, sort=False):
         used = c[c.mass.notna()]
         interval = (np.nan, np.nan, np.nan)

@@ -54,21 +54,23 @@ def _log_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]: 
 def loss_curves(
     history: pd.DataFrame,  # of `Results.history`
     name: str,  # row of the plan: "heatmap", "mask" or "both"
-) -> pd.DataFrame:  # loss ("loss", "heatmap", "mask"), part, epoch from 1, mean, low, high, repeats
-    """Losses of a row over the repeats; epochs that every repeat has; part is "train" or "valid".
+) -> (
+    pd.DataFrame
+):  # loss ("loss", "heatmap", "mask"), split, epoch from 1, mean, low, high, repeats
+    """Losses of a row over the repeats; epochs that every repeat has; split is "train" or "valid".
 
     Raises: ValueError where the row has no history.
     """
     rows, out = history[history["name"] == name], []
     if not len(rows):
         raise ValueError(f"no history of {name!r}; there is {sorted(history['name'].unique())}")
-    for loss, part in ((x, y) for x in ("loss", "heatmap", "mask") for y in ("train", "valid")):
-        column = f"{part}_{loss}"
+    for loss, split in ((x, y) for x in ("loss", "heatmap", "mask") for y in ("train", "valid")):
+        column = f"{split}_{loss}"
         if column not in rows or rows[column].isna().all():
             continue
         wide = rows.pivot(index="epoch", columns="repeat", values=column).dropna()
         band = dict(zip(("mean", "low", "high"), _log_band(wide.to_numpy().T)))
-        label = dict(loss=loss, part=part, epoch=wide.index + 1)
+        label = dict(loss=loss, split=split, epoch=wide.index + 1)
         out.append(pd.DataFrame(label | band | dict(repeats=wide.shape[1])))
     return pd.concat(out, ignore_index=True)
 
@@ -83,9 +85,9 @@ def _plot_losses(curves: pd.DataFrame, losses: tuple, title: str) -> Figure:
     )
     fig, axes = plt.subplots(1, len(losses), **size)
     for ax, loss in zip(axes[0], losses):
-        for part, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
-            c = curves[(curves["loss"] == loss) & (curves["part"] == part)]
-            ax.plot(c["epoch"], c["mean"], style, color=colour, label=part)
+        for split, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
+            c = curves[(curves["loss"] == loss) & (curves["split"] == split)]
+            ax.plot(c["epoch"], c["mean"], style, color=colour, label=split)
             ax.fill_between(c["epoch"], c["low"], c["high"], color=colour, alpha=0.25, lw=0)
         ax.set(yscale="log", xlabel="epoch")
         ax.set_title(_TITLES[loss], fontsize=9)
@@ -119,7 +121,7 @@ def _settled(
     tolerance: float = 0.1,  # of the last value
 ) -> int:
     "First epoch from which the mean validation loss stays within `tolerance` above its last value."
-    c = curves[(curves["loss"] == loss) & (curves["part"] == "valid")].sort_values("epoch")
+    c = curves[(curves["loss"] == loss) & (curves["split"] == "valid")].sort_values("epoch")
     outside = c["mean"].to_numpy() > (1 + tolerance) * c["mean"].iloc[-1]
     return int(c["epoch"].iloc[np.flatnonzero(outside)[-1] + 1 if outside.any() else 0])
 

@@ -83,7 +83,7 @@ def _load_checked(data: str, skip_bad: bool | None):
     from hemidiaphragm_nb.problems import DatasetError, Problem
 
     errors = {}
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         frames = load_frames(
             read_folder(Path(data)),
@@ -91,7 +91,7 @@ def _load_checked(data: str, skip_bad: bool | None):
             option="" if skip_bad is None else "--skip-bad",
             inspect=lambda case, labels: errors.update({case["id"]: drawn_errors(case, labels)}),
         )
-    lines = [str(warning.message) for warning in told]
+    lines = [str(warning.message) for warning in caught]
     wrong = [errors[name] for name in frames.table["id"] if errors[name]]
     if wrong and skip_bad:
         lines += [f"left out: {problem}" for problems in wrong for problem in problems]

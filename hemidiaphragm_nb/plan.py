@@ -123,8 +123,8 @@ class Run:
     recipe: Recipe
     # of the data: "all", "all but test", a stage of `split_by_device` ("common", "portable"), or
     # "fold 1 of 5" and so on
-    part: str = "all"
-    share: float = 1.0  # of a stage's training radiographs
+    subset: str = "all"
+    fraction: float = 1.0  # of a stage's training radiographs
     start: "Run | None" = None  # begin with this run's weights
 
     def __post_init__(self):
@@ -138,7 +138,9 @@ class Run:
     def identity(self) -> dict:
         "Everything that decides the result, all that it starts from included."
         what = {"data": canonical(self.data), "repeat": int(self.repeat)}
-        stage = {"part": self.part, "share": float(self.share)} if self.part != "all" else {}
+        stage = {}
+        if self.subset != "all":  # under the names that keys have always been made of
+            stage = {"part": self.subset, "share": float(self.fraction)}
         start = {"start": self.start.identity} if self.start else {}
         return {"format": 1, **what, "recipe": canonical(self.recipe), **stage, **start}
 
@@ -154,8 +156,8 @@ def _words(run: Run) -> list[str]:
         words += ["learned" if r.weighting == "learned" else f"lambda{r.lam_hem:g}"]
     else:
         words += [f"{r.tasks[0]}-alone"]
-    if run.part != "all":
-        words += [run.part.replace(" ", "")] + [f"{run.share:g}"] * (run.share < 1)
+    if run.subset != "all":
+        words += [run.subset.replace(" ", "")] + [f"{run.fraction:g}"] * (run.fraction < 1)
     return words + ["on"] * bool(run.start)
 
 # %% ../nbs/engine/plan.ipynb #bf200ad8
@@ -196,7 +198,7 @@ def recipe_columns(recipe: Recipe | dict) -> dict:
 def run_columns(run: Run) -> dict:
     "Its settings: what a run trains on and starts from, and its recipe's."
     start = run.start.key if run.start else ""
-    stage = {"part": run.part, "share": run.share, "start": start}
+    stage = {"subset": run.subset, "fraction": run.fraction, "start": start}
     return stage | recipe_columns(run.recipe)
 
 # %% ../nbs/engine/plan.ipynb #54f968ca
@@ -212,9 +214,9 @@ def run_of(identity: dict, analysis: str = "", name: str = "") -> Run:
     "The run that has this `Run.identity`."
     i = identity
     start = run_of(i["start"]) if "start" in i else None
-    part = i.get("part", "all"), i.get("share", 1.0)
+    subset = i.get("part", "all"), i.get("share", 1.0)
     what = DataSpec(**i["data"]), read_recipe(i["recipe"])
-    return Run(analysis, name, i["repeat"], *what, *part, start)
+    return Run(analysis, name, i["repeat"], *what, *subset, start)
 
 # %% ../nbs/engine/plan.ipynb #d58b4455
 @patch

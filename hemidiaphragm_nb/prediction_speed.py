@@ -252,7 +252,7 @@ class _Timed:
 
 # %% ../nbs/engine/prediction_speed.ipynb #7cc24565
 def _folder_job(way: str, model: str, images: str, overlap: bool) -> tuple:
-    "ms an image, the network's share and the peak in MB of a folder, in a fresh process."
+    "ms an image, the network's fraction and the peak in MB of a folder, in a fresh process."
     threads = 1 if overlap else cores()
     torch.set_num_threads(threads)
     predictor = _Timed(_open(way, Path(model), threads))
@@ -270,8 +270,8 @@ def _folder_job(way: str, model: str, images: str, overlap: bool) -> tuple:
 def _folder_row(name: str, costs: np.ndarray) -> dict:  # (2, repeats, 3) of `_folder_job`
     "A row of a folder read with overlap against one file after the other."
     row = rivals_row(name, "ms", "one file after the other", costs[0][:, 0], costs[1][:, 0])
-    for who, (share, mb) in zip(("", "other_"), np.median(costs[:, :, 1:], 1).tolist()):
-        row |= {f"{who}share": share, f"{who}peak_mb": mb}
+    for who, (fraction, mb) in zip(("", "other_"), np.median(costs[:, :, 1:], 1).tolist()):
+        row |= {f"{who}network_fraction": fraction, f"{who}peak_mb": mb}
     return row
 
 # %% ../nbs/engine/prediction_speed.ipynb #fd6d34b0

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from .files import load_table, save_table, write_atomic, write_digests
 from .published import MORIS_SCORES
 from .plan import ExperimentError, Plan
-from .runs import Results, check_results
+from .runs import FORMER_COLUMNS, Results, check_results
 from .store import Store
 from .execute import clean
 
@@ -138,7 +138,7 @@ def load_results(folder: Path | None) -> Archive | None:  # None where there is 
     check_results(folder, _NAMES)
     content = json.loads((Path(folder) / "runs.json").read_text(encoding="utf-8"))
     parts = [pd.DataFrame([r[p] for r in content["runs"]]) for p in ("settings", "figures")]
-    runs = pd.concat(parts, axis=1)
+    runs = pd.concat(parts, axis=1).rename(columns=FORMER_COLUMNS)
     table, history = (
         load_table(Path(folder) / f"{n}.csv", dtype={"id": str}) for n in ("cases", "history")
     )

@@ -68,8 +68,8 @@ def _cdf(errors: np.ndarray) -> tuple:  # distances and percentages; NaN is left
     v = np.sort(errors[~np.isnan(errors)])
     if not len(v):
         return [np.nan], [np.nan]
-    shares = 100 * np.arange(1, len(v) + 1) / len(v)
-    return np.append(v, 1000), np.append(shares, 100 * np.isfinite(v).mean())
+    percent = 100 * np.arange(1, len(v) + 1) / len(v)
+    return np.append(v, 1000), np.append(percent, 100 * np.isfinite(v).mean())
 
 
 def plot_cdf(

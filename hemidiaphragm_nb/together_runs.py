@@ -47,7 +47,7 @@ def _jobs(runs: list[Run], data: dict, device: str, validate: int) -> dict[str, 
                 f"the run {run.key} starts from another's weights; trainings beside each other"
                 " start afresh: use `workers` for it"
             )
-        same = run.data, run.part, run.share, run.repeat
+        same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]
             split = run_split(run, frames.table)

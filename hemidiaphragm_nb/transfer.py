@@ -29,22 +29,27 @@ from .brain_mri import load_brain_weights
 # %% ../nbs/14_transfer.ipynb #00000008
 _ROUTES = ("scratch", "MRI", "common", "MRI → common")
 BEFORE, AFTER = "MRI → common", "MRI → common → portable, 100%"  # stage 2, as published
-_SHARES = (0.1, 0.2, 0.4, 1.0)  # of the portable training radiographs
+_FRACTIONS = (0.1, 0.2, 0.4, 1.0)  # of the portable training radiographs
 _QUICK = dict(side=64, width=8, epochs=12, batch=2, lr=3e-3, precision="fp32")
 SIZES = {  # for a lesson on two cores, for hours on them, and as published, for a GPU
     "quick": dict(
-        radiographs=56, gliomas=24, repeats=2, shares=(0.2, 1.0), recipe=_QUICK, heads=16
+        radiographs=56, gliomas=24, repeats=2, fractions=(0.2, 1.0), recipe=_QUICK, heads=16
     ),
     "laptop": dict(
         radiographs=300,
         gliomas=300,
         repeats=3,
-        shares=_SHARES,
+        fractions=_FRACTIONS,
         recipe=dict(side=128, width=16),
         heads=60,
     ),
     "full": dict(
-        radiographs=900, gliomas=1000, repeats=25, shares=_SHARES, recipe=dict(side=256), heads=60
+        radiographs=900,
+        gliomas=1000,
+        repeats=25,
+        fractions=_FRACTIONS,
+        recipe=dict(side=256),
+        heads=60,
     ),
 }
 
@@ -59,13 +64,13 @@ def _stage_runs(
     radiographs: DataSpec,
     i: int,  # repeat
     base: Recipe,
-    shares: tuple,  # of the portable training radiographs
+    fractions: tuple,  # of the portable training radiographs
     heads: int,  # epochs of the two-headed network
 ) -> list[Run]:
-    "The runs of one repeat: stage 1, stage 2 by route and share, and the two-headed network."
+    "The runs of one repeat: stage 1, stage 2 by route and fraction, and the two-headed network."
 
-    def run(name, recipe, part, share, start):
-        return Run("transfer", name, i, radiographs, recipe, part, share, start)
+    def run(name, recipe, subset, fraction, start):
+        return Run("transfer", name, i, radiographs, recipe, subset, fraction, start)
 
     own = replace(base, seed=base.seed + i)
     first = [
@@ -74,8 +79,8 @@ def _stage_runs(
     ]
     starts = dict(zip(_ROUTES, (None, brain, *first)))
     second = [
-        run(f"{route} → portable, {share:.0%}", own, "portable", share, start)
-        for share in shares
+        run(f"{route} → portable, {fraction:.0%}", own, "portable", fraction, start)
+        for fraction in fractions
         for route, start in starts.items()
     ]
     same = {k: getattr(own, k) for k in ("side", "width", "batch", "precision", "seed")}
@@ -102,7 +107,7 @@ def transfer_plan(
     source = "devices" if data == "phantom" else data
     radiographs, more = (
         data_spec(source, base.side, size["radiographs"]),
-        (size["shares"], size["heads"]),
+        (size["fractions"], size["heads"]),
     )
     rows = [
         run
@@ -114,7 +119,7 @@ def transfer_plan(
 
 def image_runs(plan: Plan) -> Plan:
     "The plan without stage 0, which has no radiographs to be evaluated on."
-    return Plan(plan.name, tuple(run for run in plan if run.part != "all"))
+    return Plan(plan.name, tuple(run for run in plan if run.subset != "all"))
 
 # %% ../nbs/14_transfer.ipynb #00000012
 def _brain_files(run: Run, net) -> dict:
@@ -164,8 +169,8 @@ def stage_tables(
     patients of tables 3 and 4.
     """
     rows = []
-    for number, (name, part) in _TABLES.items():
-        images = stage_images(results, name, part)
+    for number, (name, tested) in _TABLES.items():
+        images = stage_images(results, name, tested)
         means = images.groupby("repeat")[list(VIDAL_SCORES.values())].mean()
         means = means.set_axis(list(VIDAL_SCORES), axis=1)
         sd = means.std(ddof=0) if len(means) > 1 else means.mean() * np.nan
@@ -193,9 +198,9 @@ def _running_losses(
     rows = results.history[results.history["name"] == name]
     by_epoch = rows.groupby(rows["epoch"] + 1)
     columns = {}
-    for part in ("train", "valid"):
-        losses = by_epoch[f"{part}_loss"]
-        columns |= {part: losses.mean(), f"{part}_sd": losses.std(ddof=0)}
+    for split in ("train", "valid"):
+        losses = by_epoch[f"{split}_loss"]
+        columns |= {split: losses.mean(), f"{split}_sd": losses.std(ddof=0)}
     return pd.DataFrame(columns | {"runs": by_epoch.size()})
 
 
@@ -205,9 +210,9 @@ def _plot_running_losses(results: Results, name: str, ax=None):
     """
     ax = ax or plt.subplots(figsize=(5, 3), layout="constrained")[1]
     losses = _running_losses(results, name)
-    for part, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
-        mean, sd = losses[part], losses[f"{part}_sd"]
-        ax.plot(losses.index, mean, style, color=colour, label=part)
+    for split, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
+        mean, sd = losses[split], losses[f"{split}_sd"]
+        ax.plot(losses.index, mean, style, color=colour, label=split)
         ax.fill_between(losses.index, mean - sd, mean + sd, color=colour, alpha=0.25, lw=0)
     going = ax.twinx()
     going.step(losses.index, losses["runs"], color="gray", lw=1, where="mid")
@@ -319,18 +324,18 @@ def gain(results: Results, name: str, against: str) -> dict:
 def gain_table(
     results: Results,
 ) -> pd.DataFrame:  # a row a question and fraction of the portable training radiographs
-    """Every stage's gain in Dice at every share, and stage 2's against the network before it;
+    """Every stage's gain in Dice at every fraction, and stage 2's against the network before it;
     Holm-corrected.
     """
     rows = [
-        {"question": "portable radiographs (before / after)", "share": 1.0}
+        {"question": "portable radiographs (before / after)", "fraction": 1.0}
         | gain(results, AFTER, BEFORE)
     ]
-    shares = results.runs.query("part == 'portable'")["share"].astype(float)
-    for share in sorted(set(shares)):
-        at = {route: f"{route} → portable, {share:.0%}" for route in _ROUTES}
+    fractions = results.runs.query("subset == 'portable'")["fraction"].astype(float)
+    for fraction in sorted(set(fractions)):
+        at = {route: f"{route} → portable, {fraction:.0%}" for route in _ROUTES}
         rows += [
-            {"question": q, "share": share} | gain(results, at[a], at[b])
+            {"question": q, "fraction": fraction} | gain(results, at[a], at[b])
             for q, (a, b) in _GAINS.items()
             if {at[a], at[b]} <= set(results.names)
         ]
@@ -339,40 +344,42 @@ def gain_table(
 # %% ../nbs/14_transfer.ipynb #00000027
 def learning_curve(
     results: Results,
-) -> pd.DataFrame:  # columns route, share, dice, low, high
+) -> pd.DataFrame:  # columns route, fraction, dice, low, high
     """Dice on the held-out radiographs by route and fraction of the portable training radiographs,
-    with intervals by patient; share 0 is a network before stage 2.
+    with intervals by patient; fraction 0 is a network before stage 2.
     """
-    runs = results.runs.query("part == 'portable'")
+    runs = results.runs.query("subset == 'portable'")
     if "arch" in runs:
         runs = runs.query("arch == 'brain'")
-    ends = runs.drop_duplicates("name").set_index("name")["share"].astype(float)
+    ends = runs.drop_duplicates("name").set_index("name")["fraction"].astype(float)
     points = {"scratch → common": ("common", 0.0), BEFORE: (BEFORE, 0.0)}
-    points |= {name: (name.split(" → portable")[0], share) for name, share in ends.items()}
+    points |= {name: (name.split(" → portable")[0], fraction) for name, fraction in ends.items()}
     rows = []
     for name in [n for n in results.names if n in points]:
         means = _image_means(results, name)
         interval = bootstrap_interval(means, means.index.get_level_values("patient_id"))
         rows.append([*points[name], *interval])
-    return pd.DataFrame(rows, columns=["route", "share", "dice", "low", "high"])
+    return pd.DataFrame(rows, columns=["route", "fraction", "dice", "low", "high"])
 
 
-def _draw_fraction(curve: pd.DataFrame, share: float = 1.0):
-    """The learning curve with one share marked, its figures in the title.
+def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
+    """The learning curve with one fraction marked, its figures in the title.
 
-    Raises: ValueError for a share that the curve lacks.
+    Raises: ValueError for a fraction that the curve lacks.
     """
-    if share not in set(curve["share"]):
-        raise ValueError(f"the curve has no share {share}; it has {sorted(set(curve['share']))}")
+    if fraction not in set(curve["fraction"]):
+        raise ValueError(
+            f"the curve has no fraction {fraction}; it has {sorted(set(curve['fraction']))}"
+        )
     fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
     for route, style in zip(_ROUTES, ("o-", "s--", "^-.", "D:")):
-        c = curve[curve["route"] == route].sort_values("share")
+        c = curve[curve["route"] == route].sort_values("fraction")
         bars = [c["dice"] - c["low"], c["high"] - c["dice"]]
-        ax.errorbar(100 * c["share"], c["dice"], bars, fmt=style, ms=4, capsize=2, label=route)
-    ax.axvline(100 * share, color="gray", lw=5, alpha=0.3)
-    at = curve[curve["share"] == share]
+        ax.errorbar(100 * c["fraction"], c["dice"], bars, fmt=style, ms=4, capsize=2, label=route)
+    ax.axvline(100 * fraction, color="gray", lw=5, alpha=0.3)
+    at = curve[curve["fraction"] == fraction]
     words = ", ".join(f"{r.route} {r.dice:.3f}" for r in at.itertuples())
-    ax.set_title(f"{share:.0%} of the portable radiographs: {words}", fontsize=9)
+    ax.set_title(f"{fraction:.0%} of the portable radiographs: {words}", fontsize=9)
     ax.set(xlabel="portable training radiographs used (%)", ylabel="Dice on held-out radiographs")
     ax.legend(fontsize=8)
     plt.close(fig)
@@ -418,9 +425,9 @@ def transfer_answer(results: Results, alpha: float = 0.05) -> str:
     hemidiaphragms.
     """
     lines = [
-        f"{r.question}, {r.share:.0%} of the portable radiographs: {_gain_verdict(r, alpha)}; Dice"
-        f" {r.dice_without:.4f} → {r.dice:.4f}, gain {r.gain:+.4f} [{r.low:+.4f}, {r.high:+.4f}],"
-        f" by repeat {', '.join(f'{g:+.3f}' for g in r.by_repeat)}, Holm p {r.p_holm:.2g},"
+        f"{r.question}, {r.fraction:.0%} of the portable radiographs: {_gain_verdict(r, alpha)};"
+        f" Dice {r.dice_without:.4f} → {r.dice:.4f}, gain {r.gain:+.4f}"
+        f" [{r.low:+.4f}, {r.high:+.4f}], by repeat {', '.join(f'{g:+.3f}' for g in r.by_repeat)}, Holm p {r.p_holm:.2g},"
         f" {r.radiographs} radiographs"
         for r in gain_table(results).itertuples()
     ]

@@ -163,7 +163,7 @@ def test_agreement_with_the_paper():
 
 PULL = pd.DataFrame(
     [
-        dict(moment=m, lam_hem=lam, heatmap=1e-4, mask=2e-4, share=s)
+        dict(moment=m, lam_hem=lam, heatmap=1e-4, mask=2e-4, fraction=s)
         for lam, s in ((0.1, 0.004), (0.5, 0.05), (0.95, 0.4))
         for m in ("start", "end")
     ]

@@ -79,14 +79,14 @@ def spots(model: TorchPredictor) -> np.ndarray:  # (n, 2, s, s) bool
     return np.hypot(u - points[:, :, 0], u[:, None] - points[:, :, 1]) <= 20
 
 
-@pytest.mark.parametrize("task, share", [("landmark", 1.0), ("mask", 0.0), (0.25, 0.25)])
-def test_score_weights_add_up_to_their_shares(model, task, share):
+@pytest.mark.parametrize("task, weight", [("landmark", 1.0), ("mask", 0.0), (0.25, 0.25)])
+def test_score_weights_add_up_to_their_weights(model, task, weight):
     w = score_weights(model, IMAGES, task)
     # nothing for a landmark outside the frame or a lung that was not found
     found = spots(model).any((2, 3)).mean(1)
-    assert w[:, :2].sum((1, 2, 3)) == pytest.approx(-share * found, abs=1e-5)
+    assert w[:, :2].sum((1, 2, 3)) == pytest.approx(-weight * found, abs=1e-5)
     found = (model.predict(IMAGES).lungs > 0.5).any((2, 3)).mean(1)
-    assert w[:, 2:].sum((1, 2, 3)) == pytest.approx((1 - share) * found, abs=1e-5)
+    assert w[:, 2:].sum((1, 2, 3)) == pytest.approx((1 - weight) * found, abs=1e-5)
 
 
 def test_landmark_score_is_the_mean_around_the_predicted_points(model):
@@ -162,12 +162,12 @@ def test_a_tuple_of_outputs_is_misread_by_the_package(model):
 
 
 def test_signed_map_is_linear_in_the_score(model):
-    layer, share = _fourth_block(model.net), _landmark_weight(model, "both")
+    layer, weight = _fourth_block(model.net), _landmark_weight(model, "both")
     maps = {}
     for task in TASKS:
         w = score_weights(model, IMAGES, task)
         maps[task] = signed_maps(*_activations_and_gradients(model.net, X, w, layer))
-    mixed = share * maps["landmark"] + (1 - share) * maps["mask"]
+    mixed = weight * maps["landmark"] + (1 - weight) * maps["mask"]
     torch.testing.assert_close(mixed, maps["both"], rtol=1e-3, atol=1e-5 * float(mixed.abs().max()))
 
 
@@ -257,8 +257,8 @@ def test_all_maps_blank_says_nothing_and_breaks_nothing(monkeypatch):
     assert len(figure9(network, FRAMES, choose_cases(np.arange(16.0), 1)).axes) == 4 * 3
 
 
-def test_lower_lung_cases_are_the_shares_of_the_maps(model):
-    cases = lower_lung_cases(model, FRAMES, methods=("HiResCAM",), parts=(0.5,))
+def test_lower_lung_cases_are_the_fractions_of_the_maps(model):
+    cases = lower_lung_cases(model, FRAMES, methods=("HiResCAM",), fractions=(0.5,))
     assert len(cases) == 2 * 3 * len(FRAMES)
     one = cases[(cases.task == "mask") & (cases.network == "trained")].reset_index(drop=True)
     maps = cam(model, IMAGES, score_weights(model, IMAGES, "mask"), "HiResCAM")
@@ -306,7 +306,7 @@ def test_a_saved_network_is_the_same(model, tmp_path):
     assert np.array_equal(again.heatmaps, model.predict(IMAGES[:2]).heatmaps)
 
 
-def test_saved_shares_of_real_radiographs():
+def test_saved_fractions_of_real_radiographs():
     "Two radiographs asked again give the saved numbers."
     saved, folder = results_folder("explain", file="lower_lung.csv"), real_data_folder()
     if saved is None or folder is None or shipped_model() is None:
@@ -316,8 +316,8 @@ def test_saved_shares_of_real_radiographs():
     assert (found.maps + found.blank == real.id.nunique()).all()
     table = read_folder(folder)
     two = load_frames(table[table.id.isin(sorted(real.id.unique())[:2])], progress=False)
-    again = lower_lung_cases(shipped_model(), two, parts=(1 / 2,), random_seed=None)
-    keys = ["id", "network", "method", "task", "part"]
+    again = lower_lung_cases(shipped_model(), two, fractions=(1 / 2,), random_seed=None)
+    keys = ["id", "network", "method", "task", "fraction"]
     both = again.merge(real, on=keys, suffixes=("", "_saved"))
     assert len(both) == len(again)
     mass, before = (both[c].fillna(0).to_numpy() for c in ("mass", "mass_saved"))

@@ -105,7 +105,7 @@ def test_figures_of_losses():
     "values, epoch", [([1.0, 1, 1], 1), ([3.0, 2, 1], 3), ([9.0, 5, 1.05, 2, 1.1, 1.0], 5)]
 )
 def test_settled(values, epoch):
-    curve = dict(loss="mask", part="valid", epoch=range(1, len(values) + 1), mean=values)
+    curve = dict(loss="mask", split="valid", epoch=range(1, len(values) + 1), mean=values)
     assert _settled(pd.DataFrame(curve), "mask") == epoch
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import struct
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pydicom.encaps import encapsulate
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.files import save_picture
 from hemidiaphragm_nb.frames import phantom_frames
-from hemidiaphragm_nb.page import page_server
+from hemidiaphragm_nb.page import _POLICY, page_server
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
@@ -543,3 +544,11 @@ def test_sizes(folder):
     assert sum(path.stat().st_size for path in files) < 30e6
     hosts = [p.name for p in files if p.suffix in (".html", ".css") and b"//" in p.read_bytes()]
     assert not hosts, "they name another server"
+
+
+def test_the_page_allows_what_its_server_allows():
+    "Its own policy holds where another server sends none; who may frame it, only a header can say."
+    content = re.search(r'Security-Policy"\s+content="([^"]+)"', (WEB / "index.html").read_text())[
+        1
+    ]
+    assert f"{content}; frame-ancestors 'none'" == _POLICY

@@ -56,7 +56,9 @@ def invented(group: str = "held_out", repeats: int = 2, flip: bool = False) -> R
         label = dict(analysis="transfer", name=run.name, repeat=run.repeat)
         more = 0.1 * ("common" in run.name)
         more += 0.05 * flip * (-1) ** run.repeat * run.name.startswith("MRI → portable")
-        runs.append(label | dict(part=run.part, share=run.share, arch=run.recipe.arch, images=20))
+        runs.append(
+            label | dict(subset=run.subset, fraction=run.fraction, arch=run.recipe.arch, images=20)
+        )
         base = np.random.default_rng(run.repeat).uniform(0.7, 0.8, 20)
         table = pd.DataFrame({k: base + more for k in set(VIDAL_SCORES.values())})
         table = table.assign(
@@ -161,10 +163,13 @@ def test_most_changed_has_the_most_artifacts_first(results):
 
 
 def test_gains_are_what_was_put_in(results):
-    gains = gain_table(results).set_index(["question", "share"])
+    gains = gain_table(results).set_index(["question", "fraction"])
     assert len(gains) == 1 + 2 * len(_GAINS)
-    for share in (0.2, 1.0):
-        both, brain = gains.loc[("both stages", share)], gains.loc[("MRI, then portable", share)]
+    for fraction in (0.2, 1.0):
+        both, brain = (
+            gains.loc[("both stages", fraction)],
+            gains.loc[("MRI, then portable", fraction)],
+        )
         assert both[["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
         assert both["by_repeat"] == pytest.approx((0.1, 0.1)) and both["radiographs"] == 16
         assert brain[["gain", "p"]].tolist() == pytest.approx([0, 1])
@@ -186,13 +191,13 @@ def test_a_gain_that_changes_sign_is_not_a_finding():
 
 def test_learning_curve(results):
     curve = learning_curve(results)
-    assert (len(curve), set(curve["share"])) == (2 + 2 * 4, {0.0, 0.2, 1.0})
-    scratch = curve.query("route == 'scratch' and share == 0.2")["dice"].item()
-    both = gain_table(results).query("question == 'both stages' and share == 0.2")
+    assert (len(curve), set(curve["fraction"])) == (2 + 2 * 4, {0.0, 0.2, 1.0})
+    scratch = curve.query("route == 'scratch' and fraction == 0.2")["dice"].item()
+    both = gain_table(results).query("question == 'both stages' and fraction == 0.2")
     assert scratch == pytest.approx(both["dice_without"].item())
     titles = [_draw_fraction(curve, s).axes[0].get_title() for s in (0.2, 1.0)]
     assert titles[0].startswith("20% of the portable radiographs") and titles[0] != titles[1]
-    with pytest.raises(ValueError, match="no share 0.5"):
+    with pytest.raises(ValueError, match="no fraction 0.5"):
         _draw_fraction(curve, 0.5)
 
 
