@@ -19,6 +19,7 @@ from pathlib import Path
 from .columns import RESOURCE
 from .files import image_stem
 from .records import files_of
+from .report_page import PAGE
 
 # %% ../nbs/engine/inputs.ipynb #0000002a
 ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".dcm", ".dicom"}
@@ -96,7 +97,7 @@ def _inside(file: Path, folder: Path | None) -> bool:
     return Path(os.path.realpath(folder)) in Path(os.path.realpath(file)).parents
 
 # %% ../nbs/engine/inputs.ipynb #99a7a154
-_OF_FOLDER = ("predictions.csv", RESOURCE)
+_OF_FOLDER = ("predictions.csv", RESOURCE, PAGE)
 
 
 def is_result(file: Path) -> bool:

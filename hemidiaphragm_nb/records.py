@@ -90,7 +90,7 @@ def as_record(
     predictor: Predictor,
     name: Path,  # of the results: relative to their folder, without ending
     written: dict[str, Sequence[Path]],  # the files of each writer
-    **facts,  # `source`, `reading`
+    **facts,  # `source`, `reading`, `view`
 ) -> dict:
     "What STEM.json says of a prediction whose files are written."
     return as_json(p, predictor) | {

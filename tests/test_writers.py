@@ -380,7 +380,7 @@ def test_leftovers_are_swept_and_a_removed_folder_is_named(radiographs, tmp_path
     (out / ".00112233445566aa.123.tmp").write_bytes(b"half")
     (out / "predictions.csv.part").write_text("half")
     predict_folder([str(radiographs)], out)
-    names = {"a.json", "b.json", "a_overlay.png", "b_overlay.png", "predictions.csv"}
+    names = {"a.json", "b.json", "a_overlay.png", "b_overlay.png", *OF_FOLDER}
     assert {path.name for path in out.iterdir()} == names
 
     def remove(file, error):
