@@ -251,14 +251,6 @@ _RESULTS = ("weights.safetensors", "card.json", "history.csv")
 _FILES = ("checkpoint.safetensors", *_RESULTS, DIGESTS, EXPORTED)
 
 
-def _read_run(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        advice = "so nobody knows which run the folder holds; start afresh with resume=False"
-        raise RecipeError(f"{path} is torn, {advice} (--fresh)") from None
-
-
 def _is_longer(held: dict, run: dict) -> bool:
     "Whether a run is the one that a folder holds, with more epochs."
     try:
@@ -279,6 +271,14 @@ def _reopen(out: Path):
         )
     for name in ("card.json", DIGESTS, EXPORTED):
         (out / name).unlink(missing_ok=True)
+
+# %% ../nbs/engine/checkpoint.ipynb #22672a0b
+def _read_run(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        advice = "so nobody knows which run the folder holds; start afresh with resume=False"
+        raise RecipeError(f"{path} is torn, {advice} (--fresh)") from None
 
 
 def open_run(

@@ -189,7 +189,7 @@ def table_resource() -> dict:
         "schema": table_schema(),
     }
 
-
+# %% ../nbs/engine/columns.ipynb #819dddb4
 def _is_ours(path: Path) -> bool:
     "Whether a file is a resource as above, of this version or another; or is not there."
     try:

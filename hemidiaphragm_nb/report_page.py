@@ -203,7 +203,7 @@ def _table(head: Sequence[str], rows: Iterator[Sequence]) -> str:
         lines.append(f'<tr><th scope="row">{escape(str(first))}</th>{rest}</tr>')
     return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
-
+# %% ../nbs/engine/report_page.ipynb #673a0884
 def _summary(rows: Sequence[dict], refused: Sequence[RadiographError]) -> str:
     "How many images were read, refused and have findings, and how often each finding is."
     some = sum(1 for row in rows if row["findings"])
@@ -247,7 +247,7 @@ def is_report(path: Path) -> bool:
     except OSError:
         return False
 
-
+# %% ../nbs/engine/report_page.ipynb #6a78101d
 def _as_script(rows: list) -> str:
     "JSON that ends no script element."
     text = json.dumps(rows, separators=(",", ":"))

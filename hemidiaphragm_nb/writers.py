@@ -119,12 +119,6 @@ def _by_task(
     return [w for w in others if w not in of_records], of_json, of_table, of_records
 
 # %% ../nbs/engine/writers.ipynb #1337028b
-def _refuse(writers: Sequence[RecordWriter], error: RadiographError):
-    "Tell the writers of records that ask for it of a file without a result."
-    for writer in writers:
-        getattr(writer, "refuse", lambda error: None)(error)
-
-
 def _not_made(file: str | Path, error: Exception) -> RadiographError:
     "What went wrong with a file's results."
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
@@ -147,6 +141,12 @@ def _opened(
                 return _not_made(record["file"], error)
 
         yield take
+
+# %% ../nbs/engine/writers.ipynb #76550c06
+def _refuse(writers: Sequence[RecordWriter], error: RadiographError):
+    "Tell the writers of records that ask for it of a file without a result."
+    for writer in writers:
+        getattr(writer, "refuse", lambda error: None)(error)
 
 # %% ../nbs/engine/writers.ipynb #a4518605
 @dataclass(frozen=True)
