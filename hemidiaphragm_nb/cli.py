@@ -230,8 +230,8 @@ def _train(
     """
     import hemidiaphragm_nb.train
     from hemidiaphragm_nb.precision import choose_device
-    from hemidiaphragm_nb.reports import evaluation_report, training_overlap
-    from hemidiaphragm_nb.starts import going_on, recipe_to_train, start_model
+    from hemidiaphragm_nb.reports import evaluation_report
+    from hemidiaphragm_nb.starts import going_on, recipe_to_train, start_model, start_overlap
     from hemidiaphragm_nb.training_pictures import TrainingPictures
 
     device, source = choose_device(device), start_model(start)
@@ -240,7 +240,7 @@ def _train(
     recipe = recipe_to_train(preset, source, changes)
     frames, split = load_split(data, cases, seed, skip_bad)
     if source:
-        for line in training_overlap(source.card, frames, frames.subset(split["test"]), False):
+        for line in start_overlap(source, frames.subset(split["test"])):
             show_message(line, error=True)
     counts = [f"{len(split[part])} to {part}" for part in ("train", "valid", "test")]
     show_message(f"{recipe.name}: {', '.join(counts)}")

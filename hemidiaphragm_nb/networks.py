@@ -277,13 +277,30 @@ def load(
     return cls(net.to(device), recipe, card)
 
 # %% ../nbs/engine/networks.ipynb #d16e5702
-def trained_on(frames: FrameSet, split: dict) -> dict:
-    "The images of training and validation by their digests, at the frames' side: nothing else."
+def trained_on(
+    frames: FrameSet,
+    split: dict,
+    before: dict | None = None,  # the same of the weights that it starts from
+) -> dict:
+    """The images of training and validation by their digests, at the frames' side: nothing else.
+    Those of the start are among them, at its side, where that divides the frames'.
+    """
     used = [i for part in ("train", "valid") for i in split.get(part, ())]
-    return {"side": frames.side, "images": sorted(set(frames.subset(used).digests))}
+    own = frames.subset(used)
+    if before and own.side % before["side"] == 0:
+        own = own.at(before["side"])
+        return {"side": own.side, "images": sorted({*own.digests, *before["images"]})}
+    return {"side": own.side, "images": sorted(set(own.digests))}
 
 # %% ../nbs/engine/networks.ipynb #00570bca
-def model_card(frames: FrameSet, split: dict, net: nn.Module, rows: list, start=None) -> dict:
+def model_card(
+    frames: FrameSet,
+    split: dict,
+    net: nn.Module,
+    rows: list,
+    start: str | None = None,  # the hash of the weights that it starts from
+    before: dict | None = None,  # as for `trained_on`
+) -> dict:
     "The facts that go beside the weights."
     cases = {name: len(idx) for name, idx in split.items()}
     return {
@@ -293,7 +310,7 @@ def model_card(frames: FrameSet, split: dict, net: nn.Module, rows: list, start=
         "input": "8-bit frame, dark lungs, through to_float",
         "parameters": count_parameters(net),
         "data": {"fingerprint": frames.fingerprint, "cases": cases},
-        "trained_on": trained_on(frames, split),
+        "trained_on": trained_on(frames, split, before),
         "start": start,
         "epochs": len(rows),
         "last_epoch": rows[-1],

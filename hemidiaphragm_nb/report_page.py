@@ -322,7 +322,7 @@ class ReportWriter:
 
     @contextmanager
     def open(self, out: Path) -> Iterator[Callable[[dict], None]]:  # gives what takes a record
-        "Gather the rows; the page is written when all are there."
+        "Gather the rows; the page is written when all are there, if there are any."
         page = self.path or out / PAGE
         self.written, self.refused = None, []
         rows: list[tuple[dict, Future]] = []
@@ -340,7 +340,8 @@ class ReportWriter:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             drawn = (row | dict(zip(("thumbnail", "size"), small.result())) for row, small in rows)
-            self._write(page, list(drawn), list(models))
+            if rows or self.refused:
+                self._write(page, list(drawn), list(models))
 
     def _write(self, page: Path, rows: list[dict], models: list[tuple]):
         "Write the page, whole or not at all. Warns where that cannot be."

@@ -217,7 +217,8 @@ def train(
         save_checkpoint(checkpoint, learn, best.weights, rows)
     if best.weights:
         learn.model.load_state_dict(best.weights)
-    card = model_card(frames, split, learn.model, rows, run.get("start"))
+    before = start and start.card.get("trained_on")
+    card = model_card(frames, split, learn.model, rows, run.get("start"), before)
     model = TorchPredictor(learn.model.eval(), recipe, card)
     if checkpoint:
         close_run(model, checkpoint, rows, keep=further)

@@ -180,6 +180,14 @@ def test_one_that_cannot_be_written_costs_nothing_else(folder, tmp_path):
     assert len(read_table(out)) == 1
 
 
+def test_an_empty_folder_has_no_page(tmp_path):
+    (tmp_path / "in").mkdir()
+    words = ["predict", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    r = CliRunner().invoke(app, words)
+    assert r.exit_code == 1 and "on a page" not in r.output
+    assert not (tmp_path / "out/report.html").exists()
+
+
 def made_up(n: int, folder) -> list[dict]:
     "Records of `n` images, a tenth with findings."
     random, codes = np.random.default_rng(0), list(FINDINGS)

@@ -271,6 +271,9 @@ def test_the_command_starts_goes_on_and_draws(tmp_path, monkeypatch):
     card = json.loads((out / "card.json").read_text())
     assert card["recipe"]["name"] == "lite" and card["recipe"]["lr"] == 1e-4
     assert card["start"] == weights_hash(asked[0].net)
+    known = asked[0].card["trained_on"]
+    assert card["trained_on"]["side"] == 256
+    assert set(known["images"]) < set(card["trained_on"]["images"])
     r = call("--epochs", "2", "--no-sheets")
     assert r.exit_code == 0 and f"going on after epoch 1 of 2, from {out}" in r.output, r.output
     assert json.loads((out / "card.json").read_text())["epochs"] == 2
