@@ -202,7 +202,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def write_resource(out: Path):
-    "Write predictions.resource.json, unless a file of that name is somebody else's."
-    text = json.dumps(table_resource(), indent=1, ensure_ascii=False) + "\n"
-    if _is_ours(out / RESOURCE):
-        write_atomic(out / RESOURCE, lambda file: file.write_text(text, encoding="utf-8"))
+    "Write predictions.resource.json, unless it is there, or a file of that name is another's."
+    path, text = out / RESOURCE, json.dumps(table_resource(), indent=1, ensure_ascii=False) + "\n"
+    if _is_ours(path) and not (path.exists() and path.read_text(encoding="utf-8") == text):
+        write_atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
