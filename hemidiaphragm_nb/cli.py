@@ -418,8 +418,6 @@ Spacing = Annotated[
         ),
     ),
 ]
-
-# %% ../nbs/engine/cli.ipynb #ac53bd40
 Report = Annotated[
     Path | None,
     typer.Option(
@@ -432,6 +430,8 @@ Report = Annotated[
     ),
 ]
 NoReport = Annotated[bool, typer.Option("--no-report", help="Write no such page.")]
+
+# %% ../nbs/engine/cli.ipynb #ac53bd40
 Masks = Annotated[
     bool,
     typer.Option(
