@@ -60,7 +60,8 @@ def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
     licences = ", ".join(
         f"{name} {count}" for name, count in sorted(data["licences"].items(), key=lambda kv: -kv[1])
     )
-    kind = KINDS[card["recipe"].get("arch", "unet")].format(**card["recipe"])
+    arch = card["recipe"].get("arch", "unet")
+    kind = KINDS.get(arch, f"network {arch}, of somebody's own").format(**card["recipe"])
     return CARD.format(
         **{k: card["recipe"][k] for k in ("side", "beta", "lam_hem", "epochs", "augmentation")},
         **{k: card[k] for k in ("use", "input", "parameters")},

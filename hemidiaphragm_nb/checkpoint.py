@@ -56,7 +56,9 @@ class History(Callback):
         part, n = "train" if self.training else "valid", len(self.xb[0])
         for name, value in {"loss": self.loss, **self.loss_func.loss.last_parts}.items():
             total, count = self.sums.get((part, name), (0.0, 0))
-            self.sums[part, name] = (total + n * value.detach().double(), count + n)
+            value = value.detach()  # on an Apple GPU there are no 64-bit floats
+            value = value if value.device.type == "mps" else value.double()
+            self.sums[part, name] = (total + n * value, count + n)
 
     def _row(self) -> dict:
         means = {f"{part}_{name}": float(t) / n for (part, name), (t, n) in self.sums.items()}
@@ -249,6 +251,28 @@ _RESULTS = ("weights.safetensors", "card.json", "history.csv")
 _FILES = ("checkpoint.safetensors", *_RESULTS, DIGESTS, EXPORTED)
 
 
+def _is_longer(held: dict, run: dict) -> bool:
+    "Whether a run is the one that a folder holds, with more epochs."
+    try:
+        more = run["recipe"]["epochs"] > held["recipe"]["epochs"]
+        return (
+            more and held | {"recipe": held["recipe"] | {"epochs": run["recipe"]["epochs"]}} == run
+        )
+    except (TypeError, KeyError):
+        return False
+
+
+def _reopen(out: Path):
+    "Make a run unfinished: it goes on from its checkpoint. Raises: RecipeError without one."
+    if not (out / _FILES[0]).exists() and (out / "card.json").exists():
+        raise RecipeError(
+            f"{out} holds a finished training without its checkpoint, which cannot go on; start"
+            f" another folder from its weights (--start {out})"
+        )
+    for name in ("card.json", DIGESTS, EXPORTED):
+        (out / name).unlink(missing_ok=True)
+
+# %% ../nbs/engine/checkpoint.ipynb #22672a0b
 def _read_run(path: Path) -> dict:
     try:
         return json.loads(path.read_text())
@@ -257,7 +281,12 @@ def _read_run(path: Path) -> dict:
         raise RecipeError(f"{path} is torn, {advice} (--fresh)") from None
 
 
-def open_run(out: Path | None, run: dict, resume: bool = True) -> Path | None:
+def open_run(
+    out: Path | None,
+    run: dict,
+    resume: bool = True,
+    further: bool = False,  # the same run with more epochs goes on from the checkpoint, too
+) -> Path | None:
     "The checkpoint's path in `out`. Raises: RecipeError when another run is in the way."
     if out is None:
         return None
@@ -265,7 +294,10 @@ def open_run(out: Path | None, run: dict, resume: bool = True) -> Path | None:
     out.mkdir(parents=True, exist_ok=True)
     sweep(out, below=False)
     known, run = out / "run.json", json.loads(json.dumps(run))
-    if resume and known.exists() and _read_run(known) != run:
+    held = _read_run(known) if resume and known.exists() else run
+    if further and _is_longer(held, run):
+        _reopen(out)
+    elif held != run:
         raise RecipeError(
             f"{out} holds another run (its recipe, data or split differ, see run.json); choose"
             " another folder, or start afresh with resume=False (--fresh)"
@@ -280,10 +312,16 @@ def open_run(out: Path | None, run: dict, resume: bool = True) -> Path | None:
     return out / _FILES[0]
 
 # %% ../nbs/engine/checkpoint.ipynb #b9774303
-def close_run(model: TorchPredictor, checkpoint: Path, rows: list):
+def close_run(
+    model: TorchPredictor,
+    checkpoint: Path,
+    rows: list,
+    keep: bool = False,  # the checkpoint, for a run that may go on
+):
     "Write history, weights and card, and their digests; the checkpoint has done its work."
     out = checkpoint.parent
     save_table(pd.DataFrame(rows), out / "history.csv", index=False)
     model.save(out)
     write_digests(out, _RESULTS)
-    checkpoint.unlink(missing_ok=True)
+    if not keep:
+        checkpoint.unlink(missing_ok=True)

@@ -16,8 +16,10 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from .columns import RESOURCE
 from .files import image_stem
 from .records import files_of
+from .report_page import PAGE
 
 # %% ../nbs/engine/inputs.ipynb #0000002a
 ENDINGS = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".dcm", ".dicom"}
@@ -95,10 +97,13 @@ def _inside(file: Path, folder: Path | None) -> bool:
     return Path(os.path.realpath(folder)) in Path(os.path.realpath(file)).parents
 
 # %% ../nbs/engine/inputs.ipynb #99a7a154
+_OF_FOLDER = ("predictions.csv", RESOURCE, PAGE)
+
+
 def is_result(file: Path) -> bool:
-    "Whether it is a table of results, or a STEM.json beside it is of its name or lists it."
+    "Whether it is of a folder's results, or a STEM.json beside it is of its name or lists it."
     name, folder = file.name, file.parent
-    if name == "predictions.csv":
+    if name in _OF_FOLDER:
         return True
     stems = [name[:i] for i, c in enumerate(name) if c in "_."]
     return any(name in files_of(folder, stem) for stem in stems)

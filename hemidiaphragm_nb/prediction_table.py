@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .columns import write_resource
 from .files import csv_original, csv_path, shown, sweep
 from hemidiaphragm_nb.records import (
     TABLE,
@@ -49,7 +50,9 @@ _PART = "predictions.csv.part"
 
 
 class TableWriter:
-    "predictions.csv: a row a record; it replaces the former table, whole, when the call ends."
+    """predictions.csv: a row a record; it replaces the former table, whole, when the call ends.
+    predictions.resource.json beside it says what its columns mean.
+    """
 
     @contextmanager
     def open(self, out: Path) -> Iterator[Callable[[dict], None]]:  # gives what takes a record
@@ -68,6 +71,7 @@ class TableWriter:
                 table = csv.DictWriter(file, TABLE)
                 table.writeheader()
                 yield lambda record: table.writerow(table_row(record))
+            write_resource(out)
             os.replace(part, out / "predictions.csv")
         except OSError as error:
             there = out.is_dir() and part.exists()

@@ -16,31 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
+from .columns import ALL_COLUMNS, PREDICTED
 from .files import csv_path, csv_text, write_atomic
 from .measure import MEASURES, Measurements, as_columns, measure
 from .predict import Prediction
 from .runtime import Predictor
 
 # %% ../nbs/engine/records.ipynb #cecfb7d6
-COLUMNS = (
-    "file",
-    "right_x",
-    "right_y",
-    "left_x",
-    "left_y",
-    "gap_px",
-    "gap_mm",
-    "warnings",
-    "width",
-    "height",
-    "spacing_mm",
-    "right_disagreement_px512",
-    "left_disagreement_px512",
-    "right_radius90_px",
-    "left_radius90_px",
-    "status",
-    "spacing_source",
-)
+COLUMNS = tuple(column.name for column in PREDICTED)
 
 # %% ../nbs/engine/records.ipynb #da26fc07
 def _known(value, digits: int = 2):
@@ -107,7 +90,7 @@ def as_record(
     predictor: Predictor,
     name: Path,  # of the results: relative to their folder, without ending
     written: dict[str, Sequence[Path]],  # the files of each writer
-    **facts,  # `source`, `reading`
+    **facts,  # `source`, `reading`, `view`
 ) -> dict:
     "What STEM.json says of a prediction whose files are written."
     return as_json(p, predictor) | {
@@ -119,7 +102,7 @@ def as_record(
     }
 
 # %% ../nbs/engine/records.ipynb #f7d88f48
-TABLE = (*COLUMNS, *(m for m in MEASURES if m not in COLUMNS), "results")
+TABLE = tuple(column.name for column in ALL_COLUMNS)
 
 
 def table_row(record: dict) -> dict:

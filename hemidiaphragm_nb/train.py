@@ -31,6 +31,7 @@ from hemidiaphragm_nb.checkpoint import (
     open_run,
     resume_from,
     run_identity,
+    save_checkpoint,
 )
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
@@ -192,13 +193,15 @@ def train(
     device: str | None = None,  # "cpu", "cuda"; None takes a GPU when there is one
     start: TorchPredictor | None = None,  # initialise from its weights, see `start_from`
     cbs: list = (),  # further fastai callbacks
+    # keep the checkpoint, and go on from one of the same run with fewer epochs
+    further: bool = False,
 ) -> TorchPredictor:
     """Train a recipe. Killed at any moment and called again, it ends with the same weights.
 
     Raises: RecipeError, NetworkError.
     """
     run = run_identity(frames, split, recipe, start)
-    checkpoint = open_run(out, run, resume)
+    checkpoint = open_run(out, run, resume, further)
     if checkpoint and (checkpoint.parent / "card.json").exists():
         return TorchPredictor.load(checkpoint.parent, device or "cpu", trial=False)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -210,10 +213,13 @@ def train(
     own = [best] if recipe.keep == "best" else []
     own += [CheckpointCallback(checkpoint, rows, best)] if checkpoint else []
     _run_epochs(learn, recipe, History(rows), [*own, *cbs], progress)
+    if checkpoint and further:  # one of the last epoch, whether or not it was due
+        save_checkpoint(checkpoint, learn, best.weights, rows)
     if best.weights:
         learn.model.load_state_dict(best.weights)
-    card = model_card(frames, split, learn.model, rows, run.get("start"))
+    before = start and start.card.get("trained_on")
+    card = model_card(frames, split, learn.model, rows, run.get("start"), before)
     model = TorchPredictor(learn.model.eval(), recipe, card)
     if checkpoint:
-        close_run(model, checkpoint, rows)
+        close_run(model, checkpoint, rows, keep=further)
     return model

@@ -98,7 +98,9 @@ class MaskWriter:
 
 # %% ../nbs/engine/writers.ipynb #cbd5451b
 class RecordWriter(Protocol):
-    "Takes the record of each result in a folder, when the files that it lists are there."
+    """Takes the record of each result in a folder, when the files that it lists are there. One with
+    `refuse` is told of each input without a result, too.
+    """
 
     def open(self, out: Path) -> AbstractContextManager[Callable[[dict], None]]:
         """For one call: gives what takes a record. They come in the order of the inputs, then
@@ -139,6 +141,12 @@ def _opened(
                 return _not_made(record["file"], error)
 
         yield take
+
+# %% ../nbs/engine/writers.ipynb #76550c06
+def _refuse(writers: Sequence[RecordWriter], error: RadiographError):
+    "Tell the writers of records that ask for it of a file without a result."
+    for writer in writers:
+        getattr(writer, "refuse", lambda error: None)(error)
 
 # %% ../nbs/engine/writers.ipynb #a4518605
 @dataclass(frozen=True)
@@ -208,7 +216,7 @@ def _write_all(
     radiograph: Radiograph,
     prediction: Prediction,
     name: Path,  # of the results: relative to `call.out`, without ending
-    facts: dict,  # for STEM.json: `source`, `reading`
+    facts: dict,  # for STEM.json: `source`, `reading`, `view`
 ) -> dict:  # the record
     "What the writers write, and last STEM.json; nothing is left of it where one of them fails."
     stem, written = call.out / name, {}
@@ -239,6 +247,7 @@ def _predicted(call: _Call, file: Path, name: Path) -> dict:
     # the source before it is read: a change meanwhile must be noticed
     facts = dict(source=source_of(file), reading=call.reading)
     radiograph = read_radiograph(file, **call.reading)
+    facts["view"] = radiograph.view
     return _write_all(call, radiograph, predict(radiograph, call.predictor), name, facts)
 
 # %% ../nbs/engine/writers.ipynb #3bbaecab
@@ -348,6 +357,7 @@ def predict_folder(
         for file, record, error in pool.imap(lambda job: _one_file(call, *job), found):
             if error := error or take(record):
                 errors.append(error)
+                _refuse(of_records, error)
                 untouched |= {file} if isinstance(error, _Occupied) else set()
             else:
                 add_row(record)

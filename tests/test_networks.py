@@ -1,7 +1,9 @@
 "A saved model of unknown origin: one error names its folder, and nothing large is built first."
 
+import importlib
 import json
 import math
+import sys
 import time
 from dataclasses import replace
 
@@ -10,9 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble
+from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.landmarks import split_by_patient
+from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, register_network
 from hemidiaphragm_nb.precision import as_tuple
-from hemidiaphragm_nb.recipes import RecipeError, recipe
+from hemidiaphragm_nb.recipes import OWN_NETWORKS, RecipeError, recipe
 from hemidiaphragm_nb.runtime import (
     NEAREST,
     SMALLEST_RANGE,
@@ -20,6 +24,7 @@ from hemidiaphragm_nb.runtime import (
     shipped_folder,
     trial_picture,
 )
+from hemidiaphragm_nb.train import train
 
 SMALL = recipe(side=64, width=4, precision="fp32")
 
@@ -219,3 +224,81 @@ def test_an_ensemble_was_trained_on_what_its_members_were():
     assert both["trained_on"] == {"side": 64, "images": ["1", "2", "3"]}
     for other in ({}, {"trained_on": b | {"side": 128}}):  # whose images nobody could find
         assert "trained_on" not in ensemble([one(0, trained_on=a), one(1, **other)]).card
+
+
+OWN = """
+from torch import nn
+from hemidiaphragm_nb.networks import register_network
+
+@register_network("plain_layers")
+def plain_layers(recipe):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Conv2d(1, recipe.width, 5, padding=2)
+            self.heat, self.mask = nn.Conv2d(recipe.width, 2, 1), nn.Conv2d(recipe.width, 2, 1)
+        def forward(self, x):
+            return self.heat(self.layers(x)).sigmoid(), self.mask(self.layers(x))
+    return Net()
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    "A module of somebody's own that registers a network, imported; forgotten at the end."
+    (tmp_path / "own_layers.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("own_layers")
+    OWN_NETWORKS.pop("plain_layers", None)
+    sys.modules.pop("own_layers", None)
+
+
+def test_a_network_of_ones_own_is_trained_saved_and_loaded(own, tmp_path):
+    frames = phantom_frames(12, seed=1, side=64)
+    split = split_by_patient(frames.table, seed=0)
+    settings = replace(SMALL, arch="plain_layers", epochs=1)
+    model = train(frames, split, settings, tmp_path / "model", progress=False, device="cpu")
+    card = json.loads((tmp_path / "model/card.json").read_text())
+    assert card["recipe"]["arch"] == "plain_layers" and card["recipe"]["width"] == 4
+    assert card["network"] == {"name": "plain_layers", "module": "own_layers"}
+    loaded = TorchPredictor.load(tmp_path / "model", trial=False)
+    answers = [m.predict(frames.images[:2]) for m in (model, loaded)]
+    assert np.array_equal(answers[0].heatmaps, answers[1].heatmaps)
+    OWN_NETWORKS.clear()
+    with pytest.raises(ModelError, match="first import or run the module own_layers") as error:
+        TorchPredictor.load(tmp_path / "model")
+    assert "'plain_layers'" in str(error.value) and str(tmp_path / "model") in str(error.value)
+    with pytest.raises(RecipeError, match="once the module that registers it is imported"):
+        replace(SMALL, arch="plain_layers")
+
+
+def test_a_card_chooses_no_module_to_import(own, tmp_path, monkeypatch):
+    settings = replace(SMALL, arch="plain_layers")
+    TorchPredictor(build_net(settings), settings, {"format": 1, "frame": 512}).save(tmp_path / "m")
+    OWN_NETWORKS.clear()
+    (tmp_path / "trap.py").write_text("raise SystemExit('it ran')")
+    card = json.loads((tmp_path / "m/card.json").read_text())
+    for module in ("trap", "\x1b[2J", 7, None):
+        text = json.dumps(card | {"network": {"module": module}})
+        (tmp_path / "m/card.json").write_text(text)
+        with pytest.raises(ModelError) as error:
+            TorchPredictor.load(tmp_path / "m")
+        assert "\x1b" not in str(error.value) and "trap" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["unet", "imagenet", "", "a b", "../x"])
+def test_names_that_a_network_cannot_have(name):
+    with pytest.raises(RecipeError, match="it must be a new name"):
+        register_network(name)
+
+
+def test_two_networks_of_one_name(own):
+    def plain_layers(recipe):
+        return None
+
+    with pytest.raises(RecipeError, match="own_layers has registered another"):
+        register_network("plain_layers")(plain_layers)
+    assert register_network("plain_layers")(own.plain_layers) is own.plain_layers  # again
+    OWN_NETWORKS["plain_layers"] = plain_layers
+    with pytest.raises(RecipeError, match="gives a NoneType"):
+        build_net(replace(SMALL, arch="plain_layers"))

@@ -1,24 +1,31 @@
 "Training beyond what notebook 08 shows: single tasks, early stops, transfers, interruptions, bits."
 
+import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from fastai.callback.core import Callback
+from typer.testing import CliRunner
 
+import hemidiaphragm_nb.train as train_module
 from hemidiaphragm_nb import checkpoint
 from hemidiaphragm_nb.checkpoint import checkpoint_rows
+from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.evaluate import evaluate
 from hemidiaphragm_nb.files import DIGESTS, torn_files
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import decode
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, weights_hash
+from hemidiaphragm_nb.precision import choose_device
 from hemidiaphragm_nb.pretrained import imagenet_state
 from hemidiaphragm_nb.recipes import RecipeError, recipe
 from hemidiaphragm_nb.train import make_learner, train
+from hemidiaphragm_nb.training_pictures import TrainingPictures
 
 TINY = recipe(side=64, width=4, epochs=4, precision="fp32")
 
@@ -181,3 +188,98 @@ def test_a_torn_file_of_a_finished_training_is_named(frames, split, tmp_path):
     (out / DIGESTS).unlink()  # a folder of before
     (out / "history.csv").write_text("half")
     assert weights_hash(again(frames, split, short, out=out).net) == weights_hash(first.net)
+
+
+def test_more_epochs_go_on_from_the_checkpoint(frames, split, tmp_path):
+    "With a flat schedule as if all had been asked for at once, after a break in between, too."
+    flat = replace(TINY, schedule="flat", epochs=2)
+    more = replace(flat, epochs=6)
+    how = dict(further=True)
+    again(frames, split, flat, out=tmp_path, **how)
+
+    class Break(Callback):
+        order = 90
+
+        def after_epoch(self):
+            if self.epoch == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        again(frames, split, more, out=tmp_path, cbs=[Break()], **how)
+    assert not (tmp_path / "card.json").exists(), "it is not finished"
+    model = again(frames, split, more, out=tmp_path, **how)
+    assert weights_hash(model.net) == weights_hash(again(frames, split, more).net)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert list(history["epoch"]) == list(range(6)) and not torn_files(tmp_path)
+    with pytest.raises(RecipeError, match="holds another run"):
+        again(frames, split, replace(more, epochs=8, lr=1e-5), out=tmp_path, **how)
+
+
+def test_a_finished_run_without_a_checkpoint_says_how_to_go_on(frames, split, tmp_path):
+    again(frames, split, TINY, out=tmp_path)
+    before = (tmp_path / "card.json").read_bytes()
+    with pytest.raises(RecipeError, match=f"--start {tmp_path}"):
+        again(frames, split, replace(TINY, epochs=9), out=tmp_path, further=True)
+    assert (tmp_path / "card.json").read_bytes() == before
+
+
+def test_a_picture_that_cannot_be_written_stops_no_training(frames, split, trained, tmp_path):
+    (tmp_path / "progress.png").mkdir()
+    with pytest.warns(UserWarning, match="the pictures of epoch"):
+        model = again(frames, split, TINY, out=tmp_path, cbs=[TrainingPictures(tmp_path)])
+    assert weights_hash(model.net) == weights_hash(trained.net)
+
+
+def test_sheets_of_an_older_training_go(frames, split, tmp_path):
+    (tmp_path / "sheets").mkdir()
+    for name in ("epoch-003.png", "epoch-077.png", "epoch-mine.png"):
+        (tmp_path / "sheets" / name).write_bytes(b"old")
+    again(frames, split, TINY, out=tmp_path, cbs=[TrainingPictures(tmp_path)])
+    names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
+    assert names == [*(f"epoch-{i:03}.png" for i in (1, 2, 3, 4)), "epoch-mine.png"]
+    assert cv2.imread(str(tmp_path / "sheets/epoch-003.png")).shape == (256, 1024, 3)
+    assert cv2.imread(str(tmp_path / "progress.png")).shape == (360, 900, 3)
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_not_here(name, monkeypatch):
+    for module in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(module, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=f"device {name}: torch does not find"):
+        choose_device(name)
+    assert choose_device("auto") == choose_device("cpu") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == choose_device("cuda") == "cuda"
+
+
+def test_the_command_starts_goes_on_and_draws(tmp_path, monkeypatch):
+    out, asked = tmp_path / "model", []
+    true_train = train_module.train
+
+    def spy(*given, **how):
+        asked.append(how["start"])
+        return true_train(*given, **how)
+
+    monkeypatch.setattr(train_module, "train", spy)
+    settings = "--cases 10 --side 64 --lr 1e-4 --start shipped --device cpu".split()
+
+    def call(*words):
+        return CliRunner().invoke(app, ["train", "--out", str(out), *settings, *words])
+
+    r = call("--epochs", "1")
+    assert r.exit_code == 0 and "going on" not in r.output, r.output
+    card = json.loads((out / "card.json").read_text())
+    assert card["recipe"]["name"] == "lite" and card["recipe"]["lr"] == 1e-4
+    assert card["start"] == weights_hash(asked[0].net)
+    known = asked[0].card["trained_on"]
+    assert card["trained_on"]["side"] == 256
+    assert set(known["images"]) < set(card["trained_on"]["images"])
+    r = call("--epochs", "2", "--no-sheets")
+    assert r.exit_code == 0 and f"going on after epoch 1 of 2, from {out}" in r.output, r.output
+    assert json.loads((out / "card.json").read_text())["epochs"] == 2
+    sheets = [path.name for path in (out / "sheets").iterdir()]
+    assert sheets == ["epoch-001.png"] and (out / "progress.png").exists()
+    r = call("--epochs", "2")
+    assert r.exit_code == 0 and "trained for 2 epochs already" in r.output
+    r = CliRunner().invoke(app, ["train", "--out", str(out), "--start", str(tmp_path / "nowhere")])
+    assert isinstance(r.exception, ValueError) and "nowhere" in str(r.exception)

@@ -43,6 +43,7 @@ from hemidiaphragm_nb.writers import (
 )
 from tools.project import ROOT
 
+OF_FOLDER = ["predictions.csv", "predictions.resource.json"]
 MEMORY = Path("/proc/self/mem")  # it opens, and cannot be read from its beginning
 
 
@@ -84,7 +85,7 @@ def test_a_writer_that_fails_leaves_nothing_of_its_file(radiographs, tmp_path):
     assert [Path(error.path).name for error in errors] == ["b.png"]
     assert "no space left on device" in str(errors[0])
     left = sorted(path.name for path in out.iterdir())
-    assert left == ["a.json", "a_mask.png", "a_overlay.png", "predictions.csv"]
+    assert left == ["a.json", "a_mask.png", "a_overlay.png", *OF_FOLDER]
 
 
 def test_json_and_table_come_whether_or_not_they_are_named(radiographs, tmp_path):
@@ -96,7 +97,7 @@ def test_json_and_table_come_whether_or_not_they_are_named(radiographs, tmp_path
         for out in ("one", "other")
     )
     assert one == other
-    assert sorted(one) == ["a.json", "a_mask.png", "b.json", "b_mask.png", "predictions.csv"]
+    assert sorted(one) == ["a.json", "a_mask.png", "b.json", "b_mask.png", *OF_FOLDER]
 
 
 class Names:
@@ -379,7 +380,7 @@ def test_leftovers_are_swept_and_a_removed_folder_is_named(radiographs, tmp_path
     (out / ".00112233445566aa.123.tmp").write_bytes(b"half")
     (out / "predictions.csv.part").write_text("half")
     predict_folder([str(radiographs)], out)
-    names = {"a.json", "b.json", "a_overlay.png", "b_overlay.png", "predictions.csv"}
+    names = {"a.json", "b.json", "a_overlay.png", "b_overlay.png", *OF_FOLDER}
     assert {path.name for path in out.iterdir()} == names
 
     def remove(file, error):
