@@ -1,6 +1,6 @@
 """Make the project's environment: a Python from 3.11 to 3.13 with the project, editable, in it.
 
-`python3 tools/bootstrap.py --venv .venv [--extras dev,lab] [--locked]` needs `venv`, or else uv.
+`python3 tools/bootstrap.py --venv .venv [--extras train] [--locked]` needs `venv`, or else uv.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--venv", default=".venv", help="folder of the environment")
     parser.add_argument("--python", default="", help="interpreter to build it with")
-    parser.add_argument("--extras", default="", help="extras to add, as dev,lab")
+    parser.add_argument("--extras", default="", help="extras to add, as train,app")
     parser.add_argument("--locked", action="store_true", help="the versions of requirements.lock")
     asked = parser.parse_args()
     venv = Path(asked.venv).absolute()
@@ -109,7 +109,7 @@ def main():
         make_environment(venv, asked.python)
     what = f".[{asked.extras}]" if asked.extras else "."
     print(f"bootstrap: installing {what}; the first time takes minutes and 3 GB", flush=True)
-    locked = ["-r", "requirements.lock"] if asked.locked else []
+    locked = ["-c", "requirements.lock"] if asked.locked else []
     install(venv, *locked, "-e", what)
     open_cv_without_desktop(venv)
     compile_packages(venv)
