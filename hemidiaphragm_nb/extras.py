@@ -69,6 +69,6 @@ class _LastFinder:
 
 # %% ../nbs/engine/extras.ipynb #e87a000a
 def name_missing_extras():
-    "Let an import in our modules that finds no package name the extra that brings it; once is enough."
+    "Let an import in our modules that finds no package name its extra; once is enough."
     if _LastFinder not in sys.meta_path:
         sys.meta_path.append(_LastFinder)

@@ -30,7 +30,7 @@ import pandas as pd
 
 from .execute import attempt
 from .frames import FrameSet
-from .plan import ExperimentError, Plan, Run, check_frames, load_data
+from .plan import Plan, Run, check_frames, load_data
 from .progress import progress_bar
 from .store import STARTS, Store
 
