@@ -91,11 +91,17 @@ landmarks are known; no network was trained on them. Lengths are px of images of
 """
 
 # %% ../nbs/engine/demo.ipynb #de300009
+def _rows(results: Path, truth: dict) -> dict[str, dict]:
+    "The table's rows by the names of the examples; a folder used before may hold others."
+    named = {Path(row["file"]).name: row for row in read_table(results)}
+    return {name: named[name] for name in truth if name in named}
+
+
 def _summary(results: Path, truth: dict) -> str:
     "The median distance of a network's landmarks to the truth, and its warnings."
-    rows = read_table(results)
-    errors = [_landmark_errors(row, truth[Path(row["file"]).name]) for row in rows]
-    count = sum(row["status"] != "ok" for row in rows)
+    rows = _rows(results, truth)
+    errors = [_landmark_errors(row, truth[name]) for name, row in rows.items()]
+    count = sum(row["status"] != "ok" for row in rows.values())
     return (
         f"median {np.nanmedian(errors):.1f} px from the truth, {count} of {len(rows)} with warnings"
     )
@@ -112,7 +118,7 @@ def write_page(
     tables, heads = [], []
     for title, results in networks.items():
         done = isinstance(results, Path)
-        found = {Path(row["file"]).name: row for row in read_table(results)} if done else {}
+        found = _rows(results, truth) if done else {}
         tables.append({k: _answer(results, row, truth[k]) for k, row in found.items()})
         note = (
             _summary(results, truth)
@@ -135,7 +141,8 @@ SHIPPED, OWN = "the shipped network", "your own, trained here on phantoms"
 
 def _predict_examples(out: Path, name: str, predictor: Predictor | None = None) -> Path:
     "Predict the examples into a folder of `out`: overlays, masks, table."
-    predict_folder([str(out / "images")], out / name, predictor, [OverlayWriter(), MaskWriter()])
+    files = [str(file) for file in sorted((out / "images").glob("example-*"))]
+    predict_folder(files, out / name, predictor, [OverlayWriter(), MaskWriter()])
     return out / name
 
 
