@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("python3", "python3.13", "python3.12", "python3.11", "python", sys.executable)
-DISK_GB = 11  # the packages (6.7 GB, most of it CUDA), and their downloads while they are unpacked
+DISK_GB = 11  # packages (`train` 6.5 GB, `dev` 8 GB, mostly CUDA), and downloads while unpacked
 NO_PYTHON = """no Python from 3.11 to 3.13 here: 'apt-get install python3 python3-venv' (Debian,
 Ubuntu), 'brew install python@3.13' (macOS), or name one with PYTHON=/path/to/python3.12"""
 NO_VENV = """this Python cannot make environments: 'apt-get install python3-venv' (Debian, Ubuntu),
