@@ -23,7 +23,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 18
 
-demo: $(PLAIN)  ## train on the phantom, evaluate and predict: results in demo/
+demo: $(PLAIN)  ## predict with the shipped network, then train one beside it: results in demo/
 	$(BIN)/hemidiaphragm demo --out demo
 
 test: $(DEV)  ## run everything that proves the project, WORKERS=2 tests at a time
@@ -36,7 +36,7 @@ format: $(DEV)  ## format notebooks, tests and scripts, and mend what ruff can m
 lab: $(DEV)  ## open JupyterLab at index.ipynb
 	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/index.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
-env: $(PLAIN)  ## make the environment only (LOCKED=1: the versions of requirements.lock)
+env: $(DEV)  ## make the whole environment, nothing else (LOCKED=1: the versions of requirements.lock)
 
 docs: $(DEV) $(DOCS)  ## build the documentation site in _docs/
 	$(BIN)/python -m tools.build_docs
@@ -69,11 +69,11 @@ distclean: clean  ## remove the environment too
 	rm -rf $(VENV) web/node_modules
 
 $(PLAIN): $(RECIPE)
-	@$(BOOTSTRAP)
+	@$(BOOTSTRAP) --extras train
 	@touch $@
 
 $(DEV): $(RECIPE)
-	@$(BOOTSTRAP) --extras dev,lab
+	@$(BOOTSTRAP) --extras dev
 	@touch $@ $(PLAIN)
 
 $(DOCS): $(RECIPE)

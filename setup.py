@@ -32,8 +32,9 @@ setup(
     python_requires=f">={cfg['min_python']}",
     install_requires=lines("requirements"),
     extras_require={
-        extra: lines(f"{extra}_requirements")
-        for extra in ("lab", "dev", "docs", "pretrained", "fast", "bench", "cluster")
+        key.removesuffix("_requirements"): lines(key)
+        for key in cfg
+        if key.endswith("_requirements")
     },
     entry_points={
         "console_scripts": lines("console_scripts"),

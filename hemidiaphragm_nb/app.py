@@ -568,13 +568,10 @@ def serve(
 ):
     """Serve the app on this computer until it is ended.
 
-    Raises: ValueError without Voilà or where the port is taken.
+    Raises: MissingExtra without Voilà; ValueError where the port is taken.
     """
-    try:
-        import voila  # noqa: F401
-    except ImportError:
-        advice = "pip install 'hemidiaphragm_nb[lab]'"
-        raise ValueError(f"the app as a page needs Voilà: {advice}") from None
+    import voila  # noqa: F401
+
     port, token = _free_port(port), secrets.token_urlsafe(16)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     with tempfile.TemporaryDirectory() as page:

@@ -548,7 +548,12 @@ def _demo(
     ] = False,
     seed: Seed = 0,
 ):
-    "Train on phantoms, evaluate on held-out ones, and leave an overlay and a CSV of predictions."
+    """Predict simulated radiographs with the shipped network, and leave a page for the browser;
+    then train a network on others, evaluate it, and show both side by side.
+
+    Writes index.html within seconds (no torch); after the training (extra `train`) also model,
+    test.json, test_cases.csv, predictions and overlay.png.
+    """
     from hemidiaphragm_nb.demo import run_demo
 
     start = time.perf_counter()

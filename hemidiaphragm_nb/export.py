@@ -243,14 +243,14 @@ def export_onnx(
     precision: str = "float",  # or "int8": four times smaller, faster, nearly as exact
     frames=None,  # FrameSet to calibrate "int8" with; None: phantoms
 ) -> Path:
-    "Write the network with its recipe and card as one ONNX file. Raises: ExportError."
+    """Write the network with its recipe and card as one ONNX file.
+
+    Raises: MissingExtra without the package onnx; ExportError.
+    """
     if precision not in ("float", "int8"):
         raise ExportError(f"no precision {precision!r}: it may be 'float' or 'int8'")
-    try:
-        import onnx
-    except ImportError:
-        advice = "exporting needs the package onnx: pip install 'hemidiaphragm_nb[fast]'"
-        raise ExportError(advice) from None
+    import onnx
+
     tensors = {k: v.detach().cpu().numpy() for k, v in model.net.state_dict().items()}
     facts = {"precision": precision, "weights": weights_digest(tensors)}
     net, path = fold_batch_norm(model.net), Path(path)

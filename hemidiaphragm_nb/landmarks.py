@@ -28,12 +28,13 @@ def largest_component(
     mask: np.ndarray,  # (h, w) bool
 ) -> np.ndarray:  # (h, w) bool
     "The largest 8-connected piece of a mask (the first one met where two are equally large)."
-    if not mask.size or cv2.connectedComponents(mask.view(np.uint8), connectivity=8)[0] < 3:
-        return mask  # one piece: quicker to tell
-    from scipy import ndimage
-
-    pieces, _ = ndimage.label(mask, np.ones((3, 3)))
-    return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    count, pieces = cv2.connectedComponents(mask.view(np.uint8)) if mask.size else (0, mask)
+    if count < 3:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0  # the background
+    candidates = (sizes == sizes.max())[pieces]
+    return pieces == pieces.flat[candidates.argmax()]
 
 # %% ../nbs/02_landmarks.ipynb #0000000f
 def _landmark(lung: np.ndarray) -> tuple[float, float]:

@@ -448,7 +448,7 @@ def load_onnx(
     # of what is not int8: "f32", "bf16", or "auto": bf16 where the processor has it
     arithmetic: str = "auto",
 ) -> OnnxPredictor:
-    "Make an exported network ready to run. Raises: ExportError."
+    "Make an exported network ready to run. Raises: MissingExtra without the engine; ExportError."
     path = Path(path)
     path = path / EXPORTED if path.is_dir() else path
     if engine not in ENGINES:
@@ -468,11 +468,7 @@ def load_onnx(
         how = {"keep": _compiled_folder(path)} if engine == "openvino" else {}
         side = card["recipe"]["side"]
         infer = ENGINES[engine](data, side, threads or cores(), arithmetic, **how)
-    except ImportError:
-        raise ExportError(
-            f"the package {engine} is missing: pip install 'hemidiaphragm_nb[fast]'"
-        ) from None
-    except ExportError:
+    except (ImportError, ExportError):
         raise
     except Exception as error:  # an engine's own kinds
         reason = plainly(error).splitlines()[0][:120]

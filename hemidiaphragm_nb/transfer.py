@@ -427,8 +427,8 @@ def transfer_answer(results: Results, alpha: float = 0.05) -> str:
     lines = [
         f"{r.question}, {r.fraction:.0%} of the portable radiographs: {_gain_verdict(r, alpha)};"
         f" Dice {r.dice_without:.4f} → {r.dice:.4f}, gain {r.gain:+.4f}"
-        f" [{r.low:+.4f}, {r.high:+.4f}], by repeat {', '.join(f'{g:+.3f}' for g in r.by_repeat)}, Holm p {r.p_holm:.2g},"
-        f" {r.radiographs} radiographs"
+        f" [{r.low:+.4f}, {r.high:+.4f}], by repeat {', '.join(f'{g:+.3f}' for g in r.by_repeat)},"
+        f" Holm p {r.p_holm:.2g}, {r.radiographs} radiographs"
         for r in gain_table(results).itertuples()
     ]
     art = _artifact_table(results)

@@ -30,7 +30,7 @@ import pandas as pd
 
 from .execute import attempt
 from .frames import FrameSet
-from .plan import ExperimentError, Plan, Run, check_frames, load_data
+from .plan import Plan, Run, check_frames, load_data
 from .progress import progress_bar
 from .store import STARTS, Store
 
@@ -174,14 +174,10 @@ def process_pool(workers: int, data: dict) -> Iterator[ProcessPoolExecutor]:
 def _dask(scheduler) -> Iterator:
     """A client for an address, a cluster object or a client.
 
-    Raises: ExperimentError where Dask is not installed.
+    Raises: MissingExtra where Dask is not installed.
     """
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise ExperimentError(
-            "a scheduler needs Dask: pip install 'hemidiaphragm_nb[cluster]'"
-        ) from error
+    from distributed import Client
+
     known = isinstance(scheduler, Client)
     with nullcontext(scheduler) if known else Client(scheduler) as client:
         client.wait_for_workers(1)

@@ -49,9 +49,11 @@ socket.getaddrinfo = socket.create_connection = closed
 
 
 class CleanEnvironment:
-    "A virtual environment under `folder` with `wheel` installed; commands run in `self.work`."
+    """A virtual environment under `folder` with `wheel` installed, and what the keys `extras` of
+    settings.ini list beside the requirements; commands run in `self.work`.
+    """
 
-    def __init__(self, folder: Path, wheel: Path):
+    def __init__(self, folder: Path, wheel: Path, *extras: str):
         self.venv, self.work = folder / "venv", folder / "elsewhere"
         self.python = self.venv / "bin/python"
         self.work.mkdir()
@@ -62,7 +64,7 @@ class CleanEnvironment:
         options = ["--no-index", "--no-deps", "--quiet"]
         run(*pip, *options, wheel, cwd=self.work, PYTHONPATH="")
         (site,) = self.venv.glob("lib/*/site-packages")
-        modules, distributions = requirements.foreign()
+        modules, distributions = requirements.foreign("requirements", *extras)
         guard = GUARD.format(modules=sorted({*modules, *REFUSED}), distributions=distributions)
         (site / "guard.py").write_text(guard, "utf-8")
         borrowed = [path for path in sys.path if path.endswith("site-packages")]

@@ -3,7 +3,7 @@
 from tools import requirements
 from tools.licences import TABLE, copyleft_only, licences
 
-CORE = requirements.closure(requirements.direct())
+CORE = requirements.closure(requirements.direct("requirements", "lab_requirements"))
 
 
 def test_every_core_requirement_states_its_licence():

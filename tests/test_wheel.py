@@ -5,8 +5,9 @@ import zipfile
 
 import pytest
 
+from hemidiaphragm_nb.extras import MissingExtra
 from tests.clean_environment import REFUSED, CleanEnvironment
-from tools.project import LIBRARY, ROOT, copy_tree, module_files, python
+from tools.project import LIBRARY, ROOT, CommandFailed, copy_tree, module_files, python
 
 PAGE = LIBRARY / "static" / "page"
 
@@ -25,7 +26,15 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
-    return CleanEnvironment(tmp_path_factory.mktemp("clean"), wheel)
+    "With all that the modules import."
+    extras = ("study_requirements", "app_requirements")
+    return CleanEnvironment(tmp_path_factory.mktemp("clean"), wheel, *extras)
+
+
+@pytest.fixture(scope="module")
+def small(wheel, tmp_path_factory):
+    "Without extras."
+    return CleanEnvironment(tmp_path_factory.mktemp("small"), wheel)
 
 
 def test_wheel_holds_every_file_of_the_package(wheel):
@@ -68,3 +77,22 @@ def test_wheel_predicts_with_its_weights(clean):
     rows = (clean.work / "predicted/predictions.csv").read_text("utf-8").splitlines()
     assert len(rows) == 3
     assert rows[0].startswith("file,right_x,right_y,left_x,left_y,gap_px,gap_mm,warnings")
+
+
+def test_without_extras_the_wheel_predicts_as_with_them(small, clean):
+    "PNG and DICOM, overlays, masks and DICOM objects; only the training asks for its extra."
+    for package in ("torch", "pandas", "scipy", "matplotlib"):
+        assert "ModuleNotFoundError" in small.error(f"import {package}"), package
+    with pytest.raises(CommandFailed, match="exited with 2") as stopped:
+        small.command("demo", "--out", "demo")
+    output = str(stopped.value)
+    assert output.endswith(f"hemidiaphragm: {MissingExtra('torch')}") and "index.html" in output
+    shutil.copytree(small.work / "demo/images", clean.work / "images")
+    shutil.copytree(small.work / "demo/images", small.work / "images")
+    for environment in (small, clean):
+        environment.command("predict", "images", "--masks", "--seg", "--sr", "--out", "same")
+    tables = [(each.work / "same/predictions.csv").read_text("utf-8") for each in (small, clean)]
+    assert tables[0] == tables[1] and len(tables[0].splitlines()) == 7
+    assert {path.name for path in (small.work / "same").glob("example-6*")} == {
+        f"example-6{end}" for end in (".json", "_mask.png", "_overlay.png", "_seg.dcm", "_sr.dcm")
+    }

@@ -1,6 +1,6 @@
 """Make the project's environment: a Python from 3.11 to 3.13 with the project, editable, in it.
 
-`python3 tools/bootstrap.py --venv .venv [--extras dev,lab] [--locked]` needs `venv`, or else uv.
+`python3 tools/bootstrap.py --venv .venv [--extras train] [--locked]` needs `venv`, or else uv.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("python3", "python3.13", "python3.12", "python3.11", "python", sys.executable)
-DISK_GB = 11  # the packages (6.7 GB, most of it CUDA), and their downloads while they are unpacked
+DISK_GB = 11  # packages (`train` 6.5 GB, `dev` 8 GB, mostly CUDA), and downloads while unpacked
 NO_PYTHON = """no Python from 3.11 to 3.13 here: 'apt-get install python3 python3-venv' (Debian,
 Ubuntu), 'brew install python@3.13' (macOS), or name one with PYTHON=/path/to/python3.12"""
 NO_VENV = """this Python cannot make environments: 'apt-get install python3-venv' (Debian, Ubuntu),
@@ -95,7 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--venv", default=".venv", help="folder of the environment")
     parser.add_argument("--python", default="", help="interpreter to build it with")
-    parser.add_argument("--extras", default="", help="extras to add, as dev,lab")
+    parser.add_argument("--extras", default="", help="extras to add, as train,app")
     parser.add_argument("--locked", action="store_true", help="the versions of requirements.lock")
     asked = parser.parse_args()
     venv = Path(asked.venv).absolute()
@@ -109,7 +109,7 @@ def main():
         make_environment(venv, asked.python)
     what = f".[{asked.extras}]" if asked.extras else "."
     print(f"bootstrap: installing {what}; the first time takes minutes and 3 GB", flush=True)
-    locked = ["-r", "requirements.lock"] if asked.locked else []
+    locked = ["-c", "requirements.lock"] if asked.locked else []
     install(venv, *locked, "-e", what)
     open_cv_without_desktop(venv)
     compile_packages(venv)

@@ -76,9 +76,16 @@ def text() -> str:
     known, core = licences(), requirements.closure(requirements.direct())
     tables, absent = [table("What the package itself needs", core, known)], set()
     for extra in EXTRAS:
-        roots = requirements.direct(extra + SUFFIX)
-        added = {name: v for name, v in installed(roots).items() if name not in core}
-        tables.append(table(f"What the extra `{extra}` adds", added, known))
+        roots, included = (
+            requirements.direct(extra + SUFFIX),
+            requirements.own_extras(extra + SUFFIX),
+        )
+        others = installed(requirements.direct(*included)) if included else {}
+        added = {n: v for n, v in installed(roots).items() if n not in core and n not in others}
+        names = [f"`{key.removesuffix(SUFFIX)}`" for key in included]
+        more = f" to {', '.join(names)}" if names else ""
+        if added:
+            tables.append(table(f"What the extra `{extra}` adds{more}", added, known))
         absent |= {root.name for root in roots if not installed([root])}
     if absent:
         tables.append(f"Not installed where this list was made: {', '.join(sorted(absent))}.")

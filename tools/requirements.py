@@ -1,5 +1,7 @@
 """What the package needs of this environment: the closure of the requirements in `settings.ini`.
 
+The package itself needs little; each of its extras adds to that, and may name other extras.
+
 `python -m tools.requirements --lock` writes it, with versions, to `requirements.lock`.
 """
 
@@ -14,9 +16,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements.lock"
 HEADER = """\
-# Exact versions of everything the package needs, as tried on Linux (x86_64) with Python 3.11.
-# `make demo LOCKED=1` installs these; `make lock` writes this file.
+# Exact versions of everything that the package and its extra `dev` need, as tried on Linux (x86_64)
+# with Python 3.11. `make demo LOCKED=1` keeps to these; `make lock` writes this file.
 """
+LOCKED = ("requirements", "dev_requirements")
 
 
 def settings() -> dict[str, str]:
@@ -26,9 +29,27 @@ def settings() -> dict[str, str]:
     return dict(config["DEFAULT"])
 
 
-def direct(key: str = "requirements") -> list[Requirement]:
-    "The requirements listed under `key` of `settings.ini`."
-    return [Requirement(line) for line in settings()[key].split("\n")]
+def own_extras(key: str) -> list[str]:
+    "The keys of the package's own extras that `key` of `settings.ini` includes."
+    listed = [Requirement(line) for line in settings()[key].split("\n")]
+    own = [r for r in listed if canonicalize_name(r.name) == _own_name()]
+    return [f"{extra}_requirements" for r in own for extra in sorted(r.extras)]
+
+
+def direct(*keys: str) -> list[Requirement]:
+    """The requirements listed under `keys` of `settings.ini`, those of included extras too; without
+    `keys`, what the package itself needs.
+    """
+    found = []
+    for key in keys or ("requirements",):
+        listed = [Requirement(line) for line in settings()[key].split("\n")]
+        found += [r for r in listed if canonicalize_name(r.name) != _own_name()]
+        found += direct(*included) if (included := own_extras(key)) else []
+    return found
+
+
+def _own_name() -> str:
+    return canonicalize_name(settings()["lib_name"])
 
 
 def closure(roots: list[Requirement]) -> dict[str, str]:
@@ -51,9 +72,9 @@ def closure(roots: list[Requirement]) -> dict[str, str]:
     return found
 
 
-def foreign() -> tuple[list[str], list[str]]:
-    "Modules and distributions of this environment that are not in the package's closure."
-    keep = {*closure(direct()), canonicalize_name(settings()["lib_name"])}
+def foreign(*keys: str) -> tuple[list[str], list[str]]:
+    "Modules and distributions of this environment that are not in the closure of `direct(*keys)`."
+    keep = {*closure(direct(*keys)), _own_name()}
     provided = packages_distributions()
     modules = [
         name for name, dists in provided.items() if not keep & {canonicalize_name(d) for d in dists}
@@ -65,7 +86,7 @@ def foreign() -> tuple[list[str], list[str]]:
 def lock_text() -> str:
     "The contents of `requirements.lock` for this environment."
     return HEADER + "".join(
-        f"{name}=={version}\n" for name, version in sorted(closure(direct()).items())
+        f"{name}=={version}\n" for name, version in sorted(closure(direct(*LOCKED)).items())
     )
 
 
@@ -77,7 +98,7 @@ def unlocked() -> list[str]:
     versions = dict(line.split("==") for line in lines)
     return [
         str(r)
-        for r in direct()
+        for r in direct(*LOCKED)
         if not r.specifier.contains(versions.get(canonicalize_name(r.name), "0"), True)
     ]
 

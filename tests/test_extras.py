@@ -1,0 +1,115 @@
+"What the extras bring is what the modules import, and a missing one is named in one sentence."
+
+import ast
+import sys
+from importlib.metadata import packages_distributions
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from hemidiaphragm_nb.extras import PACKAGES, MissingExtra
+from tests.test_imports import imports_of
+from tools import requirements
+from tools.project import LIBRARY, module_files, run
+
+# What a small installation does: reading, predicting, measuring, DICOM, the command line.
+SMALL = ["predict", "measure", "dicom", "writers", "models", "phantom", "demo", "cli", "page"]
+DISTRIBUTIONS = packages_distributions()
+# A Python without some packages, as where they are not installed.
+WITHOUT = """\
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {hidden} else super().find_spec(name, path, target)
+
+sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+sys.argv[0] = "hemidiaphragm"
+from hemidiaphragm_nb.cli import main
+try:
+    main()
+except SystemExit as end:
+    print("exit status", end.code)
+"""
+
+
+def names(*keys: str) -> set[str]:
+    return {canonicalize_name(r.name) for r in requirements.direct(*keys)}
+
+
+def imported(nodes) -> set[str]:
+    "The packages, not Python's own and not ours, that these nodes import."
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add(node.module)
+    found = {name.partition(".")[0] for name in found}
+    return found - sys.stdlib_module_names - {LIBRARY.name}
+
+
+def brought_by(package: str) -> set[str]:
+    return {canonicalize_name(name) for name in DISTRIBUTIONS[package]}
+
+
+def imports_at_the_top(path) -> set[str]:
+    "Of our modules, those that are imported as soon as the module at `path` is."
+    inside = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            inside |= {node.module} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module.startswith(f"{LIBRARY.name}."):
+            inside.add(node.module.split(".")[1])
+    assert inside <= imports_of(path)
+    return inside
+
+
+def test_the_table_says_what_the_extras_bring():
+    indirect = {"traitlets", "tornado"}  # with ipywidgets, with voila
+    for package, (installed, extra, _) in PACKAGES.items():
+        assert package in indirect or installed in names(f"{extra}_requirements"), package
+        assert installed not in names(), package
+
+
+def test_every_import_is_required_or_in_the_table():
+    for path in module_files():
+        packages = imported(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        for package in packages - PACKAGES.keys():
+            assert brought_by(package) & names(), f"{path.name} imports {package}"
+
+
+def test_a_small_installation_imports_what_it_brings():
+    files = {path.stem: path for path in module_files()}
+    todo, seen = list(SMALL), set()
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        body = ast.parse(files[name].read_text(encoding="utf-8")).body
+        for package in imported(body):
+            assert package not in PACKAGES, f"{name} imports {package}"
+            assert brought_by(package) & names(), f"{name} imports {package}"
+        own = {n for n in imports_at_the_top(files[name]) if n in files}
+        todo += own - seen
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize(
+    "words, hidden, package",
+    [
+        ("train", {"torch"}, "torch"),
+        ("predict x.png --torch", {"torch"}, "torch"),
+        ("predict x.png --fast", {"openvino"}, "openvino"),
+        ("check data", {"matplotlib", "pandas"}, "matplotlib"),
+        ("phantom --n 2", {"pandas"}, "pandas"),
+        ("app", {"voila"}, "voila"),
+    ],
+)
+def test_a_missing_package_ends_in_its_sentence(words, hidden, package, tmp_path):
+    code = WITHOUT.format(hidden=hidden)
+    output = run(sys.executable, "-c", code, *words.split(), cwd=tmp_path)
+    lines = [line for line in output.splitlines() if line.startswith("hemidiaphragm: ")]
+    assert lines == [f"hemidiaphragm: {MissingExtra(package)}"], output
+    assert "Traceback" not in output and output.endswith("exit status 2\n")
