@@ -78,8 +78,9 @@ def _answer(results: Path, row: dict, truth: np.ndarray) -> str:
 # %% ../nbs/engine/demo.ipynb #de300008
 _STYLE = """
 body { font: 16px/1.5 sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } th, td { padding: .4rem .8rem; text-align: left }
-td { vertical-align: top } img { width: 30rem; max-width: 100%; display: block } p { margin: 0 }
+table { border-collapse: collapse; table-layout: fixed; width: 100% }
+th:first-child { width: 8rem } th, td { padding: .4rem .8rem; text-align: left }
+td { vertical-align: top } img { width: 100%; max-width: 32rem; display: block } p { margin: 0 }
 .warning { color: #8a4b00 } .pending { color: #555 } pre { overflow-x: auto }
 """
 _HEAD = """<!DOCTYPE html>
