@@ -110,7 +110,8 @@ def test_onnx_weights_that_are_no_numbers_are_refused(tmp_path, value):
         load_onnx(tmp_path / "m.onnx")
 
 
-@pytest.mark.parametrize("weight, bias, reason", [(0, 1, "the same all"), (None, 999, "beyond 10")])
+# 20: of larger biases bf16 keeps no digit that depends on the picture
+@pytest.mark.parametrize("weight, bias, reason", [(0, 1, "the same all"), (None, 20, "beyond 10")])
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_an_exported_network_that_answers_all_alike_is_refused(
     tmp_path, weight, bias, reason, engine
