@@ -111,7 +111,9 @@ def test_the_facts_are_the_library_s():
 def test_the_examples_are_phantoms():
     for path in (WEB / "examples").iterdir():
         with Image.open(path) as image:
-            assert np.array_equal(np.asarray(image), phantom(int(path.stem[-6:])).image)
+            drawn = phantom(int(path.stem[-6:])).image
+            # processors differ in the last digit, and so by a grey level where one is rounded
+            assert np.abs(np.asarray(image, np.int16) - drawn).max() <= 1
 
 
 def test_phantoms(app, tmp_path):
