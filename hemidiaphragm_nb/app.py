@@ -155,7 +155,7 @@ class App(VBox):
             " landmark belongs."
         )
 
-# %% ../nbs/engine/app.ipynb #90e97c65
+# %% ../nbs/engine/app.ipynb #0744f037
 _WIDE = Layout(width="auto")
 
 
@@ -166,7 +166,7 @@ def _number_box(description: str) -> BoundedFloatText:
         0, layout=Layout(width="118px"), style={"description_width": "18px"}, **box
     )
 
-# %% ../nbs/engine/app.ipynb #0744f037
+
 @patch
 def _make_controls(self: App):
     "What the user sets and clicks."
@@ -334,7 +334,7 @@ def _receive_piece(self: App, content: dict, piece: bytes):
     left_out = f" One radiograph at a time: {others} more left out." if others else ""
     self.show_message(f"Opened {plain_name(name)}.{left_out}")
 
-# %% ../nbs/engine/app.ipynb #823a57e8
+
 @patch
 @_shows_errors
 def on_message(self: App, _, content: dict, buffers: list):
@@ -359,7 +359,7 @@ def on_number(self: App, side: int, _):
         self.session.move(side, *(box.value for box in self.boxes[side]))
         self.refresh()
 
-# %% ../nbs/engine/app.ipynb #848ceb67
+
 @patch
 @_shows_errors
 def on_beta(self: App, _):
