@@ -599,7 +599,7 @@ def open_app(
     hand, save a report.
     """
     show_message("starting the app ...")
-    from hemidiaphragm_nb.app import serve
+    from hemidiaphragm_nb.app_server import serve
 
     serve(port, folder, model, browser)
 

@@ -101,6 +101,11 @@ def trained(
     whole = {key: runs[:members] for key, runs in groups.items() if all(r in store for r in runs)}
     return {key: ensemble([store.model(r) for r in runs]) for key, runs in whole.items()}
 
+# %% ../nbs/engine/crossval.ipynb #a8c3edbf
+def _whole_frames(data, scale: str) -> FrameSet:
+    "A plan's cases in the 512-px frame, in which they are evaluated."
+    return load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
+
 # %% ../nbs/engine/crossval.ipynb #0b43babf
 def fold_cases(
     plan: Plan, store: Store, frames: FrameSet, members: int | None = None
@@ -243,11 +248,6 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = MASK_WEIGHT) -> pd
         }
     return pd.DataFrame(rows).T
 
-# %% ../nbs/engine/crossval.ipynb #a8c3edbf
-def _whole_frames(data, scale: str) -> FrameSet:
-    "A plan's cases in the 512-px frame, in which they are evaluated."
-    return load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
-
 # %% ../nbs/engine/crossval.ipynb #813c6160
 def _save_cases(
     radiographs: pd.DataFrame, plan: Plan, out: Path
@@ -283,7 +283,7 @@ def run_crossval(
     store = filled(plan, out, workers, scheduler, retry)
     return _save_cases(fold_cases(plan, store, _whole_frames(data, scale)), plan, out)
 
-# %% ../nbs/engine/crossval.ipynb #90aaceb6
+
 def run_ablation(data, scale: str, out: Path, workers: int = 1, scheduler=None) -> pd.DataFrame:
     "The same for the variants of `ablation_plan`."
     out, plan = Path(out), ablation_plan(data, scale=scale)

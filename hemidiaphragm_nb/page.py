@@ -12,6 +12,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 
+from .app_server import LOOPBACK, port_error
+
 # %% ../nbs/engine/page.ipynb #9a6e0006
 def page_folder(
     folder: Path | None = None,  # None: where `make page` puts it
@@ -50,9 +52,6 @@ class _Handler(SimpleHTTPRequestHandler):
         pass
 
 # %% ../nbs/engine/page.ipynb #9a6e000a
-_LOOPBACK = "127.0.0.1"
-
-
 def page_server(
     port: int = 0,  # 0: any free one
     folder: Path | None = None,  # None: where `make page` puts it
@@ -60,10 +59,9 @@ def page_server(
     "A server of the page for this computer alone. Raises: ValueError where the port is taken."
     handler = partial(_Handler, directory=str(page_folder(folder)))
     try:
-        return ThreadingHTTPServer((_LOOPBACK, port), handler)
+        return ThreadingHTTPServer((LOOPBACK, port), handler)
     except OSError as error:
-        advice = "choose another, or 0 for any that is free"
-        raise ValueError(f"port {port} cannot be used ({error.strerror}): {advice}") from None
+        raise port_error(port, error) from None
 
 # %% ../nbs/engine/page.ipynb #9a6e000d
 def serve_page(
@@ -75,7 +73,7 @@ def serve_page(
     Raises: ValueError where it has not been built or the port is taken.
     """
     with page_server(port) as server:
-        address = f"http://{_LOOPBACK}:{server.server_port}/"
+        address = f"http://{LOOPBACK}:{server.server_port}/"
         print(f"The page is at {address} (Ctrl-C ends it)", flush=True)
         if browser:
             webbrowser.open(address)

@@ -1,17 +1,21 @@
-"DICOM writers in the loop over files: what cannot be written costs that file, not the batch."
+"DICOM objects of any radiograph, and their writers in the loop over files."
 
 import csv
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydicom import dcmread, uid
+from highdicom.seg import segread
+from pydicom import dcmread, dcmwrite, uid
+from pydicom.config import disable_value_validation
 
 from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_seg, read_sr, write_seg, write_sr
-from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.dicom_source import EXAMPLE_HEADER, IDENTITIES, write_example
 from hemidiaphragm_nb.phantom import phantom
-from hemidiaphragm_nb.predict import predict
+from hemidiaphragm_nb.predict import Prediction, predict
+from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.writers import predict_folder
 
 
@@ -144,3 +148,127 @@ def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, t
     assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
     texts = [e.value for e in dcmread(out / "a_sr.dcm").iterall() if e.keyword == "TextValue"]
     assert said in "|".join([*texts, ""])
+
+
+@pytest.fixture
+def made(tmp_path):
+    "A radiograph and the phantom's truth about it."
+    case = phantom(3, side=256)
+    path = write_example(tmp_path / "radiograph.dcm", case.image, PixelSpacing=[0.7, 0.6])
+    points = case.landmarks / 2 - 0.25
+    about = dict(spacing=(0.7, 0.6), spacing_source="PixelSpacing")
+    return path, Prediction(str(path), 256, 256, points, case.mask, **about)
+
+
+@pytest.mark.parametrize(
+    "kind, inverse, spacing, width, hidden",
+    [
+        (CR, True, (0.5, 0.5), 256, ()),
+        (DX, False, None, 251, (1,)),  # one bit a pixel, and no multiple of 8
+        (SC, True, None, 133, (1, 2)),
+        (uid.DigitalXRayImageStorageForProcessing, False, (0.2, 0.1), 250, (2,)),
+    ],
+)
+def test_masks_come_back_exactly(kind, inverse, spacing, width, hidden, made, tmp_path):
+    case = phantom(3, side=256)
+    labels = case.mask[:, :width]
+    labels = np.where(np.isin(labels, hidden), 0, labels).astype(np.uint8)
+    about = dict(inverse=inverse, kind=kind, drop=["FrameOfReferenceUID"] * (width % 2))
+    about |= dict(PixelSpacing=list(spacing)) if spacing else {}
+    path = write_example(tmp_path / "kind.dcm", case.image[:, :width], **about)
+    answer = replace(made[1], width=width, mask=labels, spacing=spacing)
+    for identity in IDENTITIES:
+        out = write_seg(path, answer, tmp_path / "any.dcm", identity)
+        assert np.array_equal(read_seg(out), answer.mask)
+        assert segread(out).number_of_frames == 2
+
+
+def test_other_alphabets_survive(made, tmp_path):
+    name = "Yamada^Tarou=山田^太郎"
+    header = dict(SpecificCharacterSet=["", "ISO 2022 IR 87"], PatientName=name)
+    path = write_example(tmp_path / "ja.dcm", phantom(3, side=256).image, **header)
+    out = write_seg(path, made[1], tmp_path / "ja_seg.dcm", "keep")
+    assert str(dcmread(out).PatientName) == name
+
+
+def test_no_message_quotes_a_header_of_nonsense(made, tmp_path, capfd):
+    header = dict(StudyDate="Hannelore", PatientName="Hannelore Mueller")
+    with disable_value_validation():
+        path = write_example(tmp_path / "odd.dcm", phantom(3, side=256).image, **header)
+    write_seg(path, made[1], tmp_path / "odd_seg.dcm")
+    with pytest.raises(RadiographError, match="odd.dcm: its header cannot be used") as caught:
+        write_sr(path, made[1], tmp_path / "odd_sr.dcm", "keep")
+    printed = capfd.readouterr()
+    assert "Hannelore" not in str(caught.value) + printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [uid.ImplicitVRLittleEndian, uid.ExplicitVRBigEndian, uid.DeflatedExplicitVRLittleEndian],
+)
+def test_how_the_radiograph_was_stored_does_not_matter(syntax, made, tmp_path):
+    source, answer = made
+    ds, stored = dcmread(source), tmp_path / "stored.dcm"
+    ds.file_meta.TransferSyntaxUID = syntax
+    how = dict(implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+    dcmwrite(stored, ds, **how)
+    report = dcmread(write_sr(stored, answer, tmp_path / "stored_sr.dcm", "keep"))
+    assert str(report.PatientName) == EXAMPLE_HEADER["PatientName"]
+    assert report.StudyDate == EXAMPLE_HEADER["StudyDate"]
+    assert report.file_meta.TransferSyntaxUID == uid.ExplicitVRLittleEndian
+    lungs = [
+        write_seg(path, answer, tmp_path / "lungs.dcm").read_bytes() for path in (source, stored)
+    ]
+    assert lungs[0] == lungs[1]
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_a_header_without_a_patient(identity, made, tmp_path):
+    about = [n for n in EXAMPLE_HEADER if not n.endswith("UID") and n != "PatientSex"]
+    image = phantom(3, side=256).image
+    sparse = write_example(
+        tmp_path / "a.dcm", image, drop=about, PatientSex="X"
+    )  # unknown to DICOM
+    out = write_seg(sparse, made[1], tmp_path / "b.dcm", identity)
+    assert np.array_equal(read_seg(out), made[1].mask)
+
+
+# Attributes of type 1 (present, with a value) and type 2 (present) that PS3.3 lists for the modules
+# of both objects, written out by hand. Those of type C are left to highdicom.
+ALWAYS = (
+    "SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID Modality SeriesNumber"
+    " InstanceNumber ContentDate ContentTime Manufacturer",
+    "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime"
+    " ReferringPhysicianName StudyID AccessionNumber",
+)
+SEG = (
+    "ImageType SamplesPerPixel PhotometricInterpretation PixelRepresentation BitsAllocated"
+    " BitsStored HighBit Rows Columns NumberOfFrames LossyImageCompression SegmentationType"
+    " SegmentSequence ContentLabel ManufacturerModelName DeviceSerialNumber SoftwareVersions"
+    " SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"
+    " DimensionOrganizationSequence DimensionIndexSequence ReferencedSeriesSequence PixelData",
+    "ContentDescription ContentCreatorName PatientOrientation",
+)
+SR = (
+    "CompletionFlag VerificationFlag ValueType ConceptNameCodeSequence ContinuityOfContent"
+    " ContentSequence CurrentRequestedProcedureEvidenceSequence CodingSchemeIdentificationSequence",
+    "PerformedProcedureCodeSequence ReferencedPerformedProcedureStepSequence",
+)
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+@pytest.mark.parametrize("write, own_names", [(write_seg, SEG), (write_sr, SR)])
+def test_attributes_that_the_standard_requires(write, own_names, identity, made, tmp_path):
+    ds = dcmread(write(*made, tmp_path / "x.dcm", identity))
+    filled, present = (f"{a} {b}".split() for a, b in zip(ALWAYS, own_names))
+    assert [k for k in filled if k not in ds or ds[k].is_empty] == []
+    assert [k for k in present if k not in ds] == []
+    meta = ds.file_meta
+    assert meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+    assert meta.MediaStorageSOPClassUID == ds.SOPClassUID
+    uids = [e.value for e in ds.iterall() if e.VR == "UI" and isinstance(e.value, str)]
+    assert all(uid.UID(value).is_valid for value in uids)
+    if write is write_seg:
+        assert (ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.SamplesPerPixel) == (1, 1, 0, 1)
+        assert ds.PhotometricInterpretation == "MONOCHROME2" and ds.SegmentationType == "BINARY"
+        assert len(ds.PixelData) == (2 * 256 * 256 + 7) // 8
