@@ -140,7 +140,7 @@ def show_results(
     frames: FrameSet,  # cases to draw
     max_n: int = 4,
 ):
-    "Predictions in red over the truth in blue, the predicted lungs outlined."
+    "The heatmaps' points, before any fusion, in red over the truth in blue; the lungs outlined."
     recipe = predictor.recipe
     cases = frames.subset(range(min(max_n, len(frames)))).at(recipe.side)
     outputs, found = predictor.predict(cases.images), None

@@ -18,6 +18,7 @@ from fastai.callback.core import Callback
 from .files import plainly, save_figure, save_picture, shown
 from .frames import FrameSet
 from .networks import TorchPredictor
+from .features import LUNG_THRESHOLD
 from .overlay import LUNG_COLOURS, RED
 from .radiograph import FRAME
 
@@ -70,7 +71,7 @@ def overlay_sheet(
     predictor: TorchPredictor,
     cases: FrameSet,  # at the recipe's side; arrays or tensors
 ) -> np.ndarray:  # (256, 256 n, 3) uint8 RGB
-    "The cases side by side, with truth and prediction."
+    "The cases side by side: truth, the lungs found, and the heatmaps' points, before any fusion."
     outputs = predictor.predict(cases.images)
     found = None if outputs.heatmaps is None else predictor.recipe.decode(outputs.heatmaps)
     tiles = []
@@ -79,7 +80,7 @@ def overlay_sheet(
         tile = cv2.cvtColor(cv2.resize(grey, (_TILE, _TILE)), cv2.COLOR_GRAY2RGB)
         for lung, colour in zip(() if outputs.lungs is None else outputs.lungs[i], LUNG_COLOURS):
             large = cv2.resize(lung.astype(np.float32), (_TILE, _TILE))
-            inside = (large > 0.5).astype(np.uint8)
+            inside = (large > LUNG_THRESHOLD).astype(np.uint8)
             outline, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(tile, outline, -1, colour, 1)
         _mark(tile, np.asarray(torch.as_tensor(cases.points[i]).cpu()), _BLUE, cv2.MARKER_CROSS)
