@@ -210,7 +210,8 @@ def interpret(
     checks: bool = True,  # ask too whether the image and the mask are plausible
 ) -> Prediction:  # in the radiograph's own pixels, of no file yet
     """The answer that a network's outputs give: the lung mask, the landmarks of heatmap and mask in
-    one, their radius, and the findings that speak against them.
+    one, their radius, and the findings that speak against them. Findings of the file itself are
+    added by `predict`, and that of implausible lengths by `_without_implausible_mm`.
     """
     points, expected = _heatmap_reading(outputs, card["recipe"])
     readings = {} if points is None else {"heatmap": points}

@@ -140,13 +140,18 @@ def _row(record: dict, out: Path, page: Path) -> dict:
     }
 
 # %% ../nbs/engine/report_page.ipynb #f9cbf98c
-def _edges(values: np.ndarray, most: int = 30) -> np.ndarray:
-    "Edges of at most `most` + 1 bars of a round width around all values; zero is one of them."
+def _bars(
+    values: np.ndarray, most: int = 30
+) -> tuple[np.ndarray, np.ndarray]:  # edges, one more than bars; values in each bar
+    """At most `most` + 1 bars of a round width around all values, each of which is counted in one
+    bar, from its lower edge on; zero is an edge.
+    """
     span = max(float(np.ptp(values)), float(np.abs(values).max()) / 10, 1.0) / most
-    power = 10.0 ** math.floor(math.log10(span))
-    width = next(k * power for k in (1, 2, 5, 10) if k * power >= span)
-    first, last = math.floor(values.min() / width), math.floor(values.max() / width) + 1
-    return np.arange(first, last + 1) * width
+    digits = -math.floor(math.log10(span))
+    width = next(w for k in (1, 2, 5, 10) if (w := k * 10.0**-digits) >= span)
+    at = np.floor(values / width + 1e-9).astype(int)  # 30.2 / 0.2 may be a little less than 151
+    edges = np.arange(at.min(), at.max() + 2) * width
+    return np.round(edges, max(digits, 0)), np.bincount(at - at.min())
 
 
 def _quartiles(values: np.ndarray, unit: str) -> str:
@@ -166,8 +171,8 @@ def _histogram(values: Sequence[float], unit: str, name: str) -> str:
     "A figure as SVG; '' without a value."
     if not len(values):
         return ""
-    values, edges = np.asarray(values, float), _edges(np.asarray(values, float))
-    counts = np.histogram(values, edges)[0]
+    values = np.asarray(values, float)
+    edges, counts = _bars(values)
     across = (_WIDE - _LEFT - 10) / (edges[-1] - edges[0])
     bottom, tall = _HIGH - _BELOW, _HIGH - _BELOW - 16
     x = _LEFT + (edges - edges[0]) * across

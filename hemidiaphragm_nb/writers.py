@@ -10,10 +10,9 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +25,7 @@ from .inputs import find_inputs, is_result, with_names
 from .overlay import overlay
 from .predict import Prediction, predict
 from hemidiaphragm_nb.prediction_table import (
+    ResultsError,
     TableWriter,
     as_in_table,
     earlier_records,
@@ -54,7 +54,9 @@ class Writer(Protocol):
     "Writes files for a prediction."
 
     name: str  # with the settings that change what is written
-    ending: str  # of its files, after STEM; one without it may replace a file that is no result
+    # of its files, after STEM; without it one that is no result may be replaced, and what it has
+    # written before it fails may stay
+    ending: str
 
     def write(
         self,
@@ -119,34 +121,82 @@ def _by_task(
     return [w for w in others if w not in of_records], of_json, of_table, of_records
 
 # %% ../nbs/engine/writers.ipynb #1337028b
-def _not_made(file: str | Path, error: Exception) -> RadiographError:
-    "What went wrong with a file's results."
+_FAILURES = Exception, SystemExit  # the second would end a thread, and its file never be done
+
+
+def _what_failed(error: BaseException) -> str:
+    "An error in words; with its type, unless it is the system's."
     kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
-    return RadiographError(file, f"its results could not be made ({kind}{plainly(error)})")
+    return f"({kind}{plainly(error)})"
+
+
+def _name_of(writer) -> str:
+    return f"the writer {getattr(writer, 'name', type(writer).__name__)}"
+
+
+def _not_made(file: str | Path, error: BaseException, writer=None) -> RadiographError:
+    "What went wrong with a file's results, and with which writer, if it was one."
+    whose = "" if writer is None else f"; {_name_of(writer)} failed"
+    return RadiographError(file, f"its results could not be made {_what_failed(error)}{whose}")
+
+# %% ../nbs/engine/writers.ipynb #hd0a0001
+_Takers = list[tuple[RecordWriter, Callable[[dict], None]]]  # writers, and what takes a record
+
+
+def _close(opened: AbstractContextManager, writer, out: Path, errors: list, *raised):
+    "Close a writer; where that fails, it is one of the errors. What was raised before goes on."
+    try:
+        opened.__exit__(*raised)
+    except ResultsError:
+        raise
+    except Exception as error:
+        if error is not raised[1]:
+            reason = f"{_name_of(writer)} could not be closed {_what_failed(error)}"
+            errors.append(RadiographError(out, reason, "The other results stand."))
 
 
 @contextmanager
 def _opened(
-    writers: Sequence[RecordWriter], out: Path
-) -> Iterator[Callable[[dict], RadiographError | None]]:
-    "Writers of records, open: gives what hands them one, and says what went wrong with it."
+    writers: Sequence[RecordWriter], out: Path, errors: list[RadiographError]
+) -> Iterator[_Takers]:
+    """Writers of records, open. One that cannot be opened or closed is one of the errors, and goes
+    without the records. Raises: ResultsError where one of them says that `out` cannot be written.
+    """
     with ExitStack() as stack:
-        takers = [stack.enter_context(w.open(out)) for w in writers]
-
-        def take(record: dict) -> RadiographError | None:
+        takers = []
+        for writer in writers:
             try:
-                for taker in takers:
-                    taker(record)
+                opened = writer.open(out)
+                takers.append((writer, opened.__enter__()))
+                stack.push(partial(_close, opened, writer, out, errors))
+            except ResultsError:
+                raise
             except Exception as error:
-                return _not_made(record["file"], error)
+                reason = f"{_name_of(writer)} could not be opened {_what_failed(error)}"
+                errors.append(RadiographError(out, reason, "The other results stand."))
+        yield takers
 
-        yield take
+# %% ../nbs/engine/writers.ipynb #hd0a0004
+def _hand(record: dict, takers: _Takers) -> RadiographError | None:
+    "Hand a record to one after the other; the error of the first that fails, which ends it."
+    for writer, take in takers:
+        try:
+            take(record)
+        except Exception as error:
+            return _not_made(record["file"], error, writer)
 
 # %% ../nbs/engine/writers.ipynb #76550c06
-def _refuse(writers: Sequence[RecordWriter], error: RadiographError):
-    "Tell the writers of records that ask for it of a file without a result."
+def _refuse(writers: Iterable[RecordWriter], error: RadiographError) -> RadiographError:
+    """Tell the writers of records that ask for it of a file without a result. Gives the file's
+    error, with what went wrong where one could not be told.
+    """
+    reason = error.reason
     for writer in writers:
-        getattr(writer, "refuse", lambda error: None)(error)
+        try:
+            getattr(writer, "refuse", lambda error: None)(error)
+        except Exception as other:
+            reason += f"; {_name_of(writer)} could not be told of it {_what_failed(other)}"
+    return error if reason == error.reason else RadiographError(error.path, reason, error.advice)
 
 # %% ../nbs/engine/writers.ipynb #a4518605
 @dataclass(frozen=True)
@@ -218,19 +268,28 @@ def _write_all(
     name: Path,  # of the results: relative to `call.out`, without ending
     facts: dict,  # for STEM.json: `source`, `reading`, `view`
 ) -> dict:  # the record
-    "What the writers write, and last STEM.json; nothing is left of it where one of them fails."
-    stem, written = call.out / name, {}
-    call.json.begin(stem, _files_to_write(stem, call.writers))
+    """What the writers write, and last STEM.json. Where one of them fails, nothing is left of it,
+    nor of an earlier result of that name, as far as their endings are known. Raises:
+    RadiographError that names the writer; what `JsonWriter.begin` raises, with all as it was.
+    """
+    stem, written, ours = call.out / name, {}, files_of(call.out, name)
+    before = {file: source_of(file) for file in _files_to_write(stem, call.writers)}
+    call.json.begin(stem, before)
     try:
         for w in call.writers:
-            written[w.name] = w.write(radiograph, prediction, stem)
-    except Exception:
-        for file in (json_path(stem), *chain.from_iterable(written.values())):
-            file.unlink(missing_ok=True)
-        raise
-    record = as_record(prediction, call.predictor, name, written, **facts)
-    call.json.write(record, stem)
-    return record
+            written[w.name] = [Path(file) for file in w.write(radiograph, prediction, stem)]
+        w = call.json
+        record = as_record(prediction, call.predictor, name, written, **facts)
+        w.write(record, stem)
+        return record
+    except _FAILURES as error:
+        made = {file for file, was in before.items() if file.name in ours or source_of(file) != was}
+        for file in made.union([json_path(stem)], *written.values()):
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+        if isinstance(error, RadiographError):
+            raise
+        raise _not_made(prediction.file, error, w) from error
 
 # %% ../nbs/engine/writers.ipynb #115c6b83
 class _Occupied(RadiographError):
@@ -263,7 +322,7 @@ def _one_file(
         return file, record or _predicted(call, file, name), None
     except RadiographError as error:
         return file, None, error
-    except Exception as error:
+    except _FAILURES as error:
         return file, None, _not_made(file, error)
 
 # %% ../nbs/engine/writers.ipynb #3bbaecaa
@@ -332,7 +391,7 @@ def predict_folder(
     force: bool = False,  # as for `read_radiograph`
     spacing: tuple[float, float] | None = None,  # as for `read_radiograph`: of all inputs
     outcome: Outcome | None = None,  # takes, from the start on, what has been done
-) -> list[RadiographError]:  # what could not be done
+) -> list[RadiographError]:  # what could not be done, of a file or of a writer
     """Predict all inputs into `out`: STEM.json and what the writers write for each, and
     predictions.csv for all, the rows of these inputs first. After an interruption the same call
     goes on; a call with other inputs adds to the table, unless `resume` is False.
@@ -350,22 +409,19 @@ def predict_folder(
 
     with (
         hold_folder(out),
-        _opened(of_records, out) as take,
-        of_table.open(out) as add_row,
+        _opened([*of_records, of_table], out, errors) as takers,
         _threads(workers) as pool,
     ):
+        count = outcome, lambda record: outcome.add(table_row(record), record["files"])
         for file, record, error in pool.imap(lambda job: _one_file(call, *job), found):
-            if error := error or take(record):
+            untouched |= {file} if isinstance(error, _Occupied) else set()
+            if error := error or _hand(record, [*takers, count]):
+                error = _refuse((writer for writer, _ in takers), error)
                 errors.append(error)
-                _refuse(of_records, error)
-                untouched |= {file} if isinstance(error, _Occupied) else set()
-            else:
-                add_row(record)
-                outcome.add(table_row(record), record["files"])
             report(file, error)
         now = [file for file, _ in found if file not in untouched]
         for record in earlier_records(out, now, torn) if resume else ():
-            errors += filter(None, [take(record)])
-            add_row(record)
-            outcome.earlier += 1
+            failed = [(writer, _hand(record, [(writer, take)])) for writer, take in takers]
+            errors += [error for _, error in failed if error]
+            outcome.earlier += any(w is of_table and not error for w, error in failed)
     return errors

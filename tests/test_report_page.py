@@ -172,6 +172,37 @@ def test_when_it_is_written(folder, tmp_path, monkeypatch):
     assert elsewhere.read_text() == "notes"
 
 
+def test_each_value_is_counted_once_in_its_bar():
+    values = [n / 100 for n in range(12001)]  # 0 to 120, as gaps are rounded
+    for sign in (1, -1):
+        for value in values:
+            edges, counts = report_page._bars(np.array([sign * value]))
+            assert counts.sum() == 1, value
+            at = int(counts.argmax())
+            assert edges[at] <= sign * value < edges[at + 1], value
+        for most in (5, 30, 300, 12000):
+            edges, counts = report_page._bars(sign * np.array(values), most)
+            assert counts.sum() == len(values) and 0.0 in edges
+            inside = np.searchsorted(edges, sign * np.array(values), side="right") - 1
+            assert (np.bincount(inside, minlength=len(counts)) == counts).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gap", [30.2, -30.2, 0.0, 0.6, 1.4, 57.4, 115.8])
+def test_a_report_of_one_image(gap, folder, tmp_path):
+    "30.2 was outside the bar that begins at 151 * 0.2."
+    record = json.loads((folder / "out/plain.json").read_text(encoding="utf-8"))
+    record |= dict(gap_px=gap, gap_mm=gap, width=512, height=512)
+    writer = ReportWriter(tmp_path / "one.html")
+    with writer.open(folder / "out") as take:
+        take(record)
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.S).lower()
+    bars = re.findall(r"<title>(\S+) to (\S+) (?:mm|px of 512): (\d+)</title>", page)
+    assert len([n for *_, n in bars if n == "1"]) == 2 and {n for *_, n in bars} <= {"0", "1"}
+    assert all(float(low) <= gap < float(high) for low, high, n in bars if n == "1")
+
+
 def test_one_that_cannot_be_written_costs_nothing_else(folder, tmp_path):
     out = tmp_path / "out"
     (out / "report.html").mkdir(parents=True)

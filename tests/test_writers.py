@@ -133,6 +133,189 @@ def test_a_writer_of_records_takes_what_the_table_has_and_its_failure_costs_the_
     assert (out / "b.json").stat().st_mtime_ns == before, "predicted twice"
 
 
+class Breaks:
+    "A writer of records that raises in one of its tasks: open, take (of `a`), refuse or close."
+
+    name = "breaks"
+
+    def __init__(self, task: str, error: BaseException):
+        self.task, self.error, self.took = task, error, []
+
+    def _at(self, task: str):
+        if self.task == task:
+            raise self.error
+
+    @contextmanager
+    def open(self, out):
+        self._at("open")
+        yield self.take
+        self._at("close")
+
+    def take(self, record):
+        if record["results"] == "a":
+            self._at("take")
+        self.took.append(record["results"])
+
+    def refuse(self, error):
+        self._at("refuse")
+
+
+FAILED = "could not be made (RuntimeError: mine); the writer breaks failed."
+TASKS = {
+    "take": ("a.png", FAILED, ["b"]),
+    "refuse": (
+        "c.png",
+        "the writer breaks could not be told of it (RuntimeError: mine).",
+        ["a", "b"],
+    ),
+    "open": ("out", "the writer breaks could not be opened (RuntimeError: mine).", ["a", "b"]),
+    "close": ("out", "the writer breaks could not be closed (RuntimeError: mine).", ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_writer_of_records_that_fails_in_any_task_ends_no_batch(task, radiographs, tmp_path):
+    (radiographs / "c.png").write_bytes(b"nothing")
+    out, name, text, done = tmp_path / "out", *TASKS[task]
+    breaks, names, told = Breaks(task, RuntimeError("mine")), Names(), []
+    errors = predict_folder(
+        [str(radiographs)],
+        out,
+        writers=[OverlayWriter(), breaks, names],
+        report=lambda file, error: told.append((file.name, error)),
+    )
+    [error] = [error for error in errors if "RuntimeError" in str(error)]
+    assert Path(error.path).name == name and text in str(error)
+    assert sorted({Path(e.path).name for e in errors}) == sorted({name, "c.png"})
+    assert len(errors) == len({name, "c.png"})
+    assert [name for name, _ in told] == ["a.png", "b.png", "c.png"]
+    assert all(error in errors for _, error in told if error)
+    assert list(rows_of(out)) == names.names == done
+    assert breaks.took == ([] if task == "open" else done)
+    assert not (out / "predictions.csv.part").exists()
+
+
+@pytest.mark.parametrize("task", ["open", "take", "refuse", "close"])
+def test_an_interruption_in_a_writer_interrupts(task, radiographs, tmp_path):
+    (radiographs / "c.png").write_bytes(b"nothing")
+    writers = [Breaks("close", RuntimeError("mine")), Breaks(task, KeyboardInterrupt())]
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder([str(radiographs)], tmp_path / "out", writers=writers)
+
+
+class BreakingTable(TableWriter):
+    "A table that fails with the row of `a`, or when it is closed."
+
+    def __init__(self, task: str):
+        self.task = task
+
+    @contextmanager
+    def open(self, out):
+        def take(record):
+            if record["results"] == "a" and self.task == "take":
+                raise RuntimeError("mine")
+            add(record)
+
+        with super().open(out) as add:
+            yield take
+        if self.task == "close":
+            raise RuntimeError("mine")
+
+
+@pytest.mark.parametrize("task, rows", [("take", ["b"]), ("close", ["a", "b"])])
+def test_a_table_that_fails_with_a_row_is_whole_without_it(task, rows, radiographs, tmp_path):
+    out, outcome = tmp_path / "out", Outcome()
+    writers = [OverlayWriter(), BreakingTable(task)]
+    [error] = predict_folder([str(radiographs)], out, writers=writers, outcome=outcome)
+    assert Path(error.path).name == ("a.png" if task == "take" else "out")
+    assert "BreakingTable" in str(error) and "(RuntimeError: mine)" in str(error)
+    assert list(rows_of(out)) == [row["results"] for row in outcome.rows] == rows
+    assert sorted(p.name for p in out.iterdir() if p.name[:1] == "p") == OF_FOLDER
+    before = (out / "a.json").stat().st_mtime_ns
+    assert predict_folder([str(radiographs)], out) == []
+    assert list(rows_of(out)) == ["a", "b"] and (out / "a.json").stat().st_mtime_ns == before
+    other, outcome = write_image(tmp_path / "d.png", seed=5), Outcome()
+    [error] = predict_folder([str(other)], out, writers=writers, outcome=outcome)  # a is earlier
+    assert Path(error.path).name == ("a.png" if task == "take" else "out")
+    assert list(rows_of(out)) == ["d", *rows] and outcome.earlier == len(rows)
+
+
+class WritesAndFails:
+    "A writer that fails with `b` when its file is there."
+
+    name, ending = "half", "_half.txt"
+
+    def __init__(self, error: BaseException):
+        self.error = error
+
+    def write(self, radiograph, prediction, stem):
+        file = stem.with_name(stem.name + self.ending)
+        file.write_text("half")
+        if stem.name == "b":
+            raise self.error
+        return [file]
+
+
+class BreakingJson(JsonWriter):
+    "STEM.json that fails with `b`."
+
+    def write(self, record, stem):
+        if stem.name == "b":
+            raise RuntimeError("mine")
+        super().write(record, stem)
+
+
+class Nothing:
+    "A writer that forgets to say what it wrote of `b`."
+
+    name, ending = "nothing", "_nothing.txt"
+
+    def write(self, radiograph, prediction, stem):
+        stem.with_name(stem.name + self.ending).write_text("there")
+        return None if stem.name == "b" else []
+
+
+BROKEN = {
+    "json": (BreakingJson(), "(RuntimeError: mine); the writer BreakingJson failed"),
+    "raises": (
+        WritesAndFails(RuntimeError("mine")),
+        "(RuntimeError: mine); the writer half failed",
+    ),
+    "ends": (WritesAndFails(SystemExit(3)), "(SystemExit: 3); the writer half failed"),
+    "forgets": (Nothing(), "object is not iterable); the writer nothing failed"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_nothing_is_left_of_a_result_however_a_writer_fails(how, radiographs):
+    "Beside the radiographs, where what is left would be somebody else's for the next call."
+    writer, text = BROKEN[how]
+    given, writers = (
+        [str(radiographs / f"{stem}.png") for stem in "ab"],
+        [OverlayWriter(), MaskWriter()],
+    )
+    assert predict_folder(given, radiographs, writers=writers) == []
+    broken = [writers[0], writer, writers[1]]
+    [error] = predict_folder(given, radiographs, writers=broken, resume=False)
+    assert Path(error.path).name == "b.png" and text in str(error)
+    assert [path.name for path in radiographs.glob("b*")] == ["b.png"]
+    assert list(rows_of(radiographs)) == ["a"]
+    assert predict_folder(given, radiographs, writers=writers) == []
+    assert list(rows_of(radiographs)) == ["a", "b"]
+
+
+def test_a_failure_leaves_the_file_that_no_writer_came_to(radiographs, tmp_path):
+    "In a folder of results, where an unlisted mask may be replaced; but it was not."
+    out = tmp_path / "out"
+    predict_folder([str(radiographs / "a.png")], out)
+    (out / "b_mask.png").write_bytes(b"drawn by hand")
+    writers = [OverlayWriter(), FailsOnce(), MaskWriter()]
+    [error] = predict_folder([str(radiographs)], out, writers=writers)
+    assert "no space left on device); the writer fails failed" in str(error)
+    assert [path.name for path in out.glob("b*")] == ["b_mask.png"]
+    assert (out / "b_mask.png").read_bytes() == b"drawn by hand"
+
+
 def test_the_outcome_is_what_the_table_says(radiographs, tmp_path):
     out, how = tmp_path / "out", dict(writers=[MaskWriter(), SrWriter()])
     predict_folder([str(radiographs)], out, **how)
