@@ -18,7 +18,8 @@ from .pretrained import WeightsError
 
 # %% ../nbs/engine/brain_weights.ipynb #0000000d
 PUBLISHED_BRAIN = dict(  # torch.hub's `mateuszbuda/brain-segmentation-pytorch`, model `unet`
-    url="https://github.com/mateuszbuda/brain-segmentation-pytorch/releases/download/v1.0/unet-e012d006.pt",
+    url="https://github.com/mateuszbuda/brain-segmentation-pytorch/releases/download/"
+    "v1.0/unet-e012d006.pt",
     # by torch.hub's convention the file's name carries the first digits of its SHA-256
     sha256="e012d006",
 )

@@ -224,7 +224,7 @@ def _source_header(ds: Dataset) -> Dataset:
 
 # %% ../nbs/engine/dicom_source.ipynb #00000010
 def _check_uids(ds: Dataset) -> None:
-    "Refuse a header whose ids, which are kept, are none."
+    "Refuse a header whose ids are no valid UIDs: they go into the objects as they are."
     if bad := [name for name in _IDS if not uid.UID(str(ds[name].value)).is_valid]:
         raise Refusal(
             f"its {', '.join(bad)} is no valid UID", "Repair it, or leave SEG and SR out."

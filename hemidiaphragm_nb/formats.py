@@ -238,12 +238,12 @@ def _bare_png(data: bytes) -> bytes:
     """A PNG file of 16-bit colour without what its samples do not need, of which OpenCV's libpng
     complains on the terminal.
     """
-    kept, needed = [], {b"tRNS"} if data[25] == 2 else set()  # once, and of RGB alone
+    chunks, needed = [], {b"tRNS"} if data[25] == 2 else set()  # once, and of RGB alone
     for name, whole in _png_chunks(data):
         if name in needed or name[:1].isupper() and name != b"PLTE":
-            kept.append(whole)
+            chunks.append(whole)
             needed.discard(name)
-    return data[:8] + b"".join(kept)
+    return data[:8] + b"".join(chunks)
 
 
 def _deep_png(data: bytes) -> np.ndarray:

@@ -189,8 +189,8 @@ def _short(name: str) -> str:
     data = name.encode("utf-8", "surrogateescape")
     if len(data) <= _LONGEST:
         return name
-    kept = data[: _LONGEST - 13].decode("utf-8", "ignore")
-    return f"{kept}-{hashlib.sha256(data).hexdigest()[:12]}"
+    beginning = data[: _LONGEST - 13].decode("utf-8", "ignore")
+    return f"{beginning}-{hashlib.sha256(data).hexdigest()[:12]}"
 
 # %% ../nbs/engine/inputs.ipynb #400c415c
 def with_names(

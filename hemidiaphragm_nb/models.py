@@ -30,7 +30,7 @@ from hemidiaphragm_nb.runtime import (
 
 # %% ../nbs/engine/models.ipynb #5a1e0002
 def weights_digest(tensors: Mapping[str, np.ndarray]) -> str:
-    "16 hexadecimal digits of a SHA-256 over weights, whether kept in 32-bit floats or in 16-bit."
+    "16 hexadecimal digits of a SHA-256 over weights, whether stored in 32-bit floats or in 16-bit."
     h = hashlib.sha256()
     with np.errstate(over="ignore"):  # infinite is as good a mark
         for name in sorted(tensors):

@@ -73,7 +73,7 @@ def _level(curve: pd.DataFrame) -> int | None:  # None: it is still rising, or a
 def _levels(curves: pd.DataFrame) -> pd.DataFrame:
     "One row a curve: how far it was trained, its last R/10, and where it levels off."
     out = []
-    for _, curve in curves[curves["part"] == "valid"].sort_values("update").groupby("key"):
+    for _, curve in curves[curves["split"] == "valid"].sort_values("update").groupby("key"):
         row = {k: curve[k].iloc[0] for k in ("tasks", "beta", "lam_hem", "side", *_FACTORS)}
         row |= {"trained": curve["update"].max(), "R/10": curve[_FIGURE].iloc[-1]}
         out.append(row | {"levels": _level(curve)})
@@ -130,14 +130,14 @@ def _summary_tables(curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
     "The tables of summary.md by their titles."
     columns = ["tasks", "beta", "lam_hem", "side", *_FACTORS, "update", "both_R", "both_R/5"]
     columns += ["both_R/10", "right_R/10", "left_R/10", "median_px", "dice"]
-    last = curves.sort_values("update").groupby(["key", "part"]).tail(1)
+    last = curves.sort_values("update").groupby(["key", "split"]).tail(1)
     last = last.sort_values(["side", "tasks", "beta", "lam_hem", "key"])
-    wide = curves[curves["part"] == "valid"].pivot_table(_FIGURE, "key", "update").reset_index()
+    wide = curves[curves["split"] == "valid"].pivot_table(_FIGURE, "key", "update").reset_index()
     factors = _compare_factors(curves).drop(columns="changes", errors="ignore")
     return {
-        "R/10 (both, %) against updates, validation part": wide,
-        "Where each curve stands, validation part": last[last["part"] == "valid"][columns],
-        "The same on images it was trained on": last[last["part"] == "train"][columns],
+        "R/10 (both, %) against updates, validation split": wide,
+        "Where each curve stands, validation split": last[last["split"] == "valid"][columns],
+        "The same on images it was trained on": last[last["split"] == "train"][columns],
         "Factors at equal processor time": factors,
         "Where the curves level off": _levels(curves),
     }
@@ -149,8 +149,8 @@ def write_summary(folder: Path):
         return
     curves = load_curves(folder)
     text = "Written by `hemidiaphragm updates`; one seed a curve.\n"
-    for title, part in _summary_tables(curves).items():
-        shown = part.to_markdown(index=False, floatfmt=".5g", missingval="") or "none yet"
+    for title, table in _summary_tables(curves).items():
+        shown = table.to_markdown(index=False, floatfmt=".5g", missingval="") or "none yet"
         text += f"\n## {title}\n\n{shown}\n"
     text += f"\n## The rule\n\n```\n{json.dumps(choose_recipe(curves), indent=1)}\n```\n"
     write_atomic(folder / "summary.md", lambda p: p.write_text(text, encoding="utf-8"))

@@ -122,7 +122,7 @@ def raw_record(stem: Path):
     return json.loads(json_path(stem).read_text(encoding="utf-8"))
 
 # %% ../nbs/engine/records.ipynb #d9edec2b
-_BEGUN = "being_written"  # the one key of a STEM.json until all of its files are there
+_UNFINISHED = "being_written"  # the one key of a STEM.json until all of its files are there
 
 
 class JsonWriter:
@@ -134,7 +134,7 @@ class JsonWriter:
     def begin(self, stem: Path, files: Iterable[Path]):
         "Before the other files are written."
         stem.parent.mkdir(parents=True, exist_ok=True)
-        self._put(stem, json.dumps({_BEGUN: [file.name for file in files]}))
+        self._put(stem, json.dumps({_UNFINISHED: [file.name for file in files]}))
 
     def write(self, record: dict, stem: Path):
         "When all other files are there."
@@ -167,14 +167,14 @@ def place_of(record: dict) -> str:
 
 # %% ../nbs/engine/records.ipynb #e52e6e69
 def files_of(folder: Path, stem: str | Path) -> list[str]:
-    "The names of a result's files: STEM.json and what it lists, or what a killed call had begun."
+    "The names of a result's files: STEM.json and what it lists, or what a killed call had started."
     path = json_path(folder / stem)
     if record := read_record(folder, stem):
         lists = record["files"].values() if isinstance(record.get("files"), dict) else ()
         listed = [name for names in lists if isinstance(names, list) for name in names]
         return [path.name, *listed]
     try:
-        return [path.name, *raw_record(folder / stem)[_BEGUN]]
+        return [path.name, *raw_record(folder / stem)[_UNFINISHED]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -485,8 +485,8 @@ def shipped_folder() -> Path:
 
 
 def _compiled_folder(path: Path) -> Path | None:
-    """Where the shipped network's compiled form is kept for the next start: the user's cache. None
-    where that cannot be written, and for other networks, of which there may be many.
+    """Where the shipped network's compiled form is stored for the next start: the user's cache.
+    None where that cannot be written, and for other networks, of which there may be many.
     """
     if path.parent != shipped_folder():
         return None

@@ -145,10 +145,10 @@ def run_together(
 
 # %% ../nbs/engine/together_runs.ipynb #4f4f5cc4
 def _measure(curve: Curve, _, parts: dict, *, weights: dict) -> list[dict]:
-    "A row for each part: what is done at a mark."
+    "A row for each split: what is done at a mark."
     model = TorchPredictor(_restored(curve.recipe, weights), curve.recipe)
     with fixed_threads(1):
-        return [{"part": part} | evaluate_frames(model, f) for part, f in parts.items()]
+        return [{"split": name} | evaluate_frames(model, f) for name, f in parts.items()]
 
 # %% ../nbs/engine/together_runs.ipynb #1eede795
 def _curve_jobs(curves: Iterable[Curve], data: dict, device: str) -> dict[str, tuple[Curve, Job]]:

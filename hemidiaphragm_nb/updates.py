@@ -45,7 +45,14 @@ from .problems import DatasetError, Problem
 from .recipe_choice import write_summary
 from .recipes import Recipe, canonical
 from .train import fit, make_learner
-from .update_curves import MARKS, Curve, export_curve, is_complete, plan_table
+from hemidiaphragm_nb.update_curves import (
+    MARKS,
+    Curve,
+    current_row,
+    export_curve,
+    is_complete,
+    plan_table,
+)
 from .workers import run_on_executor
 
 # %% ../nbs/engine/updates.ipynb #ed40af7c
@@ -169,13 +176,13 @@ class _Marks(Callback):
 # %% ../nbs/engine/updates.ipynb #2d4dbec2
 @patch
 def _measure(self: _Marks):
-    "A row for each part; the network goes on training afterwards."
+    "A row for each split; the network goes on training afterwards."
     state, recipe = self.state, self.curve.recipe
     row = {"update": state["update"], "images_seen": state["update"] * recipe.batch}
     row |= {"loss_since_last": float(f"{state['sum'] / state['count']:.6g}")}
     for name, frames in self.parts.items():
         found = evaluate_frames(TorchPredictor(self.model, recipe), frames)
-        state["rows"].append(row | {"part": name} | found)
+        state["rows"].append(row | {"split": name} | found)
     state["sum"], state["count"] = 0.0, 0
     self.model.train()
 
@@ -232,10 +239,10 @@ def _resume(path: Path, learn: Learner) -> dict:  # the state of `_Marks`
     except CheckpointError as error:
         warnings.warn(f"{error}: the curve starts again")
         return _fresh()
-    if isinstance(state, dict):
-        return state
-    with safe_open(path, "pt") as f:
-        return json.loads(f.metadata()["state"])
+    if not isinstance(state, dict):
+        with safe_open(path, "pt") as f:
+            state = json.loads(f.metadata()["state"])
+    return state | {"rows": [current_row(row) for row in state["rows"]]}
 
 # %% ../nbs/engine/updates.ipynb #b07104d8
 def _fit_curve(learn: Learner, curve: Curve, done: int, cbs: list):
@@ -274,7 +281,7 @@ def train_curve(
 
     def publish():
         export_curve(out, describe_curve(curve, data, state, origin))
-        figures = [r["both_R/10"] for r in state["rows"] if r["part"] == "valid"]
+        figures = [r["both_R/10"] for r in state["rows"] if r["split"] == "valid"]
         message(f"{curve.key}: {state['update']} updates, R/10 {figures[-1]} %")
 
     save = partial(save_checkpoint, path, learn, {}, state)

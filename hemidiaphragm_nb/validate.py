@@ -16,12 +16,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from .features import SIDES
-from .files import load_table
 from .metrics import bootstrap_interval
 from .pixels import THRESHOLD_NAMES, THRESHOLDS
 from .predict import APART, MASK_WEIGHT, WIDE, fuse
-from .results import results_folder
-from .runs import check_results
+from .results import saved_radiographs
 
 # %% ../nbs/16_validate.ipynb #00000009
 def _fused_errors(
@@ -218,11 +216,7 @@ def held_out_cases(data: str = "covid_cxr", name: str = "crossval") -> pd.DataFr
     """The radiographs of `results/DATA/NAME` (crossval or ablation), here or in a folder above;
     None where there are none.
     """
-    found = results_folder(name, data, "radiographs.csv")
-    if found is None:
-        return None
-    check_results(found, ["radiographs.csv"])
-    return load_table(found / "radiographs.csv", dtype={"id": str, "patient_id": str})
+    return saved_radiographs(name, data)
 
 # %% ../nbs/16_validate.ipynb #4ef9e36b
 def crossval_report(radiographs: pd.DataFrame) -> dict:

@@ -115,7 +115,7 @@ class Interrupt(Callback):
 @pytest.mark.parametrize("after", [3, 14])
 def test_a_falling_rate_survives_an_interruption(frames, tmp_path, monkeypatch, after):
     "`vidal` at a rate far too large is cut after idle epochs; a break must change nothing."
-    monkeypatch.setattr(checkpoint, "CHECKPOINT_SHARE", 1e9)  # a checkpoint after every epoch
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_FRACTION", 1e9)  # a checkpoint after every epoch
     few = frames.subset(range(12))
     halves = split_by_patient(few.table, seed=0)
     vidal = recipe("vidal", side=64, width=2, epochs=16, lr=1.0, precision="fp32")

@@ -13,6 +13,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("python3", "python3.13", "python3.12", "python3.11", "python", sys.executable)
 DISK_GB = 11  # packages (`train` 6.5 GB, `dev` 8 GB, mostly CUDA), and downloads while unpacked
+HERE = "import sys; print('%d.%d' % sys.version_info[:2])"
+OTHER_PYTHON = """this machine's python3 is {}, and the project needs one from 3.11 to 3.13:
+'apt-get install python3.11 python3.11-venv' where the distribution has it, or install uv, which
+brings a Python of its own"""
 NO_PYTHON = """no Python from 3.11 to 3.13 here: 'apt-get install python3 python3-venv' (Debian,
 Ubuntu), 'brew install python@3.13' (macOS), or name one with PYTHON=/path/to/python3.12"""
 NO_VENV = """this Python cannot make environments: 'apt-get install python3-venv' (Debian, Ubuntu),
@@ -32,6 +36,14 @@ def works(*command):
         return False
 
 
+def python3_here():
+    "The version of this machine's `python3`, as 3.10; None where there is none."
+    try:
+        return subprocess.check_output(["python3", "-c", HERE], universal_newlines=True).strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def fits(python):
     "Whether `python` is of a version that the project supports."
     return works(python, "-c", "import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13)")
@@ -46,7 +58,8 @@ def make_environment(venv, wanted):
         return
     shutil.rmtree(venv, ignore_errors=True)
     if not shutil.which("uv"):
-        stop(NO_VENV if python else NO_PYTHON)
+        here = python3_here()
+        stop(NO_VENV if python else OTHER_PYTHON.format(here) if here else NO_PYTHON)
     if subprocess.call(["uv", "venv", "--seed", "--python", python or "3.13", str(venv)]):
         stop("uv could not make the environment (its message is above)")
 
