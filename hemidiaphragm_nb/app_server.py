@@ -146,8 +146,9 @@ def serve(
 ):
     """Serve the app on this computer until it is ended.
 
-    Raises: MissingExtra without Voilà; ValueError where the port is taken.
+    Raises: MissingExtra without Voilà or the widgets; ValueError where the port is taken.
     """
+    import anywidget  # noqa: F401 - what the page's kernel will import is asked for here
     import voila  # noqa: F401
 
     port, token = _free_port(port), secrets.token_urlsafe(16)
