@@ -526,16 +526,17 @@ def _predict(
     predictor = open_predictor(model, fast, torch)
     writers = _writers(masks, seg, sr, identity, key, predictor)
     outcome = Outcome()
-    every = [*writers, *_report_writers(inputs, report, no_report)]
-    errors = _predict_all(inputs, out, predictor, every, outcome, **options)
+    pages = _report_writers(inputs, report, no_report)
+    errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)
     for given in () if outcome.total else inputs:
         show_message(why_nothing(given, out), error=True)
     for error in errors:
         show_message(str(error), error=True)
     for line in _outcome_lines(outcome, out, writers):
         show_message(line)
-    if every[len(writers) :] and every[-1].written:
-        show_message(f"all images on a page, findings first: {every[-1].written}")
+    for page in pages:
+        if page.written:
+            show_message(f"all images on a page, findings first: {page.written}")
     if errors or not outcome.total:
         raise typer.Exit(1)
 

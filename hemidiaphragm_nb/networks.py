@@ -52,12 +52,11 @@ def build_net(recipe: Recipe) -> nn.Module:
     of your own that does not answer as it must.
     """
     set_seed(recipe.seed)
-    if recipe.arch in OWN_NETWORKS:
-        net = _check_own(OWN_NETWORKS[recipe.arch](recipe), recipe)
-        return net.to(memory_format=torch.channels_last) if recipe.channels_last else net
     heads = dict(heat_channels=1 if recipe.shared else 2, mask_channels=recipe.mask_channels)
     heads |= dict(heat_bias=1.0, mask_bias=-1.5)
-    if recipe.arch == "brain":
+    if recipe.arch in OWN_NETWORKS:
+        net = _check_own(OWN_NETWORKS[recipe.arch](recipe), recipe)
+    elif recipe.arch == "brain":
         net = _RadiographBrainUNet(width=recipe.width)
     elif recipe.arch in ("lite0", "imagenet"):
         net = LiteUNet(recipe.width, recipe.tasks, **heads)

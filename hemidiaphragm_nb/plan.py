@@ -214,9 +214,9 @@ def run_of(identity: dict, analysis: str = "", name: str = "") -> Run:
     "The run that has this `Run.identity`."
     i = identity
     start = run_of(i["start"]) if "start" in i else None
-    subset = i.get("part", "all"), i.get("share", 1.0)
+    stage = i.get("part", "all"), i.get("share", 1.0)
     what = DataSpec(**i["data"]), read_recipe(i["recipe"])
-    return Run(analysis, name, i["repeat"], *what, *subset, start)
+    return Run(analysis, name, i["repeat"], *what, *stage, start)
 
 # %% ../nbs/engine/plan.ipynb #d58b4455
 @patch

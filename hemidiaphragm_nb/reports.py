@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from .files import provenance, save_figure, save_table, write_atomic
-from .frames import FrameSet
+from .frames import FrameSet, count_known
 from .pixels import THRESHOLD_NAMES
 from .published import published
 from .evaluate import evaluate
@@ -82,8 +82,7 @@ def evaluation_report(
 def _number_trained_on(card: dict, frames: FrameSet) -> int | str:
     "How many of these radiographs a model was trained on, or 'some'; 0 where none is known."
     if known := card.get("trained_on"):
-        images = set(known["images"])
-        return sum(digest in images for digest in frames.at(known["side"]).digests)
+        return count_known(frames, known)
     # a card of before knows the whole data set alone
     data, side = card.get("data") or {}, card["recipe"]["side"]
     if data.get("fingerprint") not in (f.fingerprint for f in (frames, frames.at(side))):

@@ -9,7 +9,7 @@ __all__ = ['start_model', 'recipe_to_train', 'start_overlap', 'going_on']
 from pathlib import Path
 
 from .checkpoint import checkpoint_rows
-from .frames import FrameSet
+from .frames import FrameSet, count_known
 from .models import open_predictor
 from .networks import TorchPredictor, members
 from .recipes import Recipe, RecipeError, canonical, read_recipe, recipe
@@ -45,8 +45,7 @@ def start_overlap(
     known = start.card.get("trained_on")
     if not known or test.side % known["side"]:
         return []
-    images = set(known["images"])
-    count = sum(digest in images for digest in test.at(known["side"]).digests)
+    count = count_known(test, known)
     return [
         f"warning: {count} of the {len(test)} test radiographs were used in the training of the"
         " weights that this one starts from; figures over them say nothing of new ones"

@@ -37,11 +37,10 @@ def plot_progress(rows: Sequence[dict]):  # of `History`; gives a figure of matp
     figure = Figure(figsize=(9, 3.6), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in rows]
-    for part, style in (("train", "C0o-"), ("valid", "C1s--")):
-        losses = [row.get(f"{part}_loss", np.nan) for row in rows]
-        left.plot(
-            epochs, losses, style, ms=3, label={"train": "training", "valid": "validation"}[part]
-        )
+    lines = ("train", "training", "C0o-"), ("valid", "validation", "C1s--")
+    for split, label, style in lines:
+        losses = [row.get(f"{split}_loss", np.nan) for row in rows]
+        left.plot(epochs, losses, style, ms=3, label=label)
     for (name, label), style in zip(_ACCURACIES.items(), ("C2o-", "C3s--", "C4^:")):
         if name in rows[-1]:
             right.plot(epochs, [row.get(name, np.nan) for row in rows], style, ms=3, label=label)
