@@ -54,9 +54,10 @@ SIZES = {  # for a lesson on two cores, for hours on them, and as published, for
 }
 
 
-def _brain_run(scale: str, base: Recipe) -> Run:
-    "Stage 0: the brain-MRI network on made-up gliomas."
-    return Run("transfer", "MRI", 0, data_spec("glioma", base.side, SIZES[scale]["gliomas"]), base)
+def _brain_run(scale: str, base: Recipe, i: int) -> Run:
+    "Stage 0 of a repeat: the brain-MRI network on gliomas made up for it."
+    gliomas = data_spec("glioma", base.side, SIZES[scale]["gliomas"], seed=i)
+    return Run("transfer", "MRI", i, gliomas, replace(base, seed=base.seed + i))
 
 # %% ../nbs/14_transfer.ipynb #0000000a
 def _stage_runs(
@@ -97,24 +98,24 @@ def transfer_plan(
     data="phantom",
     repeats: int | None = None,  # splits; None: the scale's
     scale: str = "quick",  # a name in `SIZES`
-    brain: Run | None = None,  # stage 0; None: trained on gliomas; or of `adopt_brain`
+    # stage 0 of all repeats, of `adopt_brain`; None: each repeat's own, trained on gliomas
+    brain: Run | None = None,
     base: Recipe | None = None,  # None: the `vidal` recipe at the scale's size
 ) -> Plan:
-    "Stage 0, then all routes in every repeat. Raises: RecipeError, ExperimentError, DatasetError."
+    "All routes in every repeat, after stage 0. Raises: RecipeError, ExperimentError, DatasetError."
     size = SIZES[scale]
     base = base or recipe("vidal", **size["recipe"])
-    brain = brain or _brain_run(scale, base)
     source = "devices" if data == "phantom" else data
     radiographs, more = (
         data_spec(source, base.side, size["radiographs"]),
         (size["fractions"], size["heads"]),
     )
-    rows = [
-        run
-        for i in range(repeats or size["repeats"])
-        for run in _stage_runs(brain, radiographs, i, base, *more)
-    ]
-    return Plan("transfer", (brain, *rows))
+    runs = {}
+    for i in range(repeats or size["repeats"]):
+        first = brain or _brain_run(scale, base, i)
+        for run in (first, *_stage_runs(first, radiographs, i, base, *more)):
+            runs[run.key] = run
+    return Plan("transfer", tuple(runs.values()))
 
 
 def image_runs(plan: Plan) -> Plan:

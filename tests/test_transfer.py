@@ -85,9 +85,9 @@ def results() -> Results:
 
 
 def test_plan_has_every_route_once():
-    assert len(PLAN) == 1 + 2 * (2 + 2 * 4 + 2)
+    assert len(PLAN) == 2 * (1 + 2 + 2 * 4 + 2)
     assert len({r.key for r in PLAN}) == len(PLAN)
-    assert [len(transfer_plan(scale=s)) for s in SIZES] == [25, 1 + 3 * 20, 1 + 25 * 20]
+    assert [len(transfer_plan(scale=s)) for s in SIZES] == [26, 3 * 21, 25 * 21]
     last = next(r for r in PLAN if r.name == AFTER)
     chain = [last.start.name, last.start.start.name, last.start.start.start]
     assert chain == ["MRI → common", "MRI", None]
