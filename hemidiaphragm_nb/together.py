@@ -197,7 +197,8 @@ def _record(self: _Training):
     steps = ["update", *["check"] * bool(self.job.validate or self.rules.needed)]
     torch.cuda.synchronize()
     with torch.cuda.stream(self.stream):
-        for what in ("update", *steps):  # warm up
+        for what in ("update", *steps):  # warm up, on the first batch each time
+            self.place.zero_()
             getattr(self, what)()
     self.stream.synchronize()
     self.opt.zero_grad()
