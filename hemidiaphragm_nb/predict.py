@@ -199,6 +199,9 @@ def _heatmap_reading(
     "The landmarks off the heatmaps; None and NaN without that task."
     if outputs.heatmaps is None:
         return None, np.full(2, np.nan)
+    if outputs.heatmaps.shape[1] > 2:
+        channels = outputs.heatmaps.shape[1]
+        raise ValueError(f"heatmaps of two hemidiaphragms are needed, not of {channels} landmarks")
     points = decode(outputs.heatmaps, recipe["decoder"], recipe["beta"], recipe["shared"])[0]
     return points, expected_error(outputs.heatmaps[0], recipe["beta"])
 
