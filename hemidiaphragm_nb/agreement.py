@@ -18,7 +18,7 @@ from scipy.stats import norm
 from .cases import LANDMARKS
 from .folders import read_image, read_labels, landmark_orientation
 from .measure import MEASURES, Measurements, measure, measurement_values
-from .metrics import bland_altman, plot_bland_altman
+from .limits import bland_altman, plot_bland_altman
 from .predict import predict
 from .problems import DatasetError
 from .radiograph import FRAME

@@ -36,7 +36,8 @@ from hemidiaphragm_nb.recipes import (
 )
 from .runtime import ModelError, Outputs, check_answers, read_card, trial_picture
 from .brain_mri import BrainUNet
-from .unet import UNet, count_parameters
+from .network_costs import count_parameters
+from .unet import UNet
 from .pretrained import transfer_encoder
 
 # %% ../nbs/engine/networks.ipynb #a5690b9c

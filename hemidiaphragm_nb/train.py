@@ -21,18 +21,9 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 from .batches import frame_dls, show_cases
-from hemidiaphragm_nb.checkpoint import (
-    BestWeights,
-    CheckpointCallback,
-    History,
-    Plateau,
-    ProgressBar,
-    close_run,
-    open_run,
-    resume_from,
-    run_identity,
-    save_checkpoint,
-)
+from .checkpoint import BestWeights, CheckpointCallback, History, Plateau
+from .checkpoint import ProgressBar, close_run, open_run, resume_from
+from .checkpoint import run_identity, save_checkpoint
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
 from .networks import TorchPredictor, initial_net, model_card
