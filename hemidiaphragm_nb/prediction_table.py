@@ -27,6 +27,7 @@ from hemidiaphragm_nb.records import (
     source_of,
     table_row,
 )
+from .writer_types import RecordWriter
 
 # %% ../nbs/engine/prediction_table.ipynb #99460c13
 class ResultsError(ValueError):
@@ -49,7 +50,7 @@ def _is_table(path: Path) -> bool:
 _PART = "predictions.csv.part"
 
 
-class TableWriter:
+class TableWriter(RecordWriter):
     """predictions.csv: a row a record; it replaces the former table, whole, when the call ends.
     predictions.resource.json beside it says what its columns mean.
     """

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from .files import EscapedError
-from .heatmaps import decode
+from .predict import heatmap_points
 from .radiograph import WORKING_SIDES
+from .runtime import Outputs
 
 # %% ../nbs/engine/recipes.ipynb #d87a9d44
 class RecipeError(EscapedError):
@@ -158,7 +159,7 @@ class Recipe:
         heatmaps: np.ndarray,  # (n, 1 or 2, s, s), of a network of this recipe
     ) -> np.ndarray:  # (n, 2, 2) landmarks, px of the 512-px frame
         "The landmarks as this recipe reads them off."
-        return decode(heatmaps, self.decoder, beta=self.beta, shared=self.shared)
+        return heatmap_points(Outputs(heatmaps, None), {"recipe": vars(self)})
 
 # %% ../nbs/engine/recipes.ipynb #55a6c8b3
 PRESETS = {
