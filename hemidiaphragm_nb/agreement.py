@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from .cases import LANDMARKS
 from .evaluate import each_answer
-from .folders import read_image, read_labels, landmark_orientation
+from .case_files import read_image, read_labels, landmark_orientation
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .metrics import bland_altman, plot_bland_altman
 from .predict import of_radiograph

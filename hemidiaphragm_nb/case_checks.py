@@ -16,17 +16,16 @@ import pandas as pd
 
 from .cases import LANDMARKS
 from .features import SIDES
-from .files import save_figure, save_table
+from .files import save_figure
+from .csv_files import save_table
 from .problems import DatasetError, Problem
-from hemidiaphragm_nb.folders import (
+from .folders import load_frames, read_csv, scan_folder
+from hemidiaphragm_nb.case_files import (
     advice_of,
     in_threads,
-    load_frames,
     read_image,
     short_path,
-    read_csv,
     read_labels,
-    scan_folder,
     landmark_orientation,
     orientation_problem,
 )

@@ -23,15 +23,8 @@ from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hemidiaphragm_nb.files import (
-    DIGESTS,
-    save_table,
-    shown,
-    sweep,
-    torn_files,
-    write_atomic,
-    write_digests,
-)
+from .files import DIGESTS, shown, sweep, torn_files, write_atomic, write_digests
+from .csv_files import save_table
 from .frames import FrameSet
 from .networks import TorchPredictor, weights_hash
 from .recipes import Recipe, RecipeError, canonical

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from .features import SIDES
-from .files import provenance, save_table, write_atomic, write_digests
+from .files import provenance, write_atomic, write_digests
+from .csv_files import save_table
 from .frames import FrameSet
 from .evaluate import Case
 from .evaluate import evaluate

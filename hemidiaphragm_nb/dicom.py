@@ -33,7 +33,8 @@ from hemidiaphragm_nb.dicom_source import (
 )
 from .features import SIDES
 from .files import write_atomic
-from .formats import BY_HAND, Refusal
+from .formats import Refusal
+from .spacings import BY_HAND
 from .measure import as_columns, measure
 from .predict import Prediction
 from .radiograph import Radiograph

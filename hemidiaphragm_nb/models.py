@@ -20,13 +20,12 @@ from .files import plainly
 from hemidiaphragm_nb.runtime import (
     EXPORTED,
     ExportError,
-    ModelError,
     Predictor,
     load_onnx,
-    read_card,
     shipped_folder,
     shipped_predictor,
 )
+from .card_checks import ModelError, read_card
 
 # %% ../nbs/engine/models.ipynb #5a1e0002
 def weights_digest(tensors: Mapping[str, np.ndarray]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .files import csv_original
+from .csv_files import csv_original
 from .prediction_table import as_in_table
 from .writer_types import Writer
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from .checks import Finding, check_prediction
 from .features import LUNG_THRESHOLD, SIDES
-from .formats import MIN_SIDE, spacing_words
+from .formats import MIN_SIDE
+from .spacings import spacing_words
 from .heatmaps import decode
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed

@@ -18,15 +18,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .columns import write_resource
-from .files import csv_original, csv_path, shown, sweep
-from hemidiaphragm_nb.records import (
-    TABLE,
-    json_path,
-    place_of,
-    read_record,
-    source_of,
-    table_row,
-)
+from .files import shown, sweep
+from .csv_files import csv_original, csv_path
+from .records import TABLE, source_of, table_row
+from .record_files import json_path, place_of, read_record
 from .writer_types import RecordWriter
 
 # %% ../nbs/engine/prediction_table.ipynb #99460c13

@@ -12,16 +12,15 @@ import numpy as np
 
 from .files import plainly
 from hemidiaphragm_nb.formats import (
-    BY_HAND,
     Refusal,
     decode_picture,
     decode_tiff,
-    believed_spacing,
     check_size,
     file_content,
     file_kind,
     no_warnings,
 )
+from .spacings import BY_HAND, believed_spacing
 from .radiograph import Radiograph, RadiographError
 
 # %% ../nbs/engine/readers.ipynb #00000007

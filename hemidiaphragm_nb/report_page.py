@@ -29,7 +29,7 @@ from .columns import ALL_COLUMNS
 from .files import plainly, shown, write_atomic
 from .prediction_table import as_in_table
 from .radiograph import FRAME, RadiographError
-from .records import json_path, place_of
+from .record_files import json_path, place_of
 from .writer_types import RecordWriter
 
 # %% ../nbs/engine/report_page.ipynb #68d75b65

@@ -16,7 +16,8 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .cases import LANDMARKS
-from .files import load_table, save_table, shown, torn_files, write_digests
+from .files import shown, torn_files, write_digests
+from .csv_files import load_table, save_table
 from .plan import ExperimentError, Plan, Run, run_columns
 from .store import Store
 

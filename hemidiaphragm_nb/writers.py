@@ -33,18 +33,15 @@ from hemidiaphragm_nb.prediction_table import (
 )
 from .radiograph import Radiograph, RadiographError
 from .readers import check_spacing, read_radiograph
-from hemidiaphragm_nb.records import (
+from .records import as_record, made_by, source_of, table_row
+from hemidiaphragm_nb.record_files import (
     JsonWriter,
-    as_record,
     files_of,
     is_torn_record,
     json_path,
-    made_by,
     place_of,
     raw_record,
     read_record,
-    source_of,
-    table_row,
 )
 from .runtime import Outputs, Predictor, shipped_predictor
 from .writer_types import RecordWriter, Writer, writer_name
@@ -313,18 +310,6 @@ class _OneAtATime:
         with self.lock:
             return self.predictor.predict(frames)
 
-# %% ../nbs/engine/writers.ipynb #b6703c84
-@contextmanager
-def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end with the files in work, and drop those that wait: none is inside the network
-    when an interrupted program ends, which would abort it.
-    """
-    pool = ThreadPoolExecutor(number)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
 # %% ../nbs/engine/writers.ipynb #14ca1181
 def _find(inputs: Iterable[str], call: _Call, outcome: Outcome) -> list[tuple[Path, Path]]:
     "The files with the names of their results, which the outcome counts, and what is no image."
@@ -368,7 +353,7 @@ def predict_folder(
     with (
         hold_folder(out),
         _opened([*of_records, of_table], out, errors) as takers,
-        _threads(workers) as pool,
+        ThreadPoolExecutor(workers) as pool,
     ):
         count = outcome, lambda record: outcome.add(table_row(record), record["files"])
         for file, record, error in pool.map(lambda job: _one_file(call, *job), found):

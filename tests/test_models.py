@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from hemidiaphragm_nb.card_checks import ModelError
 from hemidiaphragm_nb.checkpoint import open_run
 from hemidiaphragm_nb.export import _write_exported, export_onnx
 from hemidiaphragm_nb.frames import phantom_frames
@@ -17,7 +18,6 @@ from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.runtime import (
     EXPORTED,
     ExportError,
-    ModelError,
     OnnxPredictor,
     read_exported,
     shipped_folder,

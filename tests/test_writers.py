@@ -20,10 +20,10 @@ from hemidiaphragm_nb import records as records_module
 from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
+from hemidiaphragm_nb.csv_files import load_table
 from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
-from hemidiaphragm_nb.files import load_table
 from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
@@ -33,7 +33,8 @@ from hemidiaphragm_nb.predict import (
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
-from hemidiaphragm_nb.records import JsonWriter, as_row
+from hemidiaphragm_nb.record_files import JsonWriter
+from hemidiaphragm_nb.records import as_row
 from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writer_types import RecordWriter, Writer
 from hemidiaphragm_nb.writers import (
