@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from .cases import LANDMARKS
 from .files import plainly
 from .formats import MAX_PIXELS
-from .formats import undo_orientation
+from .pictures import undo_orientation
 from .problems import DatasetError
 from .problems import Problem
 from .radiograph import Radiograph

@@ -4,23 +4,14 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'Refusal', 'check_size', 'file_content', 'encode_picture', 'file_kind',
-           'stream_size', 'stream_precision', 'to_grey', 'undo_orientation', 'check_stream', 'read_picture',
-           'decode_picture', 'read_tiff', 'decode_tiff', 'no_warnings']
+           'stream_size', 'stream_precision', 'check_scans', 'check_stream']
 
 # %% ../nbs/engine/formats.ipynb #00000002
-import logging
 import os
 import stat
 import struct
-import threading
-import warnings
-import zlib
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 
-import cv2
 import imagecodecs
 import numpy as np
 import tifffile
@@ -143,64 +134,8 @@ def stream_precision(stream: bytes) -> int | None:
         return (stream[siz + 42] & 0x7F) + 1
     return stream[sof + 4] if sof else None
 
-# %% ../nbs/engine/formats.ipynb #00000017
-def to_grey(array: np.ndarray) -> np.ndarray:
-    "The grey image (h, w) of one with 1 to 4 samples a pixel: luminance, composited over black."
-    if array.ndim == 2:
-        return array
-    opaque = array.shape[-1] in (1, 3)
-    colour, alpha = (array, None) if opaque else (array[..., :-1], array[..., -1])
-    if colour.shape[-1] not in (1, 3):
-        raise Refusal(f"it has {array.shape[-1]} samples a pixel")
-    known = array.dtype in (np.uint8, np.uint16, np.float32)  # to OpenCV
-    colour = np.ascontiguousarray(colour if known else colour.astype(np.float32))
-    grey = colour[..., 0] if colour.shape[-1] == 1 else cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
-    if alpha is None:
-        return grey
-    return grey * (
-        alpha.astype(np.float32) / (np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1)
-    )
-
-# %% ../nbs/engine/formats.ipynb #0000001a
-def undo_orientation(array: np.ndarray, orientation: int) -> np.ndarray:
-    "Undo an EXIF/TIFF orientation (1 to 8; any other value counts as 1)."
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    return array
-
-
-def _known(orientation) -> int:
-    "An EXIF orientation that means something, as a number; 1 for anything else."
-    return int(orientation) if orientation in range(1, 9) else 1
-
-# %% ../nbs/engine/formats.ipynb #0000001d
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """The names of a PNG file's chunks, and each as it stands there.
-
-    Refuses a file whose checksums fail or that ends early."""
-    at, chunk = 8, b""
-    while chunk != b"IEND":
-        if at + 12 > len(data):
-            raise Refusal("the file is cut short", "Copy it again from its source.")
-        length, chunk = struct.unpack(">I4s", data[at : at + 8])
-        whole = memoryview(data)[at : at + 12 + length]
-        at += len(whole)
-        if zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:], "big"):
-            reason = "the file is damaged: a checksum fails, or it is cut short"
-            raise Refusal(reason, "Copy it again from its source.")
-        yield chunk, whole
-
-
-def _check_png(data: bytes) -> None:
-    "Refuse a PNG file whose checksums fail or that ends early."
-    deque(_png_chunks(data), maxlen=0)
-
 # %% ../nbs/engine/formats.ipynb #0000001f
-def _check_scans(stream: bytes, height: int, width: int) -> None:
+def check_scans(stream: bytes, height: int, width: int) -> None:
     "Refuse a JPEG stream whose scans (marker FF DA) ask for more than 2000 million pixels of work."
     if stream.count(b"\xff\xda") * height * width > 2e9:
         raise Refusal("it has an absurd number of scans", "Save it again.")
@@ -217,195 +152,4 @@ def check_stream(stream: bytes, height: int, width: int) -> None:
     samples = int.from_bytes(stream[siz + 40 : siz + 42], "big") if siz >= 0 else 1
     if max(samples, stream[sof + 9] if sof else 1) > 4:
         raise Refusal("its picture has more than 4 samples a pixel", "Export it as grey or RGB.")
-    _check_scans(stream, height, width)
-
-# %% ../nbs/engine/formats.ipynb #00000021
-_PLAIN = {"1": "L", "P": "RGB", "CMYK": "RGB"}  # Pillow's modes, and what to make of them
-
-
-def _pillow_pixels(image: Image.Image) -> np.ndarray:
-    "The samples of an open picture at their own depth, colour maps applied, transparency as alpha."
-    image.load()
-    mode = _PLAIN.get(image.mode, image.mode)
-    if image.has_transparency_data:
-        mode = "LA" if image.mode in ("1", "L", "LA") else "RGBA"
-    as_it_is = mode == image.mode or image.mode.startswith("I")
-    return np.asarray(image if as_it_is else image.convert(mode))
-
-# %% ../nbs/engine/formats.ipynb #a15f0004
-def _bare_png(data: bytes) -> bytes:
-    """A PNG file of 16-bit colour without what its samples do not need, of which OpenCV's libpng
-    complains on the terminal.
-    """
-    chunks, needed = [], {b"tRNS"} if data[25] == 2 else set()  # once, and of RGB alone
-    for name, whole in _png_chunks(data):
-        if name in needed or name[:1].isupper() and name != b"PLTE":
-            chunks.append(whole)
-            needed.discard(name)
-    return data[:8] + b"".join(chunks)
-
-
-def _deep_png(data: bytes) -> np.ndarray:
-    "The samples of a PNG file of 16-bit colour; an interlaced one by OpenCV, for libpng complains."
-    if not data[28]:
-        return imagecodecs.png_decode(data)
-    array = cv2.imdecode(np.frombuffer(_bare_png(data), np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise Refusal("the file is damaged", "Copy it again from its source.")
-    return cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if array.shape[-1] == 4 else cv2.COLOR_BGR2RGB)
-
-# %% ../nbs/engine/formats.ipynb #00000023
-def read_picture(data: bytes, kind: str) -> np.ndarray:
-    "The upright grey pixels of a PNG or JPEG file."
-    return decode_picture(data, kind)[0]
-
-
-def decode_picture(data: bytes, kind: str) -> tuple[np.ndarray, int]:
-    "As `read_picture`, and the orientation (1 to 8) that was undone."
-    size = stream_size(data) or (0, 0)
-    check_size(*size)
-    if kind == "png":
-        _check_png(data)
-    else:
-        _check_scans(data, *size)
-    stream = BytesIO(data)
-    with Image.open(stream, formats=[kind.upper()]) as image:
-        if kind == "jpeg" and data.find(b"\xff\xd9", stream.tell()) < 0:
-            raise Refusal("the file is cut short", "Copy it again.")
-        if kind == "png" and getattr(image, "n_frames", 1) > 1:
-            raise Refusal("it is animated", "Save one frame.")
-        orientation = image.getexif().get(0x0112, 1)
-        deep_colour = kind == "png" and data[24] == 16 and data[25] in (2, 4, 6)
-        array = _deep_png(data) if deep_colour else _pillow_pixels(image)
-    return to_grey(undo_orientation(array, orientation)), _known(orientation)
-
-# %% ../nbs/engine/formats.ipynb #a15f0001
-_MAX_PAGES = 100
-
-
-def _next_directory(data: bytes, at: int, order: str, big: bool) -> int:
-    "The place of the directory after the one at `at`; 0 where that is the last, or cut short."
-    count, entry, place = ("Q", 20, "Q") if big else ("H", 12, "I")
-    head = struct.calcsize(order + count)
-    if not 0 < at <= len(data) - head:
-        return 0
-    end = at + head + entry * struct.unpack_from(order + count, data, at)[0]
-    if end > len(data) - struct.calcsize(order + place):
-        return 0
-    return struct.unpack_from(order + place, data, end)[0]
-
-# %% ../nbs/engine/formats.ipynb #a15f0002
-def _check_directories(data: bytes) -> None:
-    "Refuse a TIFF file whose chain of directories turns back on itself, or is endless."
-    order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
-    start, place = (8, "Q") if big else (4, "I")
-    if len(data) < start + struct.calcsize(place):
-        raise Refusal("the file is cut short", "Copy it again from its source.")
-    at, seen = struct.unpack_from(order + place, data, start)[0], set()
-    while at:
-        if at in seen:
-            raise Refusal("its pages form a loop", "It is damaged: export it again.")
-        if len(seen) == _MAX_PAGES:
-            raise Refusal(f"it holds over {_MAX_PAGES} pages instead of one")
-        seen.add(at)
-        at = _next_directory(data, at, order, big)
-
-# %% ../nbs/engine/formats.ipynb #00000027
-# Compressions whose output is as long as the page says; others state a size of their own
-_OF_THE_PAGE = set(
-    """NONE CCITTRLE CCITTRLEW CCITTFAX3 CCITTFAX4 LZW PACKBITS DEFLATE ADOBE_DEFLATE LZMA
-ZSTD""".split()
-)
-
-
-def _check_page(page: tifffile.TiffPage, data: bytes) -> None:
-    "Refuse a page that is cut short in its file, gigantic when unpacked, or a volume."
-    check_size(page.imagelength, page.imagewidth)
-    pieces = [(at, at + size) for at, size in zip(page.dataoffsets, page.databytecounts)]
-    if any(end > len(data) for _, end in pieces):
-        raise Refusal("the file is cut short", "Copy it again from its source.")
-    unpacked = float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize  # a strip or tile
-    if max(page.nbytes, unpacked) > 2 * MAX_BYTES or page.imagedepth > 1:
-        raise Refusal("it is gigantic or a volume")
-    compression = getattr(page.compression, "name", str(page.compression))
-    if compression in _OF_THE_PAGE:
-        return
-    rows, columns = page.rowsperstrip, page.imagewidth
-    if page.is_tiled:
-        rows, columns = page.tilelength, page.tilewidth
-    for at, end in pieces:
-        if stream_size(data[at:end]) is None:
-            advice = "Save it uncompressed, or with LZW, Deflate or JPEG."
-            raise Refusal(f"its compression is {compression}, which is not read", advice)
-        check_stream(data[at:end], rows, columns)
-
-# %% ../nbs/engine/formats.ipynb #00000029
-def _page_pixels(page: tifffile.TiffPage) -> np.ndarray:
-    "The page's samples, (h, w) or (h, w, samples), larger is brighter; a colour map is applied."
-    stated = {int(tag.value) for tag in page.tags.getall("PhotometricInterpretation", default=())}
-    if len(stated) != 1:
-        reason = "it does not say, or says twice, whether large values are dark or bright"
-        raise Refusal(f"{reason} (PhotometricInterpretation)", "Export it again.")
-    colours, extra, array = page.photometric.name, page.extrasamples, page.asarray()
-    known = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE")
-    if page.compression.name == "JPEG":
-        known += ("YCBCR",)  # which its decoder turns into RGB
-    if colours not in known:
-        raise Refusal(f"its colours are {colours}", "Save it as grey or RGB.")
-    if page.planarconfig == 2 and array.ndim == 3:
-        array = np.moveaxis(array, 0, -1)
-    if extra and (len(extra) > 1 or extra[0] != 2):  # anything but one unassociated alpha
-        array = array[..., : page.samplesperpixel - len(extra)]
-    if colours == "PALETTE":
-        array = np.moveaxis(page.colormap, 0, -1)[array]
-    if array.dtype.kind in "bi":
-        array = array.astype(np.float32)
-    if colours == "MINISWHITE":
-        grey = array if array.ndim == 2 else array[..., :1]  # what follows is transparency
-        inverted = grey.max() - grey
-        return inverted if array.ndim == 2 else np.concatenate([inverted, array[..., 1:]], -1)
-    return array
-
-# %% ../nbs/engine/formats.ipynb #0000002b
-def read_tiff(data: bytes) -> np.ndarray:
-    "The upright grey pixels of a single-page TIFF file."
-    return decode_tiff(data)[0]
-
-
-def decode_tiff(data: bytes) -> tuple[np.ndarray, int]:
-    "As `read_tiff`, and the orientation (1 to 8) that was undone."
-    _check_directories(data)
-    with tifffile.TiffFile(BytesIO(data)) as tiff:
-        pages = [page for page in tiff.pages[:_MAX_PAGES] if not page.keyframe.is_reduced]
-        if len(pages) != 1:
-            raise Refusal(
-                f"it holds {len(pages)} pages instead of one",
-                "Save the radiograph as a single page.",
-            )
-        _check_page(pages[0], data)
-        array = _page_pixels(pages[0])
-        orientation = pages[0].tags.valueof("Orientation", default=1)
-    return to_grey(undo_orientation(array, orientation)), _known(orientation)
-
-# %% ../nbs/engine/formats.ipynb #0000002f
-_LOCK, _READERS = threading.Lock(), []
-for _name in ("tifffile", "pydicom", "PIL", "imagecodecs"):
-    logging.getLogger(_name).addHandler(logging.NullHandler())
-
-
-@contextmanager
-def no_warnings():
-    "No warnings while any thread reads a file."
-    with _LOCK:
-        if not _READERS:
-            _READERS.append(warnings.catch_warnings())
-            _READERS[0].__enter__()
-            warnings.simplefilter("ignore")
-        _READERS.append(None)
-    try:
-        yield
-    finally:
-        with _LOCK:
-            _READERS.pop()
-            if len(_READERS) == 1:
-                _READERS.pop().__exit__(None, None, None)
+    check_scans(stream, height, width)

@@ -34,7 +34,8 @@ from hemidiaphragm_nb.recipes import (
     built_in_networks,
     read_recipe,
 )
-from .runtime import Outputs, check_answers, trial_picture
+from .runtime import Outputs
+from .trial import check_answers, trial_picture
 from .card_checks import ModelError, read_card
 from .brain_mri import BrainUNet
 from .unet import UNet, count_parameters

@@ -11,15 +11,9 @@ import os
 import numpy as np
 
 from .files import plainly
-from hemidiaphragm_nb.formats import (
-    Refusal,
-    decode_picture,
-    decode_tiff,
-    check_size,
-    file_content,
-    file_kind,
-    no_warnings,
-)
+from .formats import Refusal, check_size, file_content, file_kind
+from .pictures import no_warnings
+from .pictures import decode_picture, decode_tiff
 from .spacings import BY_HAND, believed_spacing
 from .radiograph import Radiograph, RadiographError
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CARD_KEY', 'EXPORTED', 'Outputs', 'Predictor', 'ExportError', 'read_exported', 'cores', 'onnxruntime_engine',
-           'OnnxPredictor', 'trial_picture', 'check_answers', 'load_onnx', 'shipped_folder', 'shipped_predictor']
+           'OnnxPredictor', 'load_onnx', 'shipped_folder', 'shipped_predictor']
 
 # %% ../nbs/engine/runtime.ipynb #ceab827e
 import hashlib
@@ -27,6 +27,8 @@ from .files import EscapedError, plainly
 from .radiograph import enlarge, to_float
 from .card_checks import CardError
 from .card_checks import check_card
+from .trial import check_answers
+from .trial import trial_picture
 
 # %% ../nbs/engine/runtime.ipynb #e67eb865
 @dataclass
@@ -245,37 +247,6 @@ class OnnxPredictor:
         if "mask" in maps:
             maps["mask"] = 1 / (1 + np.exp(-maps["mask"]))
         return Outputs(maps.get("heatmap"), maps.get("mask"))
-
-# %% ../nbs/engine/runtime.ipynb #d043c170
-_LARGEST = (
-    1e4  # of a heatmap's value or a mask's log-odds: beyond is no answer of a trained network
-)
-_SMALLEST_RANGE = 1e-5  # of a map over a picture: below, it does not depend on the picture
-_NEAREST = {
-    "heatmap": 10,
-    "mask": 50,
-}  # of a map's values, the nearest to 0: beyond, it is saturated
-
-
-def trial_picture(side: int) -> np.ndarray:  # (1, 1, side, side) float32, a network's input
-    "Two dark lungs on a ramp, to ask a network of unknown origin once."
-    y, x = np.mgrid[:side, :side] / (side - 1)
-    lungs = np.hypot((np.abs(x - 0.5) - 0.2) / 0.15, (y - 0.45) / 0.35) < 1
-    return to_float(np.where(lungs, 40, 120 + 80 * y).round().astype(np.uint8)[None, None])
-
-# %% ../nbs/engine/runtime.ipynb #38da3f93
-def check_answers(answers: Sequence[np.ndarray], tasks: Sequence[str]):
-    """Refuse what no trained network answers to `trial_picture`, maps (1, c, s, s) in the order of
-    the tasks. Raises: ValueError.
-    """
-    why = "its weights are not usable: "
-    if not all((np.abs(a) <= _LARGEST).all() for a in answers):
-        raise ValueError(f"{why}it answers with values that are no numbers or beyond {_LARGEST:g}")
-    for task, maps in zip(tasks, answers):
-        if np.ptp(maps, (-2, -1)).min() < _SMALLEST_RANGE:
-            raise ValueError(f"{why}a {task} is the same all over the picture")
-        if np.abs(maps).min((-2, -1)).max() > _NEAREST[task]:
-            raise ValueError(f"{why}a {task} is beyond {_NEAREST[task]} all over the picture")
 
 # %% ../nbs/engine/runtime.ipynb #007f61bf
 def _probe(predictor: OnnxPredictor, path: Path):

@@ -27,12 +27,10 @@ from hemidiaphragm_nb.checkpoint import (
     History,
     Plateau,
     ProgressBar,
-    close_run,
-    open_run,
     resume_from,
-    run_identity,
     save_checkpoint,
 )
+from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
 from .networks import TorchPredictor, build_net, model_card, start_from

@@ -18,8 +18,9 @@ from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, register_network
 from hemidiaphragm_nb.precision import as_tuple
 from hemidiaphragm_nb.recipes import OWN_NETWORKS, RecipeError, recipe
-from hemidiaphragm_nb.runtime import _NEAREST, _SMALLEST_RANGE, shipped_folder, trial_picture
+from hemidiaphragm_nb.runtime import shipped_folder
 from hemidiaphragm_nb.train import train
+from hemidiaphragm_nb.trial import _NEAREST, _SMALLEST_RANGE, trial_picture
 
 SMALL = recipe(side=64, width=4, precision="fp32")
 
