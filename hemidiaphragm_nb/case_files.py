@@ -103,7 +103,7 @@ IMAGE_READERS: dict[str, Callable] = {
     "": read_radiograph
 }  # name -> reader(path) giving a Radiograph
 
-
+# %% ../nbs/engine/case_files.ipynb #7bc27ed8
 def in_threads(f: Callable, items: Sequence, workers: int):
     """Results of `f` in the items' order; leaving the loop (Ctrl-C, an error) drops what has not
     started.
@@ -216,7 +216,7 @@ def read_labels(
         raise DatasetError(Problem(case["mask"], wrong, advice))
     return labels
 
-
+# %% ../nbs/engine/case_files.ipynb #d1503279
 def landmark_orientation(case: pd.Series, radiograph: Radiograph) -> list[Problem]:
     "What there is to say about the landmarks of an image that was turned when it was read."
     points = case[LANDMARKS].to_numpy(float).reshape(2, 2)

@@ -129,7 +129,7 @@ def add(
         row["dice"] = self.lungs.rows[-1]["dice"].item()
     self.rows.append(row | _errors(case) | {k: v for f in columns for k, v in f(case).items()})
 
-
+# %% ../nbs/engine/evaluate.ipynb #eff02fc6
 def evaluate(
     cases: FrameSet,  # with known answers, at any side that the recipe's divides
     predictor: Predictor,

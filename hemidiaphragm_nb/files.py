@@ -83,7 +83,7 @@ def _evidently_torn(path: Path) -> bool:
     except (OSError, ValueError):
         return True
 
-
+# %% ../nbs/engine/files.ipynb #cbb69b5d
 def _known_digests(folder: Path) -> dict[str, str]:  # none where the list is torn
     "What `digests.json` lists."
     if _evidently_torn(folder / DIGESTS):
@@ -92,7 +92,7 @@ def _known_digests(folder: Path) -> dict[str, str]:  # none where the list is to
     sound = isinstance(known, dict) and all(isinstance(digest, str) for digest in known.values())
     return known if sound else {}
 
-
+# %% ../nbs/engine/files.ipynb #fe319b10
 def torn_files(
     folder: Path,
     names: Iterable[str] = (),  # look at these; of none, at all that `digests.json` lists

@@ -178,7 +178,7 @@ def _without_metadata(root: Path, images: dict[str, Path]) -> tuple[pd.DataFrame
     advice = "List id,patient_id,view if some patients have several images"
     return rows, [_absent(root, "metadata.csv", means, advice)]
 
-
+# %% ../nbs/engine/folders.ipynb #168b0e5a
 def _check_metadata(table: pd.DataFrame, images: dict[str, Path]) -> list[Problem]:
     "What is wrong with the lines of metadata.csv, and images that it does not list."
     problems, seen = [], set()
@@ -197,7 +197,7 @@ def _check_metadata(table: pd.DataFrame, images: dict[str, Path]) -> list[Proble
     unlisted = [p.name for i, p in images.items() if len(table) and i not in seen]
     return problems + [Problem(f"images/{n}", reason, advice, "warning") for n in unlisted]
 
-
+# %% ../nbs/engine/folders.ipynb #89ef6cb8
 def _read_metadata(root: Path, images: dict[str, Path]) -> tuple[pd.DataFrame, list[Problem]]:
     """The rows of metadata.csv that have an image, and what is wrong with the file; of one that
     lists nothing, a row an image.
@@ -288,7 +288,7 @@ def _no_folder(root: Path) -> Problem:
         reason += f"; but there is {', '.join(similar)}"
     return Problem(str(root), reason, "Give the folder that holds images/, masks/ and metadata.csv")
 
-
+# %% ../nbs/engine/folders.ipynb #f08243ee
 def scan_folder(
     root: str | Path,  # a folder in the form above
     annotator: str = "a",  # 'a' reads masks/, any other name X reads masks_X/
@@ -372,7 +372,7 @@ def _load_case(
     image, mask = np.asarray(image).round().astype(np.uint8), np.asarray(mask).astype(np.uint8)
     return (image, mask, np.asarray(frame.to_frame(points), np.float32)), turned
 
-
+# %% ../nbs/engine/folders.ipynb #33712305
 def load_case(
     case: pd.Series,  # one row of the table of cases
     side: int = FRAME,  # of the frame, px

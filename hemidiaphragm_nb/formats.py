@@ -102,7 +102,7 @@ def _siz(stream: bytes) -> int:
     "Where the codestream of a JPEG 2000 picture begins, with its size; -1 where it does not."
     return stream.find(b"\xff\x4f\xff\x51", 0, 2**16)
 
-
+# %% ../nbs/engine/formats.ipynb #b72a3462
 def _sof(stream: bytes) -> int | None:
     "Where the frame header of a JPEG or JPEG-LS stream begins; None where there is none."
     at = 2
@@ -112,7 +112,7 @@ def _sof(stream: bytes) -> int | None:
             return at
         at += 1 if marker == 0xFF else 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
 
-
+# %% ../nbs/engine/formats.ipynb #0d48b9c3
 def stream_size(stream: bytes) -> tuple[int, int] | None:
     """(height, width) as a PNG file or a JPEG, JPEG-LS or JPEG 2000 stream states it; None where
     it does not.
@@ -126,7 +126,7 @@ def stream_size(stream: bytes) -> tuple[int, int] | None:
     if sof := _sof(stream):
         return struct.unpack(">HH", stream[sof + 5 : sof + 9])
 
-
+# %% ../nbs/engine/formats.ipynb #c0c13dc5
 def stream_precision(stream: bytes) -> int | None:
     "How many bits a sample of a JPEG, JPEG-LS or JPEG 2000 stream has; None where it is not said."
     siz, sof = _siz(stream), _sof(stream)

@@ -50,7 +50,7 @@ def _is_of_another(known: dict, card: dict) -> bool:
     facts = ("radius_factor", *(() if card["export"].get("weights") else _OF_A_TRAINING))
     return any(known.get(fact) != card.get(fact) for fact in facts)
 
-
+# %% ../nbs/engine/models.ipynb #19ac8014
 def is_stale(
     card: dict,  # of an exported network
     folder: Path,  # where it lies

@@ -76,7 +76,7 @@ def check_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
         raise ValueError(f"a spacing is two positive numbers of mm, rows and columns: {spacing}")
     return tuple(float(s) for s in spacing)
 
-
+# %% ../nbs/engine/readers.ipynb #35d36249
 def read_radiograph(
     path: str | os.PathLike,
     max_aspect: float = MAX_ASPECT,  # refuse what is more than this many times as long as wide

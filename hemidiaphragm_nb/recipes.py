@@ -19,7 +19,7 @@ from .runtime import Outputs
 class RecipeError(EscapedError):
     "A recipe that cannot be trained; the message says which setting and what it may be."
 
-
+# %% ../nbs/engine/recipes.ipynb #d93d2441
 _CHOICES = {
     "arch": ["unet", "lite0", "imagenet", "brain"],
     "tasks": [("heatmap", "mask"), ("heatmap",), ("mask",)],
@@ -47,7 +47,7 @@ def _check_choices(recipe):
         text = f"{key} is {value!r}; it may be one of {allowed}"
         raise RecipeError(f"{text}.{own}" if key == "arch" else text)
 
-
+# %% ../nbs/engine/recipes.ipynb #621edb97
 def built_in_networks() -> list[str]:
     "The architectures that come with the library."
     return list(_CHOICES["arch"])

@@ -66,7 +66,7 @@ def _mark(tile: np.ndarray, points: np.ndarray, colour: tuple, shape: int | None
             else:
                 cv2.drawMarker(tile, place, colour, shape, 13, 2)
 
-
+# %% ../nbs/engine/training_pictures.ipynb #f4ca3a2e
 def overlay_sheet(
     predictor: TorchPredictor,
     cases: FrameSet,  # at the recipe's side; arrays or tensors
