@@ -19,7 +19,7 @@ from .cases import LANDMARKS
 from .evaluate import each_answer
 from .case_files import read_image, read_labels, landmark_orientation
 from .measure import MEASURES, Measurements, measure, measurement_values
-from .metrics import bland_altman, plot_bland_altman
+from .limits import bland_altman, plot_bland_altman
 from .predict import of_radiograph
 from .problems import DatasetError
 from .radiograph import FRAME, Frame, Radiograph, framed

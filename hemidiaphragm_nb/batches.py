@@ -13,7 +13,8 @@ import torch
 from fastai.data.core import DataLoader, DataLoaders
 from fastcore.basics import chunked, patch
 
-from .augment import AUGMENTATIONS, augment
+from .augment import augment
+from .augmentations import AUGMENTATIONS
 from .heatmaps import encode
 from .frames import FrameSet
 from .radiograph import FRAME, to_float

@@ -54,22 +54,22 @@ def _nearer(d):
 
 # %% ../nbs/03_heatmaps.ipynb #0000000d
 def encode(
-    points,  # (b, 2, 2) landmarks (right, left) as (x, y), px in the 512-px frame; NaN = unknown
+    points,  # (b, k, 2) k landmarks as (x, y), px in the 512-px frame; NaN = unknown
     side: int,  # working side in pixels
     beta: float = 125.0,  # saturation distance, px in the 512-px frame
     metric: str = "euclidean",  # one of `METRICS`
-    shared: bool = False,  # both landmarks in one channel, as published
+    shared: bool = False,  # two landmarks (right, left) in one channel, as published
     **kw,  # `p`, `cov` or `origin` of the metric
-):  # float32 (b, 2, side, side), or (b, 1, side, side) when shared: as the points, array or tensor
+):  # float32 (b, k, side, side), or (b, 1, side, side) when shared: as the points, array or tensor
     """Target heatmaps of equations 1 and 2, on the points' device: 0 at the landmark, 1 far away,
     1 everywhere for unknown points.
 
-    Raises: ValueError for an unknown metric, a `beta` that is not positive, or points that are
-    not pairs of landmarks."""
+    Raises: ValueError for an unknown metric, a `beta` that is not positive, or points that
+    are no landmarks, or shared and not two."""
     points = as_floats(points)
-    if points.shape[-2:] != (2, 2):
-        shape = tuple(points.shape)
-        raise ValueError(f"points must have shape (..., 2, 2), side then (x, y), not {shape}")
+    if points.ndim < 3 or points.shape[-1] != 2 or (shared and points.shape[-2] != 2):
+        wanted, shape = "(..., 2, 2)" if shared else "(..., k, 2)", tuple(points.shape)
+        raise ValueError(f"points must have shape {wanted}, landmark then (x, y), not {shape}")
     if not beta > 0:
         raise ValueError(f"beta must be a positive length in px, not {beta}")
     if metric != "euclidean":
@@ -191,21 +191,22 @@ DECODERS = dict(
 
 def _finite_maps(heatmaps, shared: bool) -> np.ndarray:
     "Heatmaps as a float32 array without NaN or infinity, of the right shape."
-    h, channels = as_floats(heatmaps), 1 if shared else 2
-    if h.ndim != 4 or h.shape[1] != channels or h.shape[-1] != h.shape[-2]:
-        wanted, shape = f"(batch, {channels}, side, side)", tuple(h.shape)
+    h = as_floats(heatmaps)
+    if h.ndim != 4 or (h.shape[1] > 1) == shared or h.shape[-1] != h.shape[-2]:
+        channels, shape = 1 if shared else "2 or more", tuple(h.shape)
+        wanted = f"(batch, {channels}, side, side)"
         raise ValueError(f"with shared={shared} heatmaps must be {wanted}, not {shape}")
     h = np.asarray(h.cpu() if hasattr(h, "cpu") else h)
     return h if np.isfinite(h).all() else np.nan_to_num(h, nan=1.0, posinf=1.0, neginf=0.0)
 
 # %% ../nbs/03_heatmaps.ipynb #00000023
 def decode(
-    heatmaps,  # (b, 2, side, side) right and left, or (b, 1, side, side) shared; array or tensor
+    heatmaps,  # (b, k, side, side), k from 2, or (b, 1, side, side) shared; array or tensor
     decoder: str = "tanh",  # one of `DECODERS`
     beta: float = 125.0,  # saturation distance of the encoding, px in the 512-px frame
     shared: bool = False,  # both landmarks in one channel
     window: float | None = None,  # half-width of the window, px in the 512-px frame; None: `beta`/4
-) -> np.ndarray:  # float32 (b, 2, 2) landmarks (right, left) as (x, y), px in the 512-px frame
+) -> np.ndarray:  # float32 (b, k, 2) landmarks as (x, y), px in the 512-px frame; shared: 2
     """Landmarks from heatmaps, always finite.
 
     Raises: ValueError if the decoder is unknown or the number of channels does not fit `shared`."""
@@ -214,4 +215,5 @@ def decode(
     h = _finite_maps(heatmaps, shared)
     if shared:
         h = split_shared(h[:, 0], beta)
-    return DECODERS[decoder](h.reshape(-1, *h.shape[-2:]), beta, window).reshape(-1, 2, 2)
+    points = DECODERS[decoder](h.reshape(-1, *h.shape[-2:]), beta, window)
+    return points.reshape(*h.shape[:2], 2)

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCORES', 'DIAGONAL', 'radial_error', 'threshold_accuracy', 'scores_from_counts', 'auc_from_histogram',
-           'segmentation_scores', 'Evaluation', 'signed_rank', 'holm', 'wilcoxon_pairs', 'bootstrap_interval',
-           'Agreement', 'bland_altman', 'plot_bland_altman']
+           'segmentation_scores', 'Evaluation', 'signed_rank', 'holm', 'wilcoxon_pairs', 'bootstrap_interval']
 
 # %% ../nbs/07_metrics.ipynb #00000002
 from dataclasses import dataclass, field
@@ -17,17 +16,9 @@ from fastcore.basics import patch
 from scipy import stats
 
 from .features import LUNG_THRESHOLD
-from hemidiaphragm_nb.pixels import (
-    BINS,
-    LUNGS,
-    THRESHOLDS,
-    as_array,
-    by_lung,
-    confusion,
-    in_mm,
-    score_histogram,
-    threshold_name,
-)
+from .limits import Agreement, bland_altman, plot_bland_altman
+from .pixels import BINS, LUNGS, THRESHOLDS, as_array, by_lung, confusion
+from .pixels import in_mm, score_histogram, threshold_name
 
 # %% ../nbs/07_metrics.ipynb #00000005
 def radial_error(
@@ -328,54 +319,3 @@ def bootstrap_interval(
     tail = stats.norm.cdf(-((n / (n - 1)) ** 0.5) * stats.t.ppf((1 + level) / 2, n - 1))
     low, high = np.quantile((w @ total) / (w @ count), [tail, 1 - tail])
     return mean, low, high
-
-# %% ../nbs/07_metrics.ipynb #00000029
-@dataclass(frozen=True)
-class Agreement:
-    "Bland–Altman analysis of two measurements of the same things."
-
-    n: int  # pairs
-    bias: float  # mean of a - b, in the measurements' unit
-    sd: float  # of the differences
-    lower: float  # 95 % limits of agreement
-    upper: float
-    bias_half: float  # half-width of the bias's 95 % interval
-    limit_half: float  # half-width of each limit's 95 % interval
-
-
-def bland_altman(
-    a,  # (n,) one measurement, NaN unknown
-    b,  # (n,) the other
-    level: float = 0.95,  # of confidence
-) -> Agreement:
-    "Limits of agreement with their confidence intervals (Bland and Altman 1999); NaN is left out."
-    d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    d = d[np.isfinite(d)]
-    n, tail = len(d), (1 + level) / 2
-    if n < 3:
-        raise ValueError(f"limits of agreement need at least 3 pairs, not {n}")
-    mean, sd, z, t = d.mean(), d.std(ddof=1), stats.norm.ppf(tail), stats.t.ppf(tail, n - 1)
-    limit_half = t * sd * (1 / n + z**2 / (2 * (n - 1))) ** 0.5
-    return Agreement(n, mean, sd, mean - z * sd, mean + z * sd, t * sd / n**0.5, limit_half)
-
-# %% ../nbs/07_metrics.ipynb #0000002a
-def plot_bland_altman(
-    a,  # (n,) one measurement
-    b,  # (n,) the other
-    unit: str = "px",  # of both, for the axes
-    ax=None,  # to draw on; None for a figure of its own
-):
-    "Differences against means, with bias and limits of agreement."
-    import matplotlib.pyplot as plt  # drawing only
-
-    ax = ax or plt.subplots(figsize=(7, 3))[1]
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    r = bland_altman(a, b)
-    ax.plot((a + b) / 2, a - b, "o", ms=3, c="tab:blue")
-    for name, half in dict(bias=r.bias_half, lower=r.limit_half, upper=r.limit_half).items():
-        y, at = getattr(r, name), ("axes fraction", "data")
-        ax.axhline(y, c="tab:orange", ls="-" if name == "bias" else "--")
-        ax.axhspan(y - half, y + half, color="tab:orange", alpha=0.15)
-        ax.annotate(f"{name} {y:.1f}", (0.99, y), xycoords=at, ha="right", va="bottom", fontsize=8)
-    ax.set(xlabel=f"mean of the two ({unit})", ylabel=f"difference ({unit})")
-    return ax

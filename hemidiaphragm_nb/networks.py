@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['build_net', 'register_network', 'weights_hash', 'Ensemble', 'members', 'TorchPredictor', 'check_weights',
-           'trained_on', 'model_card', 'ensemble', 'start_from']
+           'trained_on', 'model_card', 'ensemble', 'start_from', 'initial_net']
 
 # %% ../nbs/engine/networks.ipynb #1f32488b
 import hashlib
@@ -25,7 +25,7 @@ from .batches import set_seed
 from .frames import FrameSet
 from .files import plainly, provenance, write_atomic
 from .precision import as_tuple
-from .pretrained import LiteUNet, enlarged
+from .pretrained import LiteUNet, enlarged, load_imagenet
 from .radiograph import FRAME, shrink, to_float
 from hemidiaphragm_nb.recipes import (
     OWN_NETWORKS,
@@ -38,7 +38,8 @@ from .runtime import Outputs
 from .trial import check_answers, trial_picture
 from .card_checks import ModelError, read_card
 from .brain_mri import BrainUNet
-from .unet import UNet, count_parameters
+from .network_costs import count_parameters
+from .unet import UNet
 from .pretrained import transfer_encoder
 
 # %% ../nbs/engine/networks.ipynb #a5690b9c
@@ -359,3 +360,14 @@ def start_from(
     if first in skipped and own[first].shape[1] == 1:
         own[first].copy_(next(iter(given.values())).sum(1, keepdim=True))
     return net
+
+# %% ../nbs/engine/networks.ipynb #d7bbcf07
+def initial_net(
+    recipe: Recipe,
+    start: TorchPredictor | None = None,  # initialise from its weights, see `start_from`
+) -> nn.Module:
+    "A recipe's network as its training begins. Raises: NetworkError, WeightsError."
+    net = build_net(recipe)
+    if start:
+        return start_from(net, start)
+    return load_imagenet(net) if recipe.arch == "imagenet" else net

@@ -12,20 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import Parallel, delayed
 
-from hemidiaphragm_nb.anatomy import (
-    Anatomy,
-    Chest,
-    Dials,
-    PhantomError,
-    Purpose,
-    build_chest,
-    contour,
-    draw_anatomy,
-    landmarks_of,
-    lung_mask,
-    lung_spans,
-    stream,
-)
+from .anatomy import Anatomy, Chest, Dials, PhantomError, Purpose
+from .anatomy import build_chest, contour, draw_anatomy
+from .anatomy import landmarks_of, lung_mask, lung_spans, stream
 from .exposure import annotate, develop, expose, place
 from .radiograph import FRAME, WORKING_SIDES
 from .rays import View, pixel_centres

@@ -52,7 +52,7 @@ from hemidiaphragm_nb.timing import (
     skipped_row,
     take_turns,
 )
-from .unet import count_parameters
+from .network_costs import count_parameters
 from .records import as_json
 from .writers import predict_folder
 

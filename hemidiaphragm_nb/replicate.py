@@ -103,6 +103,7 @@ def run_transfer(
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,  # try failed runs again
+    together: int = 0,  # train so many at once on the GPU; 0: one after the other
 ) -> tuple[list[str], list[str]]:  # lines to print, and a line for each run that failed
     "The stages of Vidal et al. 2021 with their controls, and their report."
     size_of(scale)
@@ -112,8 +113,11 @@ def run_transfer(
         first = adopt_brain(store, weights, recipe("vidal", **SIZES[scale]["recipe"]))
     plan = transfer_plan(data, repeats, scale, first)
     drawn = frozenset(run.key for run in plan if run.name == AFTER and run.repeat == 0)
-    how = dict(workers=workers, scheduler=scheduler, weights=drawn, retry=retry)
-    status = run_plan(plan, store, **how)
+    how = dict(weights=drawn, retry=retry)
+    if together:
+        status = run_together(plan, store, together, **how)
+    else:
+        status = run_plan(plan, store, workers=workers, scheduler=scheduler, **how)
     results = store.results(image_runs(plan))
     results.save(out / "results")
     group = "phantom" if data == "phantom" else group

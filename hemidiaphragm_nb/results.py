@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Archive', 'export_results', 'load_results', 'results_folder', 'saved_results', 'saved_radiographs', 'saved_patients',
-           'describe']
+           'describe', 'conditions']
 
 # %% ../nbs/engine/results.ipynb #cc960591
 import json
@@ -225,3 +225,17 @@ def describe(results: Results) -> str:
         names = ", ".join(f"{n} (repeat {r})" for n, r in gaps)
         text += f" The tables are INCOMPLETE; missing: {names}."
     return text
+
+# %% ../nbs/engine/results.ipynb #7a2ef944
+def conditions(
+    results: Results,
+    images: int | None = None,  # of training, for the number of updates
+) -> str:
+    "Side, width, batch, length, repeats and data of results, for a caption."
+    r, n = results.runs.iloc[0], results.runs["repeat"].nunique()
+    updates = f" ({r['epochs'] * (images // r['batch']):,} updates)" if images else ""
+    data = getattr(results, "data", "") or "phantoms"
+    return (
+        f"{r['side']} px, width {r['width']}, batch {r['batch']}, {r['epochs']} epochs{updates},"
+        f" {n} repeat{'s' * (n > 1)}, {r['images']:.0f} test images each, {data}"
+    )

@@ -142,6 +142,7 @@ def _transfer(
             )
         ),
     ] = "COVID-19",
+    together: Together = 0,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,
@@ -153,8 +154,10 @@ def _transfer(
     """
     from hemidiaphragm_nb.replicate import run_transfer
 
+    _check_gpu(together)
     _prepare(out, resume)
-    finish(*run_transfer(out, data, scale, repeats, brain, group, workers, scheduler, retry))
+    how = dict(retry=retry, together=together)
+    finish(*run_transfer(out, data, scale, repeats, brain, group, workers, scheduler, **how))
 
 # %% ../nbs/engine/study_commands.ipynb #0faf0383
 Members = Annotated[

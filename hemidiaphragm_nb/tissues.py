@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .airways import airways
 from .anatomy import Anatomy, Chest, Purpose, lung_spans, stream
 from .maps import deposit, fractal, resize
 from .radiograph import FRAME
@@ -388,15 +389,6 @@ def bones(view: View, chest: Chest) -> np.ndarray:  # (side, side) line integral
     return resize(out, view.side)
 
 # %% ../nbs/engine/tissues.ipynb #00000029
-def _airways(chest: Chest) -> list:  # of rows (8,): ellipsoids and their weights
-    "Windpipe and main bronchi."
-    mm, top = chest.anatomy.size, chest.top
-    windpipe = (0, top - 10 * mm, -8 * mm, 8.5 * mm, 95 * mm, 8.5 * mm, 0, 0.9)
-    right = (-20 * mm, top + 100 * mm, -12 * mm, 26 * mm, 6.5 * mm, 6.5 * mm, -42, 0.7)
-    left = (24 * mm, top + 102 * mm, -12 * mm, 32 * mm, 6 * mm, 6 * mm, 32, 0.7)
-    return [windpipe, right, left]
-
-
 def _bowel(chest: Chest, gas: float, seed: int) -> list:  # of rows (8,)
     "Gas in the bowel under the left dome."
     mm, low, rows = chest.anatomy.size, chest.ridge[1], []
@@ -424,7 +416,7 @@ def air(view: View, chest: Chest, seed: int) -> np.ndarray:  # (side, side) mm
     "Length of each ray through airways, stomach bubble and bowel gas."
     mid = view.at(min(256, view.side))
     gas = min(chest.anatomy.gas + chest.dials.gas, 2.2)
-    rows = np.array(_airways(chest) + _bowel(chest, gas, seed))
+    rows = np.array(airways(chest) + _bowel(chest, gas, seed))
     empty = np.zeros((mid.side,) * 2, np.float32)
     out = absorb(mid, ellipsoids(*rows[:, :7]), rows[:, 7], empty)
     if gas > 0.1:

@@ -21,8 +21,8 @@ from torch import nn
 from .execute import fixed_threads, run_files, run_split
 from .files import provenance
 from .frames import FrameSet
-from .networks import TorchPredictor, build_net, model_card
-from .plan import DataSpec, ExperimentError, Plan, Run, load_data
+from .networks import TorchPredictor, build_net, model_card, weights_hash
+from .plan import DataSpec, Plan, Run, load_data
 from .recipe_choice import write_summary
 from .recipes import Recipe
 from .store import Store
@@ -38,15 +38,16 @@ from hemidiaphragm_nb.workers import (
 )
 
 # %% ../nbs/engine/together_runs.ipynb #58ce7d2b
-def _jobs(runs: list[Run], data: dict, device: str, validate: int) -> dict[str, Job]:
-    "A job a run, by key; runs of one split share its frames."
+def _jobs(
+    runs: list[Run],
+    data: dict,
+    device: str,
+    validate: int,
+    store: Store | None = None,  # has the runs that others start from
+) -> dict[str, Job]:
+    "A job a run, by key; runs of one split share its frames. Raises: ExperimentError."
     parts, jobs = {}, {}
     for run in runs:
-        if run.start:
-            raise ExperimentError(
-                f"the run {run.key} starts from another's weights; trainings beside each other"
-                " start afresh: use `workers` for it"
-            )
         same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]
@@ -54,7 +55,8 @@ def _jobs(runs: list[Run], data: dict, device: str, validate: int) -> dict[str, 
             parts[same] = [frames.subset(split[k]).to(device) for k in ("train", "valid")]
         _, batches = epoch_sizes(parts[same][0], run.recipe)
         updates = run.recipe.epochs * batches
-        jobs[run.key] = Job(run.key, run.recipe, *parts[same], updates, validate=validate)
+        options = dict(validate=validate, start=store.start(run) if run.start else None)
+        jobs[run.key] = Job(run.key, run.recipe, *parts[same], updates, **options)
     return jobs
 
 # %% ../nbs/engine/together_runs.ipynb #bb9532e2
@@ -73,7 +75,9 @@ def _publish(run: Run, store: Store, frames: FrameSet, *, weights, rows, device:
     try:
         split, net = run_split(run, frames.table), _restored(run.recipe, weights)
         parts = {k: split[k] for k in ("train", "valid", "test")}
-        model = TorchPredictor(net, run.recipe, model_card(frames, parts, net, rows))
+        start = store.start(run)
+        before = (weights_hash(start.net), start.card.get("trained_on")) if start else ()
+        model = TorchPredictor(net, run.recipe, model_card(frames, parts, net, rows, *before))
         if run.recipe.side * run.recipe.width > _LARGE:
             net.to(device)
         with fixed_threads(1):
@@ -108,6 +112,11 @@ def _claimed(runs: dict[str, Run], store: Store, claims: ExitStack) -> dict[str,
             ours[key] = run
     return ours
 
+# %% ../nbs/engine/together_runs.ipynb #99eaf70c
+def _startable(runs: dict[str, Run], store: Store) -> dict[str, Run]:
+    "Those of the runs that start afresh, or from one that the store has."
+    return {k: run for k, run in runs.items() if not run.start or run.start in store}
+
 # %% ../nbs/engine/together_runs.ipynb #ffb0181b
 def run_together(
     plan: Plan,
@@ -119,7 +128,8 @@ def run_together(
     seconds: float = float("inf"),  # stop training after so many
     validate: int = 1,  # epochs from one validation to the next
     retry: bool = False,  # try failed runs again
-    weights: frozenset = frozenset(),  # keys of the runs whose trained weights are saved too
+    # keys of the runs whose trained weights are saved too; those that others start from are anyway
+    weights: frozenset = frozenset(),
 ) -> pd.DataFrame:  # `Store.status`
     """Fill a store with a plan's runs on one GPU; what another process has claimed is left to it.
     Call again after any interruption.
@@ -131,16 +141,22 @@ def run_together(
     todo = {run.key: run for run in runs_to_do(plan, store, retry)}
     data = {run.data: load_data(run.data) for run in todo.values()}
     store.prepare(plan, retry)
-    with ExitStack() as claims, _beside(workers, data, store) as submit:
-        todo = _claimed(todo, store, claims)
-        jobs, answers = _jobs(list(todo.values()), data, device, validate).values(), {}
-        for job, done, net, rows in train_together(jobs, device, together, until):
-            if done == job.updates:
-                how = dict(weights=net, rows=rows, device=device, keep=job.name in weights)
-                answers[job.name] = submit(partial(_publish, **how), todo[job.name])
-        for key, answer in answers.items():
-            if error := answer.exception():  # its process died
-                store.fail(todo[key], error)
+    weights = weights | {run.start.key for run in plan if run.start}
+    train = partial(train_together, device=device, together=together, until=until)
+    with _beside(workers, data, store) as submit:
+        while startable := _startable(todo, store):
+            for key in startable:
+                del todo[key]
+            with ExitStack() as claims:
+                runs, answers = _claimed(startable, store, claims), {}
+                jobs = _jobs(list(runs.values()), data, device, validate, store).values()
+                for job, done, net, rows in train(jobs):
+                    if done == job.updates:
+                        how = dict(weights=net, rows=rows, device=device, keep=job.name in weights)
+                        answers[job.name] = submit(partial(_publish, **how), runs[job.name])
+                for key, answer in answers.items():
+                    if error := answer.exception():  # its process died
+                        store.fail(runs[key], error)
     return store.status(plan)
 
 # %% ../nbs/engine/together_runs.ipynb #4f4f5cc4

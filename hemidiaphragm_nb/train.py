@@ -33,10 +33,9 @@ from hemidiaphragm_nb.checkpoint import (
 from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
-from .networks import TorchPredictor, build_net, model_card, start_from
+from .networks import TorchPredictor, initial_net, model_card
 from .predict import heatmap_points
 from .precision import Bf16, as_tuple, use_bf16
-from .pretrained import load_imagenet
 from .progress import progress_bar
 from .recipes import PRESETS, Recipe
 
@@ -111,11 +110,8 @@ def make_learner(
     start: TorchPredictor | None = None,  # initialise from its weights, see `start_from`
 ) -> FrameLearner:  # ready for `fit`
     "The fastai Learner of a recipe."
-    dls, net, loss = frame_dls(train, valid, recipe), build_net(recipe), FrameLoss(recipe)
-    if start:
-        start_from(net, start)
-    elif recipe.arch == "imagenet":
-        load_imagenet(net)
+    dls, loss = frame_dls(train, valid, recipe), FrameLoss(recipe)
+    net = initial_net(recipe, start)
     learn = FrameLearner(
         dls,
         net,

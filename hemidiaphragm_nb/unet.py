@@ -4,18 +4,15 @@
 
 # %% auto #0
 __all__ = ['TASKS', 'NetworkError', 'conv_block', 'Up', 'pad_to_multiple', 'check_input', 'make_heads', 'UNet', 'init_weights',
-           'count_parameters', 'layer_table', 'count_operations', 'receptive_field']
+           'receptive_field']
 
 # %% ../nbs/06_unet.ipynb #00000002
-import copy
-import math
-
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+
+from .network_costs import count_operations, count_parameters, layer_table
 
 # %% ../nbs/06_unet.ipynb #00000005
 class NetworkError(ValueError):
@@ -203,47 +200,6 @@ def init_weights(
     if hasattr(model, "heads"):
         _start_heads(model.heads, heat_bias, mask_bias)
     return model
-
-# %% ../nbs/06_unet.ipynb #00000018
-def count_parameters(
-    model: nn.Module,  # any module
-    trainable: bool = False,  # count only what gradients change
-) -> int:  # number of scalars
-    "Number of parameters (not buffers) of a network."
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
-
-
-def layer_table(
-    model: nn.Module,  # any network of this notebook
-    side: int = 512,  # input side in px
-) -> pd.DataFrame:  # columns layer, kind, shape (c, h, w of the output), parameters, operations
-    "Layers with parameters in order of execution, and their operations for one image."
-    rows, meta = [], copy.deepcopy(model).to("meta").eval()
-    names = {m: n for n, m in meta.named_modules()}
-
-    def add_row(m, inputs, out):
-        positions = math.prod((inputs[0] if isinstance(m, nn.ConvTranspose2d) else out).shape[-2:])
-        operations = 2 * m.weight.numel() * positions if m.weight.ndim == 4 else 0
-        layer, shape = (names[m], type(m).__name__), tuple(out.shape[1:])
-        rows.append((*layer, shape, count_parameters(m), operations))
-
-    for m in meta.modules():
-        if getattr(m, "weight", None) is not None:
-            m.register_forward_hook(add_row)
-    meta(torch.empty(1, model.config["in_channels"], side, side, device="meta"))
-    return pd.DataFrame(rows, columns="layer kind shape parameters operations".split())
-
-# %% ../nbs/06_unet.ipynb #0000001c
-def count_operations(
-    model: nn.Module,  # any network of this notebook
-    side: int = 512,  # input side in px
-) -> int:  # floating-point operations of one forward pass for one image, 2 for each multiply-add
-    "Operations of the convolutions, by torch's counter, on the meta device (nothing is computed)."
-    meta = copy.deepcopy(model).to("meta").eval()
-    x = torch.empty(1, model.config["in_channels"], side, side, device="meta")
-    with FlopCounterMode(display=False) as counter:
-        meta(x)
-    return counter.get_total_flops()
 
 # %% ../nbs/06_unet.ipynb #00000020
 def receptive_field(

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hemidiaphragm_nb import augment
-from hemidiaphragm_nb.augment import (
+from hemidiaphragm_nb import augment, augmentations
+from hemidiaphragm_nb.augment import affine, sampling_grid, warp_points
+from hemidiaphragm_nb.augmentations import (
     AUGMENTATIONS,
     NONE,
     PAPER,
@@ -18,10 +19,7 @@ from hemidiaphragm_nb.augment import (
     STRONG,
     Augmentation,
     AugmentationError,
-    affine,
     draw,
-    sampling_grid,
-    warp_points,
 )
 
 HALF, CENTRE = 256.0, 255.5  # of the 512-px frame
@@ -71,10 +69,10 @@ def test_draws_depend_on_neither_other_components_nor_the_batch():
 
 def test_whether_and_how_much_are_drawn_apart():
     "How much of one component happens says nothing of whether another one does."
-    ranges = {name: (low, high) for name, (_, low, high) in augment._COMPONENTS.items()}
+    ranges = {name: (low, high) for name, (_, low, high) in augmentations._COMPONENTS.items()}
     often = {f"{name}_p": 0.5 for name in ranges}
     many = draw(Augmentation(flip_p=0.5, **often, **ranges), 4000, seeded())
-    neutral = {name: value for name, (value, *_) in augment._COMPONENTS.items()}
+    neutral = {name: value for name, (value, *_) in augmentations._COMPONENTS.items()}
     on = {name: many[name] != value for name, value in neutral.items()} | {"flip": many["flip"]}
     for one in ranges:
         for other in on.keys() - {one}:
@@ -90,7 +88,7 @@ def test_only_some_recipes_mirror_a_chest():
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_what_a_recipe_changes_it_changes_by_chance(name):
     recipe = AUGMENTATIONS[name]
-    for change in augment._COMPONENTS:
+    for change in augmentations._COMPONENTS:
         low, high = getattr(recipe, change)
         assert low < high or not getattr(recipe, f"{change}_p")
     low, high = recipe.rotate
@@ -143,7 +141,7 @@ def test_the_map_cannot_fold():
     along_x, along_y = augment._bend(x + step, y, c), augment._bend(x, y + step, c)
     slope = torch.stack([(along_x - e) / step, (along_y - e) / step], -1)
     steepest = torch.linalg.matrix_norm(slope, 2).max()
-    assert steepest < 20 / 256 * math.pi * augment._MODES < 1
+    assert steepest < 20 / 256 * math.pi * augmentations.MODES < 1
     ends = torch.tensor([[1.0, 1, 1], [-1, 1, -1]])  # whole half-waves from border to border
     close(augment._waves(torch.tensor([-1.0, 1.0])), ends, 1e-6)
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hemidiaphragm_nb.balance import (
     _REFERENCE,
     LAMBDAS,
+    _agreement,
     _asked_weight,
     _dominated,
     _draw_lambda,
     _pair_name,
     _plot_pull,
     _published_pairs,
-    agreement,
     balance_answer,
     hit_differences,
     location_table,
@@ -153,12 +153,12 @@ def test_asked_weight_is_inverse_to_the_losses():
 
 def test_agreement_with_the_paper():
     paper = _published_pairs(5)
-    same = agreement(paper)
+    same = _agreement(paper)
     assert "8 settings" in same and "is 1.00; the same setting is worst" in same
-    reverse = agreement(paper.assign(**{"R/10_mean": -paper["R/10_mean"]}))
+    reverse = _agreement(paper.assign(**{"R/10_mean": -paper["R/10_mean"]}))
     assert "is -1.00" in reverse and "in the paper λ 0.1, 0.9" in reverse
     few = "Fewer than three settings in common: no order to compare."
-    assert agreement(paper.head(3)) == few
+    assert _agreement(paper.head(3)) == few
 
 
 PULL = pd.DataFrame(

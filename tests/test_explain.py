@@ -13,6 +13,7 @@ import pytest
 import torch
 from pytorch_grad_cam import GradCAM
 
+from hemidiaphragm_nb.evaluate import choose_cases
 from hemidiaphragm_nb.explain import (
     _STAGES,
     METHODS,
@@ -21,26 +22,25 @@ from hemidiaphragm_nb.explain import (
     _fourth_block,
     _landmark_weight,
     _OneOutput,
+    _randomise,
     _WeightedSum,
     blank_reasons,
     cam,
-    choose_cases,
     explain_report,
     explained_cases,
     figure8,
     figure9,
     lower_lung_cases,
     randomisation_test,
-    randomise,
     rank_correlation,
     score_weights,
-    shipped_model,
     signed_maps,
 )
 from hemidiaphragm_nb.folders import load_frames, read_folder, real_data_folder
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.lower_lung import lower_fractions, lower_lung_table
+from hemidiaphragm_nb.models import shipped_model
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, members
 from hemidiaphragm_nb.radiograph import FRAME, shrink, to_float
 from hemidiaphragm_nb.recipes import recipe
@@ -204,16 +204,16 @@ def changed(model: TorchPredictor, other: TorchPredictor) -> set[str]:
 def test_randomised_stages(model):
     assert {n for n, _ in model.net.named_children()} - {"pool"} == set(_STAGES)
     other = untrained(7)
-    assert changed(model, randomise(model, ())) == set()
-    assert changed(model, randomise(model, ("heads", "decoder"), seed=7)) == {"heads", "decoder"}
-    assert changed(model, randomise(model, seed=7)) == set(_STAGES)
-    assert changed(other, randomise(model, seed=7)) == set()
+    assert changed(model, _randomise(model, ())) == set()
+    assert changed(model, _randomise(model, ("heads", "decoder"), seed=7)) == {"heads", "decoder"}
+    assert changed(model, _randomise(model, seed=7)) == set(_STAGES)
+    assert changed(other, _randomise(model, seed=7)) == set()
     with pytest.raises(ValueError, match="middle"):
-        randomise(model, ("middle",))
+        _randomise(model, ("middle",))
 
 
 def test_each_member_of_an_ensemble_is_drawn_by_itself(model):
-    pair = members(randomise(ensemble([model, randomise(model, ("heads",))])).net)
+    pair = members(_randomise(ensemble([model, _randomise(model, ("heads",))])).net)
     assert len(pair) == 2
     assert not torch.equal(*(next(one.encoder.parameters()) for one in pair))
 

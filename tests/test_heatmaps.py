@@ -74,6 +74,18 @@ def test_each_pixel_of_a_shared_map_sees_the_nearer_landmark():
         near(one, both.min(1, keepdims=True), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("like", [np.asarray, torch.tensor], ids=["array", "tensor"])
+def test_any_number_of_landmarks_has_a_channel_each(like):
+    points = np.random.default_rng(1).uniform(80, 430, (4, 5, 2)).astype(np.float32)
+    maps = encode(like(points), 128)
+    assert maps.shape == (4, 5, 128, 128)
+    near(maps[:, :2], encode(like(points[:, :2]), 128), rtol=0, atol=0)
+    for decoder, far in (("argmin", 4.0), ("tanh", 0.05)):
+        found = decode(maps, decoder)
+        assert found.shape == points.shape
+        assert np.abs(found - points).max() < far
+
+
 def test_unknown_landmarks_are_far_from_everything():
     nothing = encode(np.full((1, 2, 2), np.nan), 16)
     assert (nothing == 1).all() and nothing.shape == (1, 2, 16, 16)
@@ -87,8 +99,12 @@ def test_unknown_landmarks_are_far_from_everything():
 @pytest.mark.parametrize("like", [np.asarray, torch.tensor], ids=["array", "tensor"])
 def test_encode_refuses_what_it_cannot_encode(like):
     pair = like(PAIR)
-    with pytest.raises(ValueError, match=r"\(\.\.\., 2, 2\)"):
+    with pytest.raises(ValueError, match=r"\(\.\.\., k, 2\)"):
         encode(like(np.zeros((3, 2))), 16)
+    with pytest.raises(ValueError, match=r"\(\.\.\., k, 2\)"):
+        encode(like(np.zeros((1, 2, 3))), 16)
+    with pytest.raises(ValueError, match=r"\(\.\.\., 2, 2\)"):
+        encode(like(np.zeros((1, 3, 2))), 16, shared=True)
     with pytest.raises(ValueError, match="positive length"):
         encode(pair, 16, -5)
     with pytest.raises(ValueError, match="choose from euclidean"):
@@ -139,7 +155,7 @@ def test_decode_takes_tensors_of_any_float_type(device, dtype):
 def test_decode_refuses_what_it_cannot_decode():
     with pytest.raises(ValueError, match=r"shared=True .*\(batch, 1, side, side\)"):
         decode(encode(PAIR, 16), shared=True)
-    with pytest.raises(ValueError, match=r"shared=False .*\(batch, 2, side, side\)"):
+    with pytest.raises(ValueError, match=r"shared=False .*\(batch, 2 or more, side"):
         decode(encode(PAIR, 16, shared=True))
     with pytest.raises(ValueError, match="not .1, 2, 8, 16."):
         decode(encode(PAIR, 16)[:, :, :8])

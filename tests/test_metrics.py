@@ -10,16 +10,15 @@ from scipy import stats
 from sklearn.metrics import f1_score, jaccard_score, precision_score, recall_score, roc_auc_score
 from torchmetrics.functional.classification import binary_stat_scores
 
+from hemidiaphragm_nb.limits import bland_altman, plot_bland_altman
 from hemidiaphragm_nb.metrics import (
     SCORES,
     Evaluation,
     _better,
     _class_scores,
     auc_from_histogram,
-    bland_altman,
     bootstrap_interval,
     holm,
-    plot_bland_altman,
     radial_error,
     scores_from_counts,
     segmentation_scores,

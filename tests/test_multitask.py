@@ -11,14 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from hemidiaphragm_nb.loss_curves import log_band, loss_curves, settled_epoch
 from hemidiaphragm_nb.multitask import (
     _draw_threshold,
-    _log_band,
     _loss_figures,
-    _settled,
     _sign_agreement,
     compare_tasks,
-    loss_curves,
     multitask_answer,
     single_and_multi,
     task_effects,
@@ -67,7 +65,7 @@ def invented(gain, dice, n: int = 30) -> Results:
 @given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=6))
 @settings(deadline=None, max_examples=60)
 def test_band_is_the_geometric_mean_and_symmetric_on_a_logarithmic_axis(values):
-    mean, low, high = (b.item() for b in _log_band(np.array(values)[:, None]))
+    mean, low, high = (b.item() for b in log_band(np.array(values)[:, None]))
     assert 0 < low <= mean * (1 + 1e-9) and mean <= high * (1 + 1e-9)
     assert mean == pytest.approx(stats.gmean(values), rel=1e-6)
     assert high / mean == pytest.approx(mean / low, rel=1e-6)
@@ -75,8 +73,8 @@ def test_band_is_the_geometric_mean_and_symmetric_on_a_logarithmic_axis(values):
 
 def test_band_stays_positive_where_the_plain_one_does_not():
     bad = np.array([[0.01], [0.01], [1.0]])
-    assert bad.mean() - bad.std() < 0 < _log_band(bad)[1].item()
-    assert _log_band(np.array([[0.01], [1.0]]))[0] == pytest.approx([0.1])
+    assert bad.mean() - bad.std() < 0 < log_band(bad)[1].item()
+    assert log_band(np.array([[0.01], [1.0]]))[0] == pytest.approx([0.1])
 
 
 def test_curves_of_each_task():
@@ -104,9 +102,9 @@ def test_figures_of_losses():
 @pytest.mark.parametrize(
     "values, epoch", [([1.0, 1, 1], 1), ([3.0, 2, 1], 3), ([9.0, 5, 1.05, 2, 1.1, 1.0], 5)]
 )
-def test_settled(values, epoch):
+def testsettled_epoch(values, epoch):
     curve = dict(loss="mask", split="valid", epoch=range(1, len(values) + 1), mean=values)
-    assert _settled(pd.DataFrame(curve), "mask") == epoch
+    assert settled_epoch(pd.DataFrame(curve), "mask") == epoch
 
 
 def test_tables_are_those_of_the_paper_with_n():

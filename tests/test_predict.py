@@ -9,15 +9,15 @@ from PIL import Image
 from hemidiaphragm_nb.evaluate import each_case
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import encode
+from hemidiaphragm_nb.lung_width import without_implausible_mm
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     APART,
     WIDE,
     Prediction,
-    _without_implausible_mm,
+    _image_labels,
     expected_error,
     fuse,
-    image_labels,
     interpret,
     landmark_findings,
     lung_labels,
@@ -101,7 +101,7 @@ def test_labels_of_the_image_are_those_of_the_frame_enlarged(height, width):
         truth[near < 1] = label
     for planes in ([truth == 1, truth == 2], [truth > 0]):
         mask = np.stack([frame.mask(plane.astype(np.uint8)) for plane in planes])
-        labels = image_labels(frame, mask.astype(np.float32), lung_labels(mask))
+        labels = _image_labels(frame, mask.astype(np.float32), lung_labels(mask))
         test_eq(labels.shape, truth.shape)
         assert (labels != truth).mean() < 0.01
         test_eq(labels[yy > 0.9 * height].max(), 0)
@@ -151,7 +151,7 @@ def test_a_lung_too_narrow_is_believed_where_the_image_cuts_it():
         mask = np.zeros((50, 400), np.uint8)
         mask[5:45, columns] = 1
         p = Prediction("a.dcm", 400, 50, np.ones((2, 2)), mask, (0.7, 0.59), "PixelSpacing")
-        believed = _without_implausible_mm(p)
+        believed = without_implausible_mm(p)
         test_eq(believed.spacing, (0.7, 0.59) if known else None)
         test_eq([f.side for f in believed.findings], [] if known else ["right"])
 

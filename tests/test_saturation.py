@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hemidiaphragm_nb.error_curves import decoder_frame, plot_accuracy, plot_cdf
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import DECODERS, SATURATED, encode
 from hemidiaphragm_nb.metrics import threshold_accuracy
@@ -17,10 +18,7 @@ from hemidiaphragm_nb.results import export_results, load_results
 from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.saturation import (
     BETAS,
-    decoder_frame,
     draw_saturation,
-    plot_accuracy,
-    plot_cdf,
     saturation_answers,
 )
 from hemidiaphragm_nb.tables import accuracy_frame, errors_once

@@ -25,18 +25,18 @@ from hemidiaphragm_nb.transfer import (
     SIZES,
     _artifact_table,
     _draw_fraction,
+    _gain,
     _heads_table,
     _most_changed,
     _plot_before_after,
     _running_losses,
+    _stage_tables,
     _tables_beside,
     adopt_brain,
-    gain,
     gain_table,
     image_runs,
     learning_curve,
     stage_images,
-    stage_tables,
     transfer_answer,
     transfer_plan,
     transfer_report,
@@ -85,9 +85,9 @@ def results() -> Results:
 
 
 def test_plan_has_every_route_once():
-    assert len(PLAN) == 1 + 2 * (2 + 2 * 4 + 2)
+    assert len(PLAN) == 2 * (1 + 2 + 2 * 4 + 2)
     assert len({r.key for r in PLAN}) == len(PLAN)
-    assert [len(transfer_plan(scale=s)) for s in SIZES] == [25, 1 + 3 * 20, 1 + 25 * 20]
+    assert [len(transfer_plan(scale=s)) for s in SIZES] == [26, 3 * 21, 25 * 21]
     last = next(r for r in PLAN if r.name == AFTER)
     chain = [last.start.name, last.start.start.name, last.start.start.start]
     assert chain == ["MRI → common", "MRI", None]
@@ -118,7 +118,7 @@ def test_results_that_call_the_group_kept_are_read():
 
 
 def test_tables_are_over_repeats(results):
-    ours = stage_tables(results)
+    ours = _stage_tables(results)
     assert list(ours.columns) == list(published("vidal2021_tables1-4").columns)
     means = stage_images(results, AFTER).groupby("repeat")["dice"].mean()
     row = _tables_beside(results, "phantom").loc[(4, "phantom", "ours")]
@@ -173,7 +173,7 @@ def test_gains_are_what_was_put_in(results):
         assert both[["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
         assert both["by_repeat"] == pytest.approx((0.1, 0.1)) and both["radiographs"] == 16
         assert brain[["gain", "p"]].tolist() == pytest.approx([0, 1])
-    nothing = gain(results, AFTER, AFTER)
+    nothing = _gain(results, AFTER, AFTER)
     assert [nothing["gain"], nothing["p"]] == [0, 1]
 
 

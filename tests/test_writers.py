@@ -24,11 +24,11 @@ from hemidiaphragm_nb.csv_files import load_table
 from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.lung_width import without_implausible_mm
 from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     Prediction,
-    _without_implausible_mm,
     _without_points_off_image,
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
@@ -614,7 +614,7 @@ def lungs_of(width: int, cut: bool = False) -> Prediction:
 )
 @pytest.mark.parametrize("source", ["PixelSpacing", "stated by hand", ""])
 def test_no_millimetres_where_a_lung_would_be_too_narrow(width, cut, believed, source):
-    p = _without_implausible_mm(replace(lungs_of(width, cut), spacing_source=source))
+    p = without_implausible_mm(replace(lungs_of(width, cut), spacing_source=source))
     assert bool(p.warnings) != believed
     columns = [v for k, v in as_row(p).items() if k.endswith(("_mm", "_mm2"))]
     assert len(columns) > 8 and any(v is not None for v in columns) == believed
@@ -626,7 +626,7 @@ def test_no_millimetres_where_a_lung_would_be_too_narrow(width, cut, believed, s
 @pytest.mark.parametrize("mm, believed", [(2.5, True), (2.6, False)])
 @pytest.mark.parametrize("cut", [False, True])
 def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
-    p = _without_implausible_mm(replace(lungs_of(100, cut), spacing=(0.5, mm)))
+    p = without_implausible_mm(replace(lungs_of(100, cut), spacing=(0.5, mm)))
     assert (p.gap_mm is not None) == believed == (p.warnings == [])
 
 
@@ -634,7 +634,7 @@ def test_no_millimetres_where_a_lung_would_be_too_wide(mm, believed, cut):
 def test_no_millimetres_where_the_image_would_be_too_narrow_for_two_lungs(mm, believed):
     p = lungs_of(100, cut=True)
     mask = np.where(p.mask == 2, 0, p.mask)
-    p = _without_implausible_mm(replace(p, mask=mask, spacing=(mm, mm)))
+    p = without_implausible_mm(replace(p, mask=mask, spacing=(mm, mm)))
     assert (p.spacing is not None) == believed
     assert believed or "the image would be 119 mm wide; lengths in mm are left out" in p.warnings[0]
 

@@ -12,6 +12,7 @@ from hemidiaphragm_nb import (
     features,
     formats,
     heatmaps,
+    lung_width,
     minima,
     predict,
     readers,
@@ -84,7 +85,7 @@ def facts() -> dict:
         "mask_weight": predict.MASK_WEIGHT,
         "apart": predict.APART,
         "wide": predict.WIDE,
-        "lung_widths": predict.LUNG_WIDTHS,
+        "lung_widths": lung_width.LUNG_WIDTHS,
         "saturated": heatmaps.SATURATED,
         "curvature_penalty": minima.CURVATURE_PENALTY,
         "limits": {
