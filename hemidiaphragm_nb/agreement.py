@@ -7,7 +7,7 @@ __all__ = ['measure_table', 'measure_cases', 'agreement_table', 'plot_agreement'
            'patient_course', 'plot_course']
 
 # %% ../nbs/engine/agreement.ipynb #baae3f46
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -16,12 +16,13 @@ from fastcore.basics import patch
 from scipy.stats import norm
 
 from .cases import LANDMARKS
-from .folders import read_image, read_labels, landmark_orientation
+from .evaluate import each_answer
+from .case_files import read_image, read_labels, landmark_orientation
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .limits import bland_altman, plot_bland_altman
-from .predict import predict
+from .predict import of_radiograph
 from .problems import DatasetError
-from .radiograph import FRAME
+from .radiograph import FRAME, Frame, Radiograph, framed
 from .runtime import Predictor
 
 # %% ../nbs/engine/agreement.ipynb #734629ef
@@ -56,6 +57,24 @@ def _measure_annotated(case: pd.Series, r) -> Measurements:
     return measure(labels, np.reshape(case[LANDMARKS].to_numpy(float), (2, 2)), r.spacing)
 
 # %% ../nbs/engine/agreement.ipynb #79ebefe5
+def _framed_alone(given: tuple[pd.Series, Radiograph]) -> tuple[np.ndarray, list[Frame]]:
+    "A radiograph's frame, as a batch of one, and how it lies in it."
+    return framed(given[1])[None, None], [Frame.of(given[1])]
+
+
+def _each_measured(
+    table: pd.DataFrame, predictor: Predictor | None
+) -> Iterator[tuple[pd.Series, Radiograph, Measurements, list[str]]]:  # the last: warnings
+    "Measurements in px of each radiograph itself, of its own annotations or as predicted."
+    given = ((case, read_image(case)) for _, case in table.iterrows())
+    if predictor is None:
+        yield from ((case, r, _measure_annotated(case, r), []) for case, r in given)
+        return
+    for (case, r), _, _, answer in each_answer(given, _framed_alone, predictor, checks=True):
+        p = of_radiograph(answer, r)
+        yield case, r, measure(p), p.warnings
+
+# %% ../nbs/engine/agreement.ipynb #63db85b6
 def measure_cases(
     table: pd.DataFrame,  # table of cases; `day_offset` is used where it is there
     predictor: Predictor | None = None,  # None: the table's own masks and landmarks are measured
@@ -65,14 +84,11 @@ def measure_cases(
     Raises: DatasetError, RadiographError for an unreadable file.
     """
     measured, rows = {}, []
-    for _, case in table.iterrows():
-        r = read_image(case)
-        p = None if predictor is None else predict(r, predictor)
-        m = measure(p) if p else _measure_annotated(case, r)
+    for case, r, m, warnings in _each_measured(table, predictor):
         measured[case["id"]] = m.in_frame(r.height, r.width)
         row = {name: case[name] for name in ("id", "patient_id", "view")}
         day = pd.to_numeric(case.get("day_offset"), errors="coerce")
-        rows.append(row | dict(day=float(day), warnings="; ".join(p.warnings if p else [])))
+        rows.append(row | dict(day=float(day), warnings="; ".join(warnings)))
     about = pd.DataFrame(rows, columns=["id", "patient_id", "view", "day", "warnings"])
     return about.merge(measure_table(measured), on="id")
 

@@ -21,12 +21,11 @@ from hemidiaphragm_nb.rays import (
     Bodies,
     View,
     boxes,
-    cut,
     ellipsoids,
-    interval,
     pixel_centres,
     shadows,
 )
+from .intervals import cut, interval
 
 # %% ../nbs/engine/anatomy.ipynb #00000005
 class PhantomError(ValueError):

@@ -152,7 +152,7 @@ def show_cases(
     fig.tight_layout(pad=0.2)
     return fig
 
-
+# %% ../nbs/engine/batches.ipynb #72f8a7b6
 @patch
 def show_batch(self: FrameLoader, max_n: int = 4, **kwargs):
     "Draw the first `max_n` items of a batch as the network gets them."

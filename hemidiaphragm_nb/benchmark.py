@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import save_table, write_atomic
+from .files import write_atomic
+from .csv_files import save_table
 from hemidiaphragm_nb.prediction_speed import (
     file_speed,
     folder_speed,

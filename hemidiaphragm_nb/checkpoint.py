@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['CHECKPOINT_FRACTION', 'History', 'Plateau', 'BestWeights', 'save_checkpoint', 'checkpoint_rows', 'CheckpointError',
-           'load_checkpoint', 'resume_from', 'CheckpointCallback', 'ProgressBar', 'run_identity', 'open_run',
-           'close_run']
+           'load_checkpoint', 'resume_from', 'CheckpointCallback', 'ProgressBar']
 
 # %% ../nbs/engine/checkpoint.ipynb #3c0c99d9
 import hashlib
@@ -23,19 +22,7 @@ from fastcore.foundation import L
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hemidiaphragm_nb.files import (
-    DIGESTS,
-    save_table,
-    shown,
-    sweep,
-    torn_files,
-    write_atomic,
-    write_digests,
-)
-from .frames import FrameSet
-from .networks import TorchPredictor, weights_hash
-from .recipes import Recipe, RecipeError, canonical
-from .runtime import EXPORTED
+from .files import shown, write_atomic
 
 # %% ../nbs/engine/checkpoint.ipynb #b6b014fe
 class History(Callback):
@@ -233,95 +220,3 @@ class ProgressBar(Callback):
         figures = "  ".join(f"{k} {row[k]:.3f}" for k in shown if k in row)
         done = self.epoch + 1
         self.update(done * len(self.dls.train), f"epoch {done}/{self.n_epoch}  {figures}")
-
-# %% ../nbs/engine/checkpoint.ipynb #e7097849
-def run_identity(
-    frames: FrameSet, split: dict, recipe: Recipe, start: TorchPredictor | None = None
-) -> dict:
-    """What makes two runs the same run: recipe, data, the cases of each part, and the weights it
-    starts from.
-    """
-    ids = frames.table["id"]
-    parts = {k: [str(ids.iloc[i]) for i in v] for k, v in split.items() if k != "test"}
-    identity = {"recipe": canonical(recipe), "data": frames.fingerprint, "split": parts}
-    return identity | ({"start": weights_hash(start.net)} if start else {})
-
-# %% ../nbs/engine/checkpoint.ipynb #26d853ba
-_RESULTS = ("weights.safetensors", "card.json", "history.csv")
-_FILES = ("checkpoint.safetensors", *_RESULTS, DIGESTS, EXPORTED)
-
-
-def _is_longer(held: dict, run: dict) -> bool:
-    "Whether a run is the one that a folder holds, with more epochs."
-    try:
-        more = run["recipe"]["epochs"] > held["recipe"]["epochs"]
-        return (
-            more and held | {"recipe": held["recipe"] | {"epochs": run["recipe"]["epochs"]}} == run
-        )
-    except (TypeError, KeyError):
-        return False
-
-
-def _reopen(out: Path):
-    "Make a run unfinished: it goes on from its checkpoint. Raises: RecipeError without one."
-    if not (out / _FILES[0]).exists() and (out / "card.json").exists():
-        raise RecipeError(
-            f"{out} holds a finished training without its checkpoint, which cannot go on; start"
-            f" another folder from its weights (--start {out})"
-        )
-    for name in ("card.json", DIGESTS, EXPORTED):
-        (out / name).unlink(missing_ok=True)
-
-# %% ../nbs/engine/checkpoint.ipynb #22672a0b
-def _read_run(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        advice = "so nobody knows which run the folder holds; start afresh with resume=False"
-        raise RecipeError(f"{path} is torn, {advice} (--fresh)") from None
-
-
-def open_run(
-    out: Path | None,
-    run: dict,
-    resume: bool = True,
-    further: bool = False,  # the same run with more epochs goes on from the checkpoint, too
-) -> Path | None:
-    "The checkpoint's path in `out`. Raises: RecipeError when another run is in the way."
-    if out is None:
-        return None
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    sweep(out, below=False)
-    known, run = out / "run.json", json.loads(json.dumps(run))
-    held = _read_run(known) if resume and known.exists() else run
-    if further and _is_longer(held, run):
-        _reopen(out)
-    elif held != run:
-        raise RecipeError(
-            f"{out} holds another run (its recipe, data or split differ, see run.json); choose"
-            " another folder, or start afresh with resume=False (--fresh)"
-        )
-    if resume and (out / "card.json").exists() and (torn := torn_files(out)):
-        names = ", ".join(map(str, torn))
-        advice = "Restore them, or start afresh with resume=False (--fresh)"
-        raise RecipeError(f"{names}: absent, or not what was written. {advice}")
-    for name in () if resume else _FILES:
-        (out / name).unlink(missing_ok=True)
-    write_atomic(known, lambda p: p.write_text(json.dumps(run)))
-    return out / _FILES[0]
-
-# %% ../nbs/engine/checkpoint.ipynb #b9774303
-def close_run(
-    model: TorchPredictor,
-    checkpoint: Path,
-    rows: list,
-    keep: bool = False,  # the checkpoint, for a run that may go on
-):
-    "Write history, weights and card, and their digests; the checkpoint has done its work."
-    out = checkpoint.parent
-    save_table(pd.DataFrame(rows), out / "history.csv", index=False)
-    model.save(out)
-    write_digests(out, _RESULTS)
-    if not keep:
-        checkpoint.unlink(missing_ok=True)

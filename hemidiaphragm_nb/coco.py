@@ -18,7 +18,8 @@ import pandas as pd
 from .cases import case_table
 from .features import SIDES
 from .files import image_stem, plainly
-from .folders import MASK_READERS, inside, radiograph_size
+from .folders import inside
+from .case_files import MASK_READERS, radiograph_size
 from hemidiaphragm_nb.lung_masks import (
     LUNG_ADVICE,
     LUNG_CLASSES,

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from .features import SIDES
-from .files import provenance, save_table, write_atomic, write_digests
+from .files import provenance, write_atomic, write_digests
+from .csv_files import save_table
 from .frames import FrameSet
 from .evaluate import Case
 from .evaluate import evaluate
@@ -292,22 +293,23 @@ def run_ablation(data, scale: str, out: Path, workers: int = 1, scheduler=None) 
 
 # %% ../nbs/engine/crossval.ipynb #6ac3a5e1
 def _warning_columns(case: Case) -> dict:
-    "Findings other than of landmarks, and for each side apart, radius and error, px of 512."
+    """Findings other than of landmarks, and for each side disagreement, radius90 and error, px of
+    the 512-px frame.
+    """
     p = case.prediction
-    columns = {
-        "findings": sum(
-            not f.code.startswith("landmark_") or "border" in f.code for f in p.findings
-        )
+    others = [f for f in p.findings if not f.code.startswith("landmark_") or "border" in f.code]
+    values = {"disagreement": p.disagreement, "radius90": p.radius90}
+    values["error"] = np.linalg.norm(p.points - case.points, axis=1)
+    return {"findings": len(others)} | {
+        f"{side}_{name}_px512": float(v)
+        for name, of_sides in values.items()
+        for side, v in zip(SIDES, of_sides)
     }
-    error = np.linalg.norm(p.points - case.points, axis=1)
-    for name, values in (("apart", p.disagreement), ("radius", p.radius90), ("error", error)):
-        columns |= {f"{side}_{name}": float(v) for side, v in zip(SIDES, values)}
-    return columns
 
-
+# %% ../nbs/engine/crossval.ipynb #6e7acbc2
 def _warning_cases(
     plan: Plan, store: Store, frames: FrameSet, calibrated_on: pd.DataFrame
-) -> pd.DataFrame:  # id, fold, findings and, of each side, apart, radius and error
+) -> pd.DataFrame:  # id, fold and `_warning_columns`
     "What each fold's ensemble would have warned of on its own test radiographs, frames of 512 px."
     factor = round(float(coverage(calibrated_on).iloc[-1]["factor"]), 2)
     tables = []
@@ -316,16 +318,6 @@ def _warning_cases(
         test = frames.subset(run_split(run, frames.table)["test"])
         model = replace(model, card=model.card | {"radius_factor": factor})
         found = evaluate(test, model, checks=True, columns=[_warning_columns]).cases
-        tables.append(
-            found[
-                [
-                    "id",
-                    *(
-                        c
-                        for c in found
-                        if c == "findings" or c.endswith(("_apart", "_radius", "_error"))
-                    ),
-                ]
-            ].assign(fold=fold)
-        )
+        written = [c for c in found if c == "findings" or c.endswith("_px512")]
+        tables.append(found[["id", *written]].assign(fold=fold))
     return pd.concat(tables, ignore_index=True)

@@ -16,7 +16,8 @@ import pandas as pd
 
 from .cases import case_table
 from .files import image_stem, shown
-from .folders import MASK_READERS, inside, radiograph_size, read_csv
+from .folders import inside, read_csv
+from .case_files import MASK_READERS, radiograph_size
 from hemidiaphragm_nb.lung_masks import (
     LUNG_ADVICE,
     check_names,

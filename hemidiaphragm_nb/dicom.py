@@ -33,10 +33,12 @@ from hemidiaphragm_nb.dicom_source import (
 )
 from .features import SIDES
 from .files import write_atomic
-from .formats import BY_HAND, Refusal
+from .formats import Refusal
+from .spacings import BY_HAND
 from .measure import as_columns, measure
 from .predict import Prediction
 from .radiograph import Radiograph
+from .writer_types import Writer
 
 # %% ../nbs/engine/dicom.ipynb #00000016
 _NAME, _USE = "hemidiaphragm_nb", "research and teaching only; not a medical device"
@@ -372,12 +374,14 @@ def read_sr(
 
 # %% ../nbs/engine/dicom.ipynb #00000039
 @dataclass(frozen=True)
-class _DicomWriter:
+class _DicomWriter(Writer):
     "Settings of both writers. Raises: ValueError for an unknown identity."
 
     identity: str = "new"  # as for `write_seg`
     key: str = ""  # as for `write_seg`
     card: dict | None = None  # of the predictor, named in the files
+
+    only_for = "DICOM"
 
     def __post_init__(self):
         if self.identity not in IDENTITIES:
@@ -396,7 +400,7 @@ class _DicomWriter:
         "The file written, if any. Raises: RadiographError."
         if not is_dicom(p.file):
             return []
-        file = Path(stem).with_name(Path(stem).name + self.ending)
+        [file] = self.planned(Path(stem))
         return [self._write(p, file, identity=self.identity, key=self.key, card=self.card)]
 
 # %% ../nbs/engine/dicom.ipynb #f9ab9b41

@@ -13,7 +13,8 @@ import numpy as np
 import pydicom
 
 from .dicom_header import numbers
-from .formats import Refusal, to_grey
+from .formats import Refusal
+from .pictures import to_grey
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10006
 def _words(element: pydicom.DataElement, little: bool = True) -> np.ndarray:

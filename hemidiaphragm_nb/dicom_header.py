@@ -16,7 +16,8 @@ import pydicom
 from pydicom import uid
 from pydicom.filereader import _read_file_meta_info, read_preamble
 
-from .formats import BY_HAND, MAX_BYTES, Refusal, believed_spacing
+from .formats import MAX_BYTES, Refusal
+from .spacings import BY_HAND, believed_spacing
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00006
 _TEXTS = """PhotometricInterpretation VOILUTFunction ViewPosition PatientOrientation

@@ -25,7 +25,9 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import validate_value
 
 from .dicom_header import header_turn, parse_dicom, patient_orientation
-from .formats import Refusal, file_content, file_kind, no_warnings, undo_orientation
+from .formats import Refusal, file_content, file_kind
+from .pictures import no_warnings
+from .pictures import undo_orientation
 from .radiograph import RadiographError
 
 # %% ../nbs/engine/dicom_source.ipynb #1b0b0c3b

@@ -31,6 +31,7 @@ from .networks import TorchPredictor, build_net, members
 from .pixels import R
 from .plan import data_spec, load_data
 from .precision import as_tuple
+from .predict import heatmap_points
 from .radiograph import FRAME, shrink, to_float
 from .runtime import Outputs
 from .study import size_of
@@ -84,7 +85,7 @@ def figure8(
             over.contour(mask, [LUNG_THRESHOLD], colors="tab:red", linewidths=1, linestyles="--")
         if out.heatmaps is not None:
             spots.imshow(out.heatmaps[i].min(0), vmin=0, vmax=1, **_GRAY)
-            _draw_points(over, model.recipe.decode(out[i].heatmaps)[0], side, "ro", mew=1.5)
+            _draw_points(over, heatmap_points(out[i], model.card)[0], side, "ro", mew=1.5)
     return fig
 
 # %% ../nbs/13_explain.ipynb #00000010
@@ -134,7 +135,7 @@ def score_weights(
     out = model.predict(images) if outputs is None else outputs
     for name in model.recipe.tasks:
         if name == "heatmap":
-            spots = distance(model.recipe.decode(out.heatmaps), model.recipe.side) <= _SPOT
+            spots = distance(heatmap_points(out, model.card), model.recipe.side) <= _SPOT
             w = _mean_weights(spots)
             weights.append(-weight * (w.sum(1, keepdims=True) if model.recipe.shared else w))
         else:
@@ -378,7 +379,7 @@ def explain_report(
     "Figures 8 and 9 and the fraction of activation in the lower lung, by name."
     model = model or shipped_model()
     outputs = model.predict(test.images)
-    found = model.recipe.decode(outputs.heatmaps)
+    found = heatmap_points(outputs, model.card)
     cases = choose_cases(np.linalg.norm(found - test.points, axis=-1), each=2)
     return {
         "figure8": figure8(model, test, cases, outputs),

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .columns import RESOURCE
 from .files import image_stem
-from .records import files_of
+from .record_files import files_of
 from .report_page import PAGE
 
 # %% ../nbs/engine/inputs.ipynb #0000002a

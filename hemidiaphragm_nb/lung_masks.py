@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from .folders import radiograph_size
+from .case_files import radiograph_size
 from .problems import DatasetError, Problem
 
 # %% ../nbs/engine/lung_masks.ipynb #cb5e8488

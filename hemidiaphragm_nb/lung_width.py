@@ -12,7 +12,7 @@ import numpy as np
 
 from .checks import Finding
 from .features import SIDES
-from .formats import spacing_words
+from .spacings import spacing_words
 from .landmarks import bounding_box, largest_component
 
 # %% ../nbs/engine/lung_width.ipynb #3a5fe6c5

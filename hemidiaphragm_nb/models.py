@@ -20,13 +20,12 @@ from .files import plainly
 from hemidiaphragm_nb.runtime import (
     EXPORTED,
     ExportError,
-    ModelError,
     Predictor,
     load_onnx,
-    read_card,
     shipped_folder,
     shipped_predictor,
 )
+from .card_checks import ModelError, read_card
 
 # %% ../nbs/engine/models.ipynb #5a1e0002
 def weights_digest(tensors: Mapping[str, np.ndarray]) -> str:
@@ -51,7 +50,7 @@ def _is_of_another(known: dict, card: dict) -> bool:
     facts = ("radius_factor", *(() if card["export"].get("weights") else _OF_A_TRAINING))
     return any(known.get(fact) != card.get(fact) for fact in facts)
 
-
+# %% ../nbs/engine/models.ipynb #19ac8014
 def is_stale(
     card: dict,  # of an exported network
     folder: Path,  # where it lies

@@ -34,7 +34,9 @@ from hemidiaphragm_nb.recipes import (
     built_in_networks,
     read_recipe,
 )
-from .runtime import ModelError, Outputs, check_answers, read_card, trial_picture
+from .runtime import Outputs
+from .trial import check_answers, trial_picture
+from .card_checks import ModelError, read_card
 from .brain_mri import BrainUNet
 from .network_costs import count_parameters
 from .unet import UNet

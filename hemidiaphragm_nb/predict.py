@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MASK_WEIGHT', 'APART', 'WIDE', 'lung_labels', 'mask_points', 'fuse', 'Prediction', 'expected_error',
-           'landmark_findings', 'interpret', 'predict']
+           'landmark_findings', 'heatmap_points', 'interpret', 'of_radiograph', 'predict']
 
 # %% ../nbs/15_predict.ipynb #6142654b
 import os
@@ -192,18 +192,15 @@ def _without_points_off_image(p: Prediction) -> Prediction:
     return replace(p, points=points, disagreement=apart, radius90=radius, findings=findings)
 
 # %% ../nbs/15_predict.ipynb #0b44288d
-def _heatmap_reading(
-    outputs: Outputs,  # of one frame
-    recipe: dict,  # `card["recipe"]`
-) -> tuple[np.ndarray | None, np.ndarray]:  # points (2, 2) and expected error (2,), px of 512
-    "The landmarks off the heatmaps; None and NaN without that task."
-    if outputs.heatmaps is None:
-        return None, np.full(2, np.nan)
-    if outputs.heatmaps.shape[1] > 2:
-        channels = outputs.heatmaps.shape[1]
-        raise ValueError(f"heatmaps of two hemidiaphragms are needed, not of {channels} landmarks")
-    points = decode(outputs.heatmaps, recipe["decoder"], recipe["beta"], recipe["shared"])[0]
-    return points, expected_error(outputs.heatmaps[0], recipe["beta"])
+def heatmap_points(
+    outputs: Outputs,  # of n frames
+    card: dict,  # of the predictor: its recipe says how its heatmaps are read
+) -> np.ndarray | None:  # (n, 2, 2) landmarks, px of the 512-px frame; None without that task
+    "The landmarks that the heatmaps show, before any fusion: the one place that reads them."
+    how, heatmaps = card["recipe"], outputs.heatmaps
+    return (
+        None if heatmaps is None else decode(heatmaps, how["decoder"], how["beta"], how["shared"])
+    )
 
 # %% ../nbs/15_predict.ipynb #2a247dbf
 def interpret(
@@ -217,8 +214,13 @@ def interpret(
     one, their radius, and the findings that speak against them. Findings of the file itself are
     added by `predict`, and that of implausible lengths by `without_implausible_mm`.
     """
-    points, expected = _heatmap_reading(outputs, card["recipe"])
-    readings = {} if points is None else {"heatmap": points}
+    on_heatmaps, expected, readings = heatmap_points(outputs, card), np.full(2, np.nan), {}
+    if on_heatmaps is not None:
+        if (channels := outputs.heatmaps.shape[1]) > 2:
+            wanted = "heatmaps of two hemidiaphragms are needed"
+            raise ValueError(f"{wanted}, not of {channels} landmarks")
+        readings = {"heatmap": on_heatmaps[0]}
+        expected = expected_error(outputs.heatmaps[0], card["recipe"]["beta"])
     labels, mask, lungs = None, np.zeros((frame.height, frame.width), np.uint8), None
     if outputs.lungs is not None:
         large = enlarge(outputs.lungs[0], image.shape[-1])
@@ -283,6 +285,13 @@ def _as_radiograph(given) -> Radiograph:
     )
 
 
+def of_radiograph(answer: Prediction, r: Radiograph) -> Prediction:
+    "What `interpret` gives for a radiograph, with its file, its spacing and its reader's findings."
+    findings = [*(Finding("file", message) for message in r.warnings), *answer.findings]
+    known = dict(file=str(r.path), spacing=r.spacing, spacing_source=r.spacing_source)
+    return without_implausible_mm(replace(answer, **known, findings=findings))
+
+
 def predict(
     radiograph: Radiograph | str | Path,  # as read, or a file to read
     predictor: Predictor | None = None,  # None: the one that comes with the library
@@ -296,11 +305,4 @@ def predict(
     r = _as_radiograph(radiograph)
     image, frame = framed(r), Frame.of(r)
     answer = interpret(predictor.predict(image[None, None]), image, frame, predictor.card)
-    answer = replace(
-        answer,
-        file=str(r.path),
-        spacing=r.spacing,
-        spacing_source=r.spacing_source,
-        findings=[*(Finding("file", message) for message in r.warnings), *answer.findings],
-    )
-    return without_implausible_mm(answer)
+    return of_radiograph(answer, r)

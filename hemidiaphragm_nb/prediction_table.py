@@ -18,15 +18,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .columns import write_resource
-from .files import csv_original, csv_path, shown, sweep
-from hemidiaphragm_nb.records import (
-    TABLE,
-    json_path,
-    place_of,
-    read_record,
-    source_of,
-    table_row,
-)
+from .files import shown, sweep
+from .csv_files import csv_original, csv_path
+from .records import TABLE, source_of, table_row
+from .record_files import json_path, place_of, read_record
+from .writer_types import RecordWriter
 
 # %% ../nbs/engine/prediction_table.ipynb #99460c13
 class ResultsError(ValueError):
@@ -49,7 +45,7 @@ def _is_table(path: Path) -> bool:
 _PART = "predictions.csv.part"
 
 
-class TableWriter:
+class TableWriter(RecordWriter):
     """predictions.csv: a row a record; it replaces the former table, whole, when the call ends.
     predictions.resource.json beside it says what its columns mean.
     """

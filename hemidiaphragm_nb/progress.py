@@ -34,7 +34,7 @@ def _bar(show: bool, clock: Callable) -> Progress:
         get_time=clock,
     )
 
-
+# %% ../nbs/engine/progress.ipynb #c5dfc517
 @contextmanager
 def progress_bar(
     title: str,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .cases import case_table
-from .folders import IMAGE_READERS, MASK_READERS, open_grey
+from .case_files import IMAGE_READERS, MASK_READERS, open_grey
 from .lung_masks import label_sides
 from .problems import DatasetError, Problem
 from .radiograph import Radiograph

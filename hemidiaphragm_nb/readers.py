@@ -11,17 +11,10 @@ import os
 import numpy as np
 
 from .files import plainly
-from hemidiaphragm_nb.formats import (
-    BY_HAND,
-    Refusal,
-    decode_picture,
-    decode_tiff,
-    believed_spacing,
-    check_size,
-    file_content,
-    file_kind,
-    no_warnings,
-)
+from .formats import Refusal, check_size, file_content, file_kind
+from .pictures import no_warnings
+from .pictures import decode_picture, decode_tiff
+from .spacings import BY_HAND, believed_spacing
 from .radiograph import Radiograph, RadiographError
 
 # %% ../nbs/engine/readers.ipynb #00000007
@@ -83,7 +76,7 @@ def check_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
         raise ValueError(f"a spacing is two positive numbers of mm, rows and columns: {spacing}")
     return tuple(float(s) for s in spacing)
 
-
+# %% ../nbs/engine/readers.ipynb #35d36249
 def read_radiograph(
     path: str | os.PathLike,
     max_aspect: float = MAX_ASPECT,  # refuse what is more than this many times as long as wide

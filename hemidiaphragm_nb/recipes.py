@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from .files import EscapedError
-from .heatmaps import decode
+from .predict import heatmap_points
 from .radiograph import WORKING_SIDES
+from .runtime import Outputs
 
 # %% ../nbs/engine/recipes.ipynb #d87a9d44
 class RecipeError(EscapedError):
     "A recipe that cannot be trained; the message says which setting and what it may be."
 
-
+# %% ../nbs/engine/recipes.ipynb #d93d2441
 _CHOICES = {
     "arch": ["unet", "lite0", "imagenet", "brain"],
     "tasks": [("heatmap", "mask"), ("heatmap",), ("mask",)],
@@ -46,7 +47,7 @@ def _check_choices(recipe):
         text = f"{key} is {value!r}; it may be one of {allowed}"
         raise RecipeError(f"{text}.{own}" if key == "arch" else text)
 
-
+# %% ../nbs/engine/recipes.ipynb #621edb97
 def built_in_networks() -> list[str]:
     "The architectures that come with the library."
     return list(_CHOICES["arch"])
@@ -158,7 +159,7 @@ class Recipe:
         heatmaps: np.ndarray,  # (n, 1 or 2, s, s), of a network of this recipe
     ) -> np.ndarray:  # (n, 2, 2) landmarks, px of the 512-px frame
         "The landmarks as this recipe reads them off."
-        return decode(heatmaps, self.decoder, beta=self.beta, shared=self.shared)
+        return heatmap_points(Outputs(heatmaps, None), {"recipe": vars(self)})
 
 # %% ../nbs/engine/recipes.ipynb #55a6c8b3
 PRESETS = {

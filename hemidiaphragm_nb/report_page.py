@@ -29,7 +29,8 @@ from .columns import ALL_COLUMNS
 from .files import plainly, shown, write_atomic
 from .prediction_table import as_in_table
 from .radiograph import FRAME, RadiographError
-from .records import json_path, place_of
+from .record_files import json_path, place_of
+from .writer_types import RecordWriter
 
 # %% ../nbs/engine/report_page.ipynb #68d75b65
 FINDINGS = {  # code: severity, and what it says; 3: the row is wrong, 2: a number of it, 1: a note
@@ -315,7 +316,7 @@ def report_page(
 PAGE = "report.html"
 
 
-class ReportWriter:
+class ReportWriter(RecordWriter):
     "A report of the folder: report.html in it, or another file."
 
     def __init__(self, path: Path | None = None):  # None: report.html beside the table

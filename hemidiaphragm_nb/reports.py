@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from .files import provenance, save_figure, save_table, write_atomic
+from .files import provenance, save_figure, write_atomic
+from .csv_files import save_table
 from .frames import FrameSet, count_known
 from .pixels import THRESHOLD_NAMES
 from .published import published

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .files import load_table, save_table, write_atomic, write_digests
+from .files import write_atomic, write_digests
+from .csv_files import load_table, save_table
 from .published import MORIS_SCORES
 from .plan import ExperimentError, Plan
 from .runs import FORMER_COLUMNS, Results, check_results

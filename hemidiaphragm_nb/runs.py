@@ -16,7 +16,8 @@ import pandas as pd
 from fastcore.basics import patch
 
 from .cases import LANDMARKS
-from .files import load_table, save_table, shown, torn_files, write_digests
+from .files import shown, torn_files, write_digests
+from .csv_files import load_table, save_table
 from .plan import ExperimentError, Plan, Run, run_columns
 from .store import Store
 
@@ -93,18 +94,18 @@ def names(self: Results) -> list:
     "The rows of the plan, in its order."
     return list(dict.fromkeys(self.runs["name"]))
 
-
+# %% ../nbs/engine/runs.ipynb #4d684e9a
 def _rows_by_repeat(results: Results) -> pd.Series:
     return results.runs.groupby("repeat")["name"].nunique()
 
-
+# %% ../nbs/engine/runs.ipynb #a16fc1ed
 @patch(as_prop=True)
 def whole(self: Results) -> list[int]:
     "The repeats that every row has."
     have = _rows_by_repeat(self)
     return have.index[have == len(self.names)].tolist()
 
-
+# %% ../nbs/engine/runs.ipynb #fcd7b8ce
 @patch
 def complete(self: Results) -> Results:
     """Only the repeats that every row has: those that can be compared.

@@ -29,7 +29,8 @@ from hemidiaphragm_nb.browser import (  # noqa: F401 (they stood here before)
     screen_size,
 )
 from .features import SIDES
-from .files import csv_path, csv_text, image_stem, shown, write_atomic
+from .files import image_stem, shown, write_atomic
+from .csv_files import csv_path, csv_text
 from .heatmaps import encode
 from .measure import Lung, Measurements, as_columns, measure
 from .predict import Prediction, predict

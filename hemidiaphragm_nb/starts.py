@@ -24,14 +24,16 @@ def start_model(
     model = open_predictor(None if name == "shipped" else Path(name), torch=True)
     return TorchPredictor(members(model.net)[0], model.recipe, model.card)
 
-
+# %% ../nbs/engine/starts.ipynb #1f14d63a
 def recipe_to_train(
     preset: str | None,  # None: the start's own recipe, or without a start "fast"
     start: TorchPredictor | None,
     changes: dict,  # fields of the recipe; None: unchanged
 ) -> Recipe:
-    "The recipe of a training. Raises: RecipeError."
+    "The recipe of a training; a changed `lam_hem` leaves `lam_segm` the rest. Raises: RecipeError."
     known = {k: v for k, v in changes.items() if v is not None}
+    if "lam_hem" in known:
+        known = {"lam_segm": 1 - known["lam_hem"]} | known
     if preset or start is None:
         return recipe(preset or "fast", **known)
     return read_recipe(canonical(start.recipe) | known)

@@ -24,12 +24,12 @@ from .checkpoint import checkpoint_rows
 from hemidiaphragm_nb.files import (
     DIGESTS,
     provenance,
-    save_table,
     shown,
     torn_files,
     write_atomic,
     write_digests,
 )
+from .csv_files import save_table
 from .networks import TorchPredictor
 from .plan import ExperimentError, Plan, Run, run_of
 

@@ -21,12 +21,20 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 from .batches import frame_dls, show_cases
-from .checkpoint import BestWeights, CheckpointCallback, History, Plateau
-from .checkpoint import ProgressBar, close_run, open_run, resume_from
-from .checkpoint import run_identity, save_checkpoint
+from hemidiaphragm_nb.checkpoint import (
+    BestWeights,
+    CheckpointCallback,
+    History,
+    Plateau,
+    ProgressBar,
+    resume_from,
+    save_checkpoint,
+)
+from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
 from .networks import TorchPredictor, initial_net, model_card
+from .predict import heatmap_points
 from .precision import Bf16, as_tuple, use_bf16
 from .progress import progress_bar
 from .recipes import PRESETS, Recipe
@@ -128,14 +136,11 @@ def show_results(
     max_n: int = 4,
 ):
     "The heatmaps' points, before any fusion, in red over the truth in blue; the lungs outlined."
-    recipe = predictor.recipe
-    cases = frames.subset(range(min(max_n, len(frames)))).at(recipe.side)
-    outputs, found = predictor.predict(cases.images), None
-    lungs = outputs.lungs
+    cases = frames.subset(range(min(max_n, len(frames)))).at(predictor.recipe.side)
+    outputs = predictor.predict(cases.images)
+    found, lungs = heatmap_points(outputs, predictor.card), outputs.lungs
     if lungs is None:
         lungs = np.stack([cases.masks == 1, cases.masks == 2], 1)
-    if outputs.heatmaps is not None:
-        found = recipe.decode(outputs.heatmaps)
     return show_cases(cases.images, cases.points, lungs, found, cols=max_n)
 
 # %% ../nbs/08_train.ipynb #d0ab56b1

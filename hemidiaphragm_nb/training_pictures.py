@@ -21,6 +21,7 @@ from .networks import TorchPredictor
 from .features import LUNG_THRESHOLD
 from .overlay import LUNG_COLOURS, RED
 from .radiograph import FRAME
+from .predict import heatmap_points
 
 # %% ../nbs/engine/training_pictures.ipynb #49ef53cf
 _ACCURACIES = {
@@ -65,14 +66,14 @@ def _mark(tile: np.ndarray, points: np.ndarray, colour: tuple, shape: int | None
             else:
                 cv2.drawMarker(tile, place, colour, shape, 13, 2)
 
-
+# %% ../nbs/engine/training_pictures.ipynb #f4ca3a2e
 def overlay_sheet(
     predictor: TorchPredictor,
     cases: FrameSet,  # at the recipe's side; arrays or tensors
 ) -> np.ndarray:  # (256, 256 n, 3) uint8 RGB
     "The cases side by side: truth, the lungs found, and the heatmaps' points, before any fusion."
     outputs = predictor.predict(cases.images)
-    found = None if outputs.heatmaps is None else predictor.recipe.decode(outputs.heatmaps)
+    found = heatmap_points(outputs, predictor.card)
     tiles = []
     for i in range(len(cases)):
         grey = np.asarray(torch.as_tensor(cases.images[i, 0]).cpu(), np.uint8)

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 
-from .files import save_table, shown, torn_files, write_atomic
+from .files import shown, torn_files, write_atomic
+from .csv_files import save_table
 from .recipes import Recipe, canonical, recipe
 
 # %% ../nbs/engine/update_curves.ipynb #47a6dcd5

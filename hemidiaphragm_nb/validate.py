@@ -234,8 +234,12 @@ def crossval_report(radiographs: pd.DataFrame) -> dict:
     }
 
 # %% ../nbs/16_validate.ipynb #0000da02
+_FORMER = {"apart": "disagreement_px512", "radius": "radius90_px512", "error": "error_px512"}
+
+
 def warning_table(
-    # findings (of the checks), and of each side apart, radius, error (px of the 512-px frame)
+    # findings (of the checks), and of each side disagreement, radius90, error (`..._px512`);
+    # under their former names, apart, radius, error, too
     radiographs: pd.DataFrame,
     limits: tuple = (
         (15, 15),
@@ -247,9 +251,10 @@ def warning_table(
     """Share of the radiographs that get a warning, and of those more than 20 px off that do (%),
     by limits.
     """
+    former = {f"{side}_{old}": f"{side}_{new}" for side in SIDES for old, new in _FORMER.items()}
+    radiographs = radiographs.rename(columns=former)
     apart, radius, error = (
-        radiographs[[f"{side}_{name}" for side in SIDES]].to_numpy()
-        for name in ("apart", "radius", "error")
+        radiographs[[f"{side}_{name}" for side in SIDES]].to_numpy() for name in _FORMER.values()
     )
     wrong, rows = (error > 20).any(1), {}
     for near, wide in limits:

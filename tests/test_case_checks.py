@@ -9,9 +9,10 @@ from PIL import Image
 
 from hemidiaphragm_nb import agreement
 from hemidiaphragm_nb.case_checks import draw_cases, odd_cases, validate_folder
-from hemidiaphragm_nb.folders import load_frames, read_csv, read_folder, read_mask
-from hemidiaphragm_nb.formats import undo_orientation
+from hemidiaphragm_nb.case_files import read_mask
+from hemidiaphragm_nb.folders import load_frames, read_csv, read_folder
 from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.pictures import undo_orientation
 from hemidiaphragm_nb.problems import DatasetError
 
 SIDE = 200  # px

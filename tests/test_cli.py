@@ -101,7 +101,7 @@ def test_warnings_are_counted_shown_and_tabled(tmp_path):
     assert f"8 of 8 images predicted, {len(doubtful)} with warnings; results in" in r.output
     shown = [line for line in r.output.splitlines() if line.startswith("  /")]
     assert len(shown) == 5 and f"and {len(doubtful) - 5} more" in r.output
-    assert "--seg: nothing written for 8 of 8 images, which are not DICOM" in r.output
+    assert "STEM_seg.dcm: nothing written for 8 of 8 images, which are not DICOM" in r.output
 
 
 @pytest.mark.parametrize(

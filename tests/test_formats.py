@@ -8,7 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from hemidiaphragm_nb.formats import Refusal, encode_picture, read_picture, read_tiff
+from hemidiaphragm_nb.formats import Refusal, encode_picture
+from hemidiaphragm_nb.pictures import read_picture, read_tiff
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.bounded import outcome
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from hemidiaphragm_nb.checkpoint import open_run
+from hemidiaphragm_nb.card_checks import ModelError
 from hemidiaphragm_nb.export import _write_exported, export_onnx
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.models import open_predictor
 from hemidiaphragm_nb.networks import TorchPredictor, build_net
 from hemidiaphragm_nb.recipes import recipe
+from hemidiaphragm_nb.run_folder import open_run
 from hemidiaphragm_nb.runtime import (
     EXPORTED,
     ExportError,
-    ModelError,
     OnnxPredictor,
     read_exported,
     shipped_folder,

@@ -12,19 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hemidiaphragm_nb.card_checks import ModelError
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, register_network
 from hemidiaphragm_nb.precision import as_tuple
 from hemidiaphragm_nb.recipes import OWN_NETWORKS, RecipeError, recipe
-from hemidiaphragm_nb.runtime import (
-    NEAREST,
-    SMALLEST_RANGE,
-    ModelError,
-    shipped_folder,
-    trial_picture,
-)
+from hemidiaphragm_nb.runtime import shipped_folder
 from hemidiaphragm_nb.train import train
+from hemidiaphragm_nb.trial import _NEAREST, _SMALLEST_RANGE, trial_picture
 
 SMALL = recipe(side=64, width=4, precision="fp32")
 
@@ -203,8 +199,8 @@ def test_fresh_networks_pass_with_a_margin(settings):
         with torch.no_grad():
             maps = as_tuple(build_net(made).eval()(torch.from_numpy(trial_picture(made.side))))
         for task, map in zip(made.tasks, maps):
-            assert np.ptp(map.numpy(), (-2, -1)).min() > 10 * SMALLEST_RANGE, seed
-            assert map.abs().amin((-2, -1)).max() < NEAREST[task] / 5, seed
+            assert np.ptp(map.numpy(), (-2, -1)).min() > 10 * _SMALLEST_RANGE, seed
+            assert map.abs().amin((-2, -1)).max() < _NEAREST[task] / 5, seed
 
 
 def test_the_network_that_ships_passes_with_a_margin():

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from hemidiaphragm_nb.card_checks import CardError, check_card
 from hemidiaphragm_nb.export import _write_exported, export_onnx
 from hemidiaphragm_nb.networks import TorchPredictor, build_net
 from hemidiaphragm_nb.recipes import recipe as settings_of
 from hemidiaphragm_nb.runtime import (
-    CardError,
     ExportError,
     _compiled_folder,
     _varint,
-    check_card,
     load_onnx,
     read_exported,
     shipped_folder,

@@ -20,10 +20,10 @@ from hemidiaphragm_nb import records as records_module
 from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
+from hemidiaphragm_nb.csv_files import load_table
 from hemidiaphragm_nb.dicom import SrWriter, read_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
-from hemidiaphragm_nb.files import load_table
 from hemidiaphragm_nb.lung_width import without_implausible_mm
 from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
@@ -33,8 +33,10 @@ from hemidiaphragm_nb.predict import (
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
-from hemidiaphragm_nb.records import JsonWriter, as_row
+from hemidiaphragm_nb.record_files import JsonWriter
+from hemidiaphragm_nb.records import as_row
 from hemidiaphragm_nb.session import Session, append_row
+from hemidiaphragm_nb.writer_types import RecordWriter, Writer
 from hemidiaphragm_nb.writers import (
     MaskWriter,
     Outcome,
@@ -65,7 +67,7 @@ def test_a_file_that_cannot_be_read_costs_itself(radiographs, tmp_path):
     assert [Path(file).name for file in table["file"]] == ["a.png", "b.png"]
 
 
-class FailsOnce:
+class FailsOnce(Writer):
     "A writer that fails with the file `b`."
 
     name = "fails"
@@ -100,7 +102,7 @@ def test_json_and_table_come_whether_or_not_they_are_named(radiographs, tmp_path
     assert sorted(one) == ["a.json", "a_mask.png", "b.json", "b_mask.png", *OF_FOLDER]
 
 
-class Names:
+class Names(RecordWriter):
     "A writer of records that fails with that of `b` where asked."
 
     def __init__(self, fails: bool = False):
@@ -133,7 +135,7 @@ def test_a_writer_of_records_takes_what_the_table_has_and_its_failure_costs_the_
     assert (out / "b.json").stat().st_mtime_ns == before, "predicted twice"
 
 
-class Breaks:
+class Breaks(RecordWriter):
     "A writer of records that raises in one of its tasks: open, take (of `a`), refuse or close."
 
     name = "breaks"
@@ -240,7 +242,7 @@ def test_a_table_that_fails_with_a_row_is_whole_without_it(task, rows, radiograp
     assert list(rows_of(out)) == ["d", *rows] and outcome.earlier == len(rows)
 
 
-class WritesAndFails:
+class WritesAndFails(Writer):
     "A writer that fails with `b` when its file is there."
 
     name, ending = "half", "_half.txt"
@@ -265,7 +267,7 @@ class BreakingJson(JsonWriter):
         super().write(record, stem)
 
 
-class Nothing:
+class Nothing(Writer):
     "A writer that forgets to say what it wrote of `b`."
 
     name, ending = "nothing", "_nothing.txt"
@@ -756,7 +758,7 @@ def test_what_is_no_result_is_not_replaced(radiographs, name):
     assert predict_folder(given, radiographs, writers=again, resume=False) == []  # its own
 
 
-class Kills:
+class Kills(Writer):
     "A writer that ends the process, as a power cut would, with the file `b`."
 
     name, ending = "kills", "_x.png"

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hemidiaphragm_nb.files import save_table
+from hemidiaphragm_nb.csv_files import save_table
 from hemidiaphragm_nb.folders import read_folder
 from hemidiaphragm_nb.networks import TorchPredictor
 from hemidiaphragm_nb.predict import Prediction, predict
