@@ -21,7 +21,8 @@ def use_style():
     import matplotlib.pyplot as plt
 
     plt.style.use(STYLE)
-    if "inline" in plt.get_backend() and "matplotlib_inline.config" in sys.modules:
+    if "inline" in plt.get_backend():
+        plt.switch_backend(plt.get_backend())  # loads it
         inline = sys.modules["matplotlib_inline.config"].InlineBackend.instance()
         inline.print_figure_kwargs = {**inline.print_figure_kwargs, "bbox_inches": None}
         sys.modules["matplotlib_inline.backend_inline"].set_matplotlib_formats("png")
