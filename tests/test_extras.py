@@ -102,7 +102,7 @@ def test_a_small_installation_imports_what_it_brings():
         ("train", {"torch"}, "torch"),
         ("predict x.png --torch", {"torch"}, "torch"),
         ("predict x.png --fast", {"openvino"}, "openvino"),
-        ("check data", {"matplotlib", "pandas"}, "matplotlib"),
+        ("check data", {"matplotlib", "pandas"}, "pandas"),
         ("phantom --n 2", {"pandas"}, "pandas"),
         ("app", {"voila"}, "voila"),
     ],
