@@ -14,9 +14,6 @@ from .pixels import THRESHOLDS, by_lung, threshold_name
 from .runs import Results
 
 # %% ../nbs/engine/error_curves.ipynb #16302d27
-_LINES = ("-", "--", "-.", ":")
-
-
 def _cdf(errors: np.ndarray) -> tuple:  # distances and percentages; NaN is left out
     "The steps of the fraction of errors below each distance, up to 1000 px."
     v = np.sort(errors[~np.isnan(errors)])

@@ -300,8 +300,7 @@ def model_card(
     split: dict,
     net: nn.Module,
     rows: list,
-    start: str | None = None,  # the hash of the weights that it starts from
-    before: dict | None = None,  # as for `trained_on`
+    start: TorchPredictor | None = None,  # whose weights it started from
 ) -> dict:
     "The facts that go beside the weights."
     cases = {name: len(idx) for name, idx in split.items()}
@@ -312,8 +311,8 @@ def model_card(
         "input": "8-bit frame, dark lungs, through to_float",
         "parameters": count_parameters(net),
         "data": {"fingerprint": frames.fingerprint, "cases": cases},
-        "trained_on": trained_on(frames, split, before),
-        "start": start,
+        "trained_on": trained_on(frames, split, start and start.card.get("trained_on")),
+        "start": start and weights_hash(start.net),
         "epochs": len(rows),
         "last_epoch": rows[-1],
         "seconds": round(sum(row["seconds"] for row in rows), 1),

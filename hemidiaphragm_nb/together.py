@@ -56,6 +56,11 @@ class Job:
     done: int = 0  # updates
     seconds: float = 0.0  # its fraction of the device's time
 
+    @property
+    def ended(self) -> bool:
+        "Whether all its updates are done."
+        return self.done == self.updates
+
 # %% ../nbs/engine/together.ipynb #f2731124
 class _Step:
     "Network, loss, optimiser, and one update of theirs; logs stay on the device."
@@ -159,8 +164,8 @@ def is_due(
     epochs: int,  # done
 ) -> bool:
     "Whether the validation set is to be looked at after so many epochs."
-    every, ended = self.job.validate, self.job.done == self.job.updates
-    return self.rules.needed or bool(every) and (epochs % every == 0 or ended)
+    every = self.job.validate
+    return self.rules.needed or bool(every) and (epochs % every == 0 or self.job.ended)
 
 
 @patch
@@ -240,8 +245,7 @@ class _Copy:
 def copy(self: _Training) -> _Copy:
     "Weights and logs as they will be once the stream has come here."
     with torch.cuda.stream(self.stream) if self.stream else nullcontext():
-        ended = self.job.done == self.job.updates
-        weights = ended and self.best or self._weights()
+        weights = self.job.ended and self.best or self._weights()
         logs = self.log.clone(), self.valid_log.clone()
         ready = self.stream.record_event() if self.stream else None
     return _Copy(self, self.job.done, weights, logs, ready)
@@ -306,10 +310,10 @@ def _hand_out(self: _Cohort):
 def _update_all(self: _Cohort) -> list[_Copy]:
     "One update of each that has not ended; returns copies of those at a mark."
     copies = []
-    for t in (t for t in self.trainings if t.job.done < t.job.updates):
+    for t in (t for t in self.trainings if not t.job.ended):
         t.run("update")
         t.job.done += 1
-        if t.job.done in t.job.marks and t.job.done < t.job.updates:
+        if t.job.done in t.job.marks and not t.job.ended:
             copies.append(t.copy())
     return copies
 
@@ -327,7 +331,7 @@ def run_epoch(self: _Cohort) -> list[_Copy]:
             t.run("check")
     for t in self.trainings:
         t.decide(self.epoch - 1)
-    ended = [t for t in self.trainings if t.job.done == t.job.updates]
+    ended = [t for t in self.trainings if t.job.ended]
     self.trainings = [t for t in self.trainings if t not in ended]
     if self.trainings:
         with self._here():

@@ -21,7 +21,7 @@ from torch import nn
 from .execute import fixed_threads, run_files, run_split
 from .files import provenance
 from .frames import FrameSet
-from .networks import TorchPredictor, build_net, model_card, weights_hash
+from .networks import TorchPredictor, build_net, model_card
 from .plan import DataSpec, Plan, Run, load_data
 from .recipe_choice import write_summary
 from .recipes import Recipe
@@ -45,17 +45,22 @@ def _jobs(
     validate: int,
     store: Store | None = None,  # has the runs that others start from
 ) -> dict[str, Job]:
-    "A job a run, by key; runs of one split share its frames. Raises: ExperimentError."
-    parts, jobs = {}, {}
+    """A job a run, by key; runs of one split share its frames, runs of one start its network.
+
+    Raises: ExperimentError where the start's weights are not there.
+    """
+    parts, starts, jobs = {}, {None: None}, {}
     for run in runs:
         same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]
             split = run_split(run, frames.table)
             parts[same] = [frames.subset(split[k]).to(device) for k in ("train", "valid")]
+        if run.start not in starts:
+            starts[run.start] = store.start(run)
         _, batches = epoch_sizes(parts[same][0], run.recipe)
         updates = run.recipe.epochs * batches
-        options = dict(validate=validate, start=store.start(run) if run.start else None)
+        options = dict(validate=validate, start=starts[run.start])
         jobs[run.key] = Job(run.key, run.recipe, *parts[same], updates, **options)
     return jobs
 
@@ -75,9 +80,8 @@ def _publish(run: Run, store: Store, frames: FrameSet, *, weights, rows, device:
     try:
         split, net = run_split(run, frames.table), _restored(run.recipe, weights)
         parts = {k: split[k] for k in ("train", "valid", "test")}
-        start = store.start(run)
-        before = (weights_hash(start.net), start.card.get("trained_on")) if start else ()
-        model = TorchPredictor(net, run.recipe, model_card(frames, parts, net, rows, *before))
+        card = model_card(frames, parts, net, rows, store.start(run))
+        model = TorchPredictor(net, run.recipe, card)
         if run.recipe.side * run.recipe.width > _LARGE:
             net.to(device)
         with fixed_threads(1):

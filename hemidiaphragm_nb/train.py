@@ -209,8 +209,7 @@ def train(
         save_checkpoint(checkpoint, learn, best.weights, rows)
     if best.weights:
         learn.model.load_state_dict(best.weights)
-    before = start and start.card.get("trained_on")
-    card = model_card(frames, split, learn.model, rows, run.get("start"), before)
+    card = model_card(frames, split, learn.model, rows, start)
     model = TorchPredictor(learn.model.eval(), recipe, card)
     if checkpoint:
         close_run(model, checkpoint, rows, keep=further)
