@@ -85,18 +85,6 @@ def main():
 app.add_typer(trainings)
 app.add_typer(studies)
 
-# %% ../nbs/engine/cli.ipynb #cdd1df4b
-def _report_writers(inputs: list[str], report: Path | None, no_report: bool) -> list:
-    "What writes the report: one where a folder is given, or a file for it. Raises: ValueError."
-    from hemidiaphragm_nb.report_page import ReportWriter, is_report
-
-    if report and no_report:
-        raise ValueError("--report and --no-report: choose one of them")
-    if report and not is_report(report):
-        raise ValueError(f"--report {report}: it is no report of this program. Choose another name")
-    wanted = report or any(os.path.isdir(given) for given in inputs)
-    return [ReportWriter(report)] if wanted and not no_report else []
-
 # %% ../nbs/engine/cli.ipynb #13c99661
 def _writers(masks: bool, seg: bool, sr: bool, identity: str, key: str, predictor) -> list:
     "What is written beside JSON and table. Raises: ValueError for an unknown identity."
@@ -280,13 +268,14 @@ def _predict(
     """
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.inputs import why_nothing
+    from hemidiaphragm_nb.report_page import report_writers
     from hemidiaphragm_nb.writers import Outcome
 
     options = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
     writers = _writers(masks, seg, sr, identity, key, predictor)
     outcome = Outcome()
-    pages = _report_writers(inputs, report, no_report)
+    pages = report_writers(inputs, report, no_report)
     errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)
     for given in () if outcome.total else inputs:
         show_message(why_nothing(given, out), error=True)

@@ -44,7 +44,7 @@ from hemidiaphragm_nb.runtime import (
 )
 from hemidiaphragm_nb.timing import (
     compare_ways,
-    conditions,
+    thread_conditions,
     in_fresh_process,
     peak_mb,
     rivals_row,
@@ -143,7 +143,7 @@ def network_speed(
     networks: dict | None = None,
 ) -> list[dict]:  # in milliseconds an image
     "The network alone, on one image at its working side, in every way that is installed."
-    with conditions(one_thread) as (threads, clock, how), _exported(model) as folder:
+    with thread_conditions(one_thread) as (threads, clock, how), _exported(model) as folder:
         net = TorchPredictor.load(folder)
         shape = (1, 1, net.recipe.side, net.recipe.side)
         image = to_float(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
@@ -227,7 +227,7 @@ def file_speed(
     "File to JSON, the predictors being loaded, over several files in turn."
     rows, crop = [], "lungs-finder (a crop, no mask or landmarks)"
     with (
-        conditions(one_thread) as (threads, clock, how),
+        thread_conditions(one_thread) as (threads, clock, how),
         _exported(model) as folder,
         _external(lungs_finder, threads) if lungs_finder else nullcontext() as answer,
     ):

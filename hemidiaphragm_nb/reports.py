@@ -96,11 +96,11 @@ def training_overlap(
     card: dict,  # of the model
     frames: FrameSet,  # the data set
     chosen: FrameSet,  # those of its cases that are evaluated
-    same_split: bool = False,  # whether they are the test split of the model's seed
+    seed: int | None = None,  # of the split whose test subset they are; None: of no split
 ) -> list[str]:
     "A line where a model was trained on some of the radiographs that are evaluated."
     if not card.get("trained_on"):
-        if same_split:
+        if seed == card["recipe"].get("seed", -1):  # the split of its own training
             return []
         chosen = frames  # an older card knows its data set as a whole
     count = _number_trained_on(card, chosen)

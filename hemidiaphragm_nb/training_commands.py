@@ -184,7 +184,6 @@ def _evaluate(
     frames, split = load_split(data, cases, seed, skip_bad)
     out.mkdir(parents=True, exist_ok=True)
     card, chosen = predictor.card, frames if everything else frames.subset(split["test"])
-    same_split = not everything and seed == card["recipe"]["seed"]
-    for line in training_overlap(card, frames, chosen, same_split):
+    for line in training_overlap(card, frames, chosen, None if everything else seed):
         show_message(line, error=True)
     finish(evaluation_report(predictor, chosen, out), [])
