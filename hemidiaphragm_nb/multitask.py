@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .effects import MARGINS, Effect, effect
+from .effects import MARGINS, Effect, effect, mean_interval
 from .error_curves import plot_cdf
 from .loss_curves import loss_curves, plot_losses
-from .metrics import DIAGONAL, bootstrap_interval, holm, signed_rank
+from .metrics import DIAGONAL, holm, signed_rank
 from .pixels import R
 from .plan import Plan
 from .published import published
@@ -107,10 +107,9 @@ def single_and_multi(
     return pair.clip(upper=DIAGONAL)
 
 # %% ../nbs/12_multitask.ipynb #00000018
-def _compared(pair: pd.DataFrame, who: np.ndarray, sign: int, level: float) -> dict:
-    "Means and difference of a figure's pairs, its interval by patient, Wilcoxon both ways."
+def _compared(pair: pd.DataFrame, who: np.ndarray, sign: int, interval: tuple) -> dict:
+    "A figure's means, their difference, and Wilcoxon's test by patient and by image."
     mean = pair.groupby(who).mean()
-    interval = bootstrap_interval(pair["multi"] - pair["single"], who, level)
     test, images = (signed_rank(sign * t["multi"], sign * t["single"]) for t in (mean, pair))
     row = dict(single=pair["single"].mean(), multi=pair["multi"].mean())
     row |= dict(zip(("difference", "low", "high"), interval))
@@ -123,14 +122,16 @@ def compare_tasks(
     patients: pd.DataFrame | None = None,  # table with id and patient_id; None: a patient an image
     level: float = 0.95,  # of the intervals
 ) -> pd.DataFrame:  # a row a figure
-    """Alone against together on the same images: means, difference with its interval, Wilcoxon
-    by patient (Holm) and by image. `effect` above 0: together is better.
+    """Alone against together on the same images: means, difference with its interval over
+    patients and trainings, Wilcoxon by patient (Holm) and by image. `effect` above 0: together
+    is better.
     """
     rows = []
     for figure, (_, sign, unit) in _FIGURES.items():
         pair = single_and_multi(results, figure)
         who = patients_of(pair.index.get_level_values("id"), patients)
-        rows.append(dict(figure=figure, unit=unit) | _compared(pair, who, sign, level))
+        interval = mean_interval(pair["multi"] - pair["single"], patients, level)
+        rows.append(dict(figure=figure, unit=unit) | _compared(pair, who, sign, interval))
     return pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"]))
 
 # %% ../nbs/12_multitask.ipynb #ec0c1e1c
@@ -204,14 +205,14 @@ def threshold_curve(
     thresholds=(2, 4, 6, 8, 10, 12.5, 15, 20, 25, 30, 40, 50, 70, 100),  # px of the 512-px frame
     patients: pd.DataFrame | None = None,  # table with id and patient_id
 ) -> pd.DataFrame:  # threshold, single, multi, difference, low, high (%)
-    """Accuracy alone and together, both lungs, and their difference with a 95 % interval, at
-    every threshold.
+    """Accuracy alone and together, both lungs, and their difference with a 95 % interval over
+    patients and trainings, at every threshold.
     """
     errors = pd.concat([single_and_multi(results, f) for f in ("right_px", "left_px")])
-    who, rows = patients_of(errors.index.get_level_values("id"), patients), []
+    rows = []
     for t in thresholds:
         hits = 100.0 * (errors < t)
-        interval = bootstrap_interval(hits["multi"] - hits["single"], who)
+        interval = mean_interval(hits["multi"] - hits["single"], patients)
         row = dict(threshold=float(t), single=hits["single"].mean(), multi=hits["multi"].mean())
         rows.append(row | dict(zip(("difference", "low", "high"), interval)))
     return pd.DataFrame(rows)

@@ -209,16 +209,25 @@ _FACTS = ("preset", "side", "width", "tasks", "augmentation", "epochs", "batch",
 _KINDS = {"phantom": "Synthetic radiographs", "covid_cxr": "Real radiographs (covid_cxr)"}
 
 
-def describe(results: Results) -> str:
+def _updates(run: pd.Series, images: int | None) -> str:
+    "How many updates a run made, in brackets; '' where the number of training images is unknown."
+    return f" ({run['epochs'] * (images // run['batch']):,} updates)" if images else ""
+
+
+def describe(
+    results: Results,
+    images: int | None = None,  # of training, for the number of updates
+) -> str:
     "What these results are: data, size, recipe, machine, and what is missing."
     runs, data = results.runs, getattr(results, "data", "")
     gaps = results.missing() if isinstance(results, Archive) else []
-    images = " or ".join(f"{v:g}" for v in np.unique(runs["images"]))
+    tested = " or ".join(f"{v:g}" for v in np.unique(runs["images"]))
     repeats = runs["repeat"].nunique()
     facts = ", ".join(f"{k} {' or '.join(map(str, runs[k].unique()))}" for k in _FACTS if k in runs)
+    facts = facts.replace(", batch", f"{_updates(runs.iloc[0], images)}, batch")
     text = (
         f"{_KINDS.get(data, data or 'Results')}: {len(runs)} of {len(runs) + len(gaps)} planned"
-        f" runs, {repeats} repeat{'s' * (repeats > 1)}, {images} test images each; {facts}; data"
+        f" runs, {repeats} repeat{'s' * (repeats > 1)}, {tested} test images each; {facts}; data"
         f" {', '.join(runs['data'].unique())}."
     )
     if gaps:
@@ -233,9 +242,9 @@ def conditions(
 ) -> str:
     "Side, width, batch, length, repeats and data of results, for a caption."
     r, n = results.runs.iloc[0], results.runs["repeat"].nunique()
-    updates = f" ({r['epochs'] * (images // r['batch']):,} updates)" if images else ""
+    epochs = f"{r['epochs']} epochs{_updates(r, images)}"
     data = getattr(results, "data", "") or "phantoms"
     return (
-        f"{r['side']} px, width {r['width']}, batch {r['batch']}, {r['epochs']} epochs{updates},"
+        f"{r['side']} px, width {r['width']}, batch {r['batch']}, {epochs},"
         f" {n} repeat{'s' * (n > 1)}, {r['images']:.0f} test images each, {data}"
     )
