@@ -14,7 +14,9 @@ from torch import Tensor
 
 from .augmentations import AUGMENTATIONS, MODES, NONE, PAPER, STRONG
 from .augmentations import Augmentation, draw
+from .landmarks import EDGE, MIN_COLUMNS, MIN_FITTED
 from .photometry import photometry
+from .radiograph import FRAME
 
 # %% ../nbs/05_augment.ipynb #0000000d
 _CENTRE, _HALF = 255.5, 256.0  # of the 512-px frame: u = (x - _CENTRE) / _HALF
@@ -123,12 +125,14 @@ def reread_domes(
     t, column = torch.arange(side, device=masks.device), border >= 0
     first = torch.where(column, t, side).amin(-1, True)
     last = torch.where(column, t, -1).amax(-1, True)
-    middle, margin = (first + last) / 2, 0.2 * (last - first)
+    middle, margin = (first + last) / 2, EDGE * (last - first)
     use = column & (t >= first + margin) & (t <= last - margin)
-    known = (use.sum(-1) >= 8) & ~(use & (border == side - 1)).any(-1)
-    height = _cubic_at_middle((t - middle) / side, border, use, known)
+    known = (column.sum(-1) >= MIN_COLUMNS) & (use.sum(-1) >= MIN_FITTED)
+    known &= ~(use & (border == side - 1)).any(-1)  # cut off below
+    half = ((last - first) / 2).clamp(min=1)  # in its unit the equations are well conditioned
+    height = _cubic_at_middle((t - middle) / half, border, use, known)
     place = torch.stack([middle[..., 0].double(), height], -1)
-    return torch.where(known[..., None], (place + 0.5) * 512 / side - 0.5, torch.nan)
+    return torch.where(known[..., None], (place + 0.5) * FRAME / side - 0.5, torch.nan)
 
 
 def _cubic_at_middle(x: Tensor, border: Tensor, use: Tensor, known: Tensor) -> Tensor:  # (n, 2)

@@ -57,7 +57,7 @@ def _algorithm_parameters(
     "What a reader must know of the algorithm beside its name and version."
     facts = {"use": _USE}
     if card is not None:
-        facts["recipe"] = card["recipe"]["name"]
+        facts["recipe"] = card["recipe"].get("name", "a network of one's own")
     return facts | {k: str(card[k]) for k in ("git_commit",) if card and k in card}
 
 # %% ../nbs/engine/dicom.ipynb #90dbf7a8

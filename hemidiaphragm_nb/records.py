@@ -51,7 +51,7 @@ def made_by(predictor: Predictor) -> dict:
     card = predictor.card
     facts = {k: card.get(k) for k in ("git_commit", "created", "use")}
     facts |= {"export": card["export"]} if "export" in card else {}
-    return {"model": facts | {"recipe": card["recipe"]["name"]}, "version": __version__}
+    return {"model": facts | {"recipe": card["recipe"].get("name", "")}, "version": __version__}
 
 # %% ../nbs/engine/records.ipynb #231eaa50
 def as_json(p: Prediction, predictor: Predictor) -> dict:

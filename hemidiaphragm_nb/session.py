@@ -251,7 +251,8 @@ def model_name(self: Session) -> str:
     "Which model answered, from its card."
     created = self.card.get("created", "date unknown")
     commit = str(self.card.get("git_commit", ""))[:7] or "unknown"
-    return f"{self.card['recipe']['name']}, {created}, commit {commit}"
+    name = self.card["recipe"].get("name") or "a network of your own"
+    return f"{name}, {created}, commit {commit}"
 
 # %% ../nbs/engine/session.ipynb #0ead41cf
 def _wrapped(lines: list[str], table: bool = False) -> list[str]:

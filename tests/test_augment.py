@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemidiaphragm_nb import augment, augmentations
-from hemidiaphragm_nb.augment import affine, sampling_grid, warp_points
+from hemidiaphragm_nb.augment import affine, reread_domes, sampling_grid, warp_points
 from hemidiaphragm_nb.augmentations import (
     AUGMENTATIONS,
     NONE,
@@ -21,6 +22,7 @@ from hemidiaphragm_nb.augmentations import (
     AugmentationError,
     draw,
 )
+from hemidiaphragm_nb.landmarks import MIN_COLUMNS, landmarks_from_mask
 
 HALF, CENTRE = 256.0, 255.5  # of the 512-px frame
 
@@ -189,3 +191,16 @@ def test_warps_form_a_group(first, second):
     close(at, warp_points(p, m), 1e-3)
     areas = torch.linalg.det(m[:, :2, :2]).abs()
     close(areas, first["scale"].double() ** 2, 1e-6)
+
+
+@pytest.mark.parametrize("side", [64, 128, 256])
+def test_the_rule_is_that_of_the_landmarks_in_narrow_lungs_too(side):
+    for width in range(1, 20):
+        labels = np.zeros((side, side), np.uint8)
+        for label, left in ((1, 3), (2, side // 2)):
+            for k in range(width):
+                labels[5 : side // 2 + (k * k) % 7, left + k] = label
+        expected = (landmarks_from_mask(labels) + 0.5) * 512 / side - 0.5
+        found = reread_domes(torch.from_numpy(labels)[None])[0]
+        close(found.nan_to_num(-1), torch.from_numpy(expected).nan_to_num(-1), 1e-6)
+        assert found.isnan().all() == (width < MIN_COLUMNS)

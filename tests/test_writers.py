@@ -21,7 +21,7 @@ from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.csv_files import load_table
-from hemidiaphragm_nb.dicom import SrWriter, read_sr
+from hemidiaphragm_nb.dicom import SrWriter, read_sr, write_sr
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.lung_width import without_implausible_mm
@@ -30,11 +30,14 @@ from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     Prediction,
     _without_points_off_image,
+    predict,
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.record_files import JsonWriter
 from hemidiaphragm_nb.records import as_row
+from hemidiaphragm_nb.report_page import ReportWriter
+from hemidiaphragm_nb.runtime import Outputs
 from hemidiaphragm_nb.session import Session, append_row
 from hemidiaphragm_nb.writer_types import RecordWriter, Writer
 from hemidiaphragm_nb.writers import (
@@ -65,6 +68,31 @@ def test_a_file_that_cannot_be_read_costs_itself(radiographs, tmp_path):
     assert [Path(error.path).name for error in errors] == ["scan"]
     table = pd.read_csv(tmp_path / "out/predictions.csv")
     assert [Path(file).name for file in table["file"]] == ["a.png", "b.png"]
+
+
+class OwnPredictor:
+    "Half of each frame is right lung, half of it left; its card has what the protocol asks for."
+
+    card = {"recipe": dict(tasks=("mask",), side=64, beta=125.0, decoder="tanh", shared=False)}
+
+    def predict(self, frames):
+        lungs = np.zeros((len(frames), 2, 64, 64), np.float32)
+        lungs[:, 0, 10:40, 4:28] = lungs[:, 1, 10:44, 36:60] = 1
+        return Outputs(None, lungs)
+
+
+def test_a_predictor_of_ones_own_needs_no_more_than_the_protocol_says(radiographs, tmp_path):
+    own, out = OwnPredictor(), tmp_path / "out"
+    writers = [OverlayWriter(), MaskWriter(), ReportWriter()]
+    assert predict_folder([str(radiographs)], out, own, writers=writers) == []
+    table = pd.read_csv(out / "predictions.csv")
+    assert table["left_y"].gt(table["right_y"]).all() and (out / "report.html").exists()
+    session = Session.open(read_radiograph(radiographs / "a.png"), own)
+    assert "a network of your own" in session.model_name()
+    source = write_example(tmp_path / "a.dcm", phantom(3, side=256).image)
+    made = write_sr(source, predict(source, own), tmp_path / "sr.dcm", card=own.card)
+    by_hand = [[63.5, 157.5], [191.5, 173.5]]  # the middle of 24 columns of 64, their lowest row
+    np.testing.assert_allclose(read_sr(made)["points"], by_hand, atol=2)
 
 
 class FailsOnce(Writer):
