@@ -108,9 +108,15 @@ def _whole_frames(data, scale: str) -> FrameSet:
     return load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
 
 # %% ../nbs/engine/crossval.ipynb #0b43babf
+def _count_findings(case: Case) -> dict:
+    "The number of a radiograph's findings other than of landmarks that may lie elsewhere."
+    codes = [finding.code for finding in case.prediction.findings]
+    return {"findings": sum(not c.startswith("landmark_") or "border" in c for c in codes)}
+
+
 def fold_cases(
     plan: Plan, store: Store, frames: FrameSet, members: int | None = None
-) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with repeat and fold
+) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with findings, repeat and fold
     """Every finished fold's test radiographs, read by that fold's ensemble.
 
     Raises: ExperimentError for a network without weights.
@@ -118,11 +124,9 @@ def fold_cases(
     tables = []
     tests = {(run.repeat, run.subset): run_split(run, frames.table)["test"] for run in plan}
     for (repeat, fold), model in trained(plan, store, members).items():
-        tables.append(
-            evaluate(frames.subset(tests[repeat, fold]), model).cases.assign(
-                repeat=repeat, fold=fold
-            )
-        )
+        test = frames.subset(tests[repeat, fold])
+        found = evaluate(test, model, checks=True, columns=[_count_findings])
+        tables.append(found.cases.assign(repeat=repeat, fold=fold))
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/engine/crossval.ipynb #0000ea04
@@ -249,75 +253,76 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = MASK_WEIGHT) -> pd
         }
     return pd.DataFrame(rows).T
 
+# %% ../nbs/engine/crossval.ipynb #6ac3a5e1
+def _warning_cases(
+    radiographs: pd.DataFrame,  # of `fold_cases`
+) -> pd.DataFrame:  # id, fold, findings, and of each side disagreement, radius90, error (px of 512)
+    "What each fold's ensemble would have warned of on its own test radiographs."
+    factor = round(float(coverage(radiographs).iloc[-1]["factor"]), 2)
+    error, table = landmark_errors(radiographs), radiographs[["id", "fold", "findings"]].copy()
+    for k, side in enumerate(SIDES):
+        heatmap, mask = (
+            radiographs[[f"{side}_{task}_dx", f"{side}_{task}_dy"]].to_numpy()
+            for task in ("heatmap", "mask")
+        )
+        table[f"{side}_disagreement_px512"] = np.linalg.norm(heatmap - mask, axis=1)
+        table[f"{side}_radius90_px512"] = factor * radiographs[f"{side}_expected"]
+        table[f"{side}_error_px512"] = error[:, k]
+    return table
+
 # %% ../nbs/engine/crossval.ipynb #813c6160
-def _save_cases(
-    radiographs: pd.DataFrame, plan: Plan, out: Path
-) -> pd.DataFrame:  # the radiographs
-    "Write radiographs.csv, facts.json with every run's settings, and the digests of both."
-    save_table(radiographs, out / "radiographs.csv", index=False, float_format="%.4f")
+def _save_cases(out: Path, plan: Plan, **tables: pd.DataFrame):
+    "Write NAME.csv of each table, facts.json with every run's settings, and the digests of all."
+    for name, table in tables.items():
+        save_table(table, out / f"{name}.csv", index=False, float_format="%.4f")
     facts = {"plan": plan.table().to_dict("records"), **provenance()}
     write_atomic(
         out / "facts.json",
         lambda p: p.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8"),
     )
-    write_digests(out, ["radiographs.csv", "facts.json"])
-    return radiographs
+    write_digests(out, [*(f"{name}.csv" for name in tables), "facts.json"])
 
 # %% ../nbs/engine/crossval.ipynb #98a41efa
 def run_crossval(
-    data,
-    scale: str,
+    data,  # "phantom", or a folder
+    scale: str,  # a name in `SCALES`
     folds: int,
     out: Path,
     workers: int = 1,
     scheduler=None,
     repeats: int = 1,
-    members: int = 3,
+    members: int = 3,  # networks of each fold's ensemble
     retry: bool = False,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # as `fold_cases` has it
     """Fill OUT/store with the folds, evaluate their radiographs in the 512-px frame and write them
-    to OUT/radiographs.csv.
+    to OUT/radiographs.csv, and what they would have warned of to OUT/warnings.csv.
 
     Raises: ExperimentError, DatasetError.
     """
     out, plan = Path(out), crossval_plan(data, folds, members, repeats, scale=scale)
     store = filled(plan, out, workers, scheduler, retry)
-    return _save_cases(fold_cases(plan, store, _whole_frames(data, scale)), plan, out)
+    cases = fold_cases(plan, store, _whole_frames(data, scale))
+    warned, saved = _warning_cases(cases), cases.drop(columns="findings")
+    _save_cases(out, plan, radiographs=saved, warnings=warned)
+    return cases
 
+# %% ../nbs/engine/crossval.ipynb #e7727b79
+def run_ablation(
+    data,  # "phantom", or a folder
+    scale: str,  # a name in `SCALES`
+    out: Path,
+    workers: int = 1,
+    scheduler=None,
+    retry: bool = False,
+    base: Recipe | None = None,  # None: the scale's
+) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with variant
+    """Fill OUT/store with the variants of `ablation_plan`, evaluate the radiographs that none has
+    learnt from, and write them to OUT/radiographs.csv.
 
-def run_ablation(data, scale: str, out: Path, workers: int = 1, scheduler=None) -> pd.DataFrame:
-    "The same for the variants of `ablation_plan`."
-    out, plan = Path(out), ablation_plan(data, scale=scale)
-    store = filled(plan, out, workers, scheduler)
-    return _save_cases(_ablation_cases(plan, store, _whole_frames(data, scale)), plan, out)
-
-# %% ../nbs/engine/crossval.ipynb #6ac3a5e1
-def _warning_columns(case: Case) -> dict:
-    """Findings other than of landmarks, and for each side disagreement, radius90 and error, px of
-    the 512-px frame.
+    Raises: ExperimentError, DatasetError.
     """
-    p = case.prediction
-    others = [f for f in p.findings if not f.code.startswith("landmark_") or "border" in f.code]
-    values = {"disagreement": p.disagreement, "radius90": p.radius90}
-    values["error"] = np.linalg.norm(p.points - case.points, axis=1)
-    return {"findings": len(others)} | {
-        f"{side}_{name}_px512": float(v)
-        for name, of_sides in values.items()
-        for side, v in zip(SIDES, of_sides)
-    }
-
-# %% ../nbs/engine/crossval.ipynb #6e7acbc2
-def _warning_cases(
-    plan: Plan, store: Store, frames: FrameSet, calibrated_on: pd.DataFrame
-) -> pd.DataFrame:  # id, fold and `_warning_columns`
-    "What each fold's ensemble would have warned of on its own test radiographs, frames of 512 px."
-    factor = round(float(coverage(calibrated_on).iloc[-1]["factor"]), 2)
-    tables = []
-    for (repeat, fold), model in trained(plan, store).items():
-        run = next(r for r in plan if r.subset == fold and r.repeat == repeat)
-        test = frames.subset(run_split(run, frames.table)["test"])
-        model = replace(model, card=model.card | {"radius_factor": factor})
-        found = evaluate(test, model, checks=True, columns=[_warning_columns]).cases
-        written = [c for c in found if c == "findings" or c.endswith("_px512")]
-        tables.append(found[["id", *written]].assign(fold=fold))
-    return pd.concat(tables, ignore_index=True)
+    out, plan = Path(out), ablation_plan(data, base, scale)
+    store = filled(plan, out, workers, scheduler, retry)
+    cases = _ablation_cases(plan, store, _whole_frames(data, scale))
+    _save_cases(out, plan, radiographs=cases)
+    return cases

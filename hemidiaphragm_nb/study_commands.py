@@ -177,6 +177,9 @@ def _crossval(
         ),
     ] = 5,
     members: Members = 3,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Change one setting of the recipe a run instead.")
+    ] = False,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,
@@ -188,9 +191,12 @@ def _crossval(
     """
     from hemidiaphragm_nb.reports import write_report
     from hemidiaphragm_nb.validate import crossval_report
-    from hemidiaphragm_nb.crossval import run_crossval
+    from hemidiaphragm_nb.crossval import ablation_table, run_ablation, run_crossval
 
     _prepare(out, resume)
+    if ablation:
+        cases = run_ablation(data, scale, out, workers, scheduler, retry)
+        return finish(write_report({"ablation": ablation_table(cases)}, out), [])
     cases = run_crossval(data, scale, folds, out, workers, scheduler, members=members, retry=retry)
     finish(write_report(crossval_report(cases), out), [])
 
