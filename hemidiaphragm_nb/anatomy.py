@@ -15,16 +15,8 @@ from enum import IntEnum
 import numpy as np
 
 from .radiograph import FRAME
-from hemidiaphragm_nb.rays import (
-    MIDDLE,
-    WHOLE_FRAME,
-    Bodies,
-    View,
-    boxes,
-    ellipsoids,
-    pixel_centres,
-    shadows,
-)
+from .rays import MIDDLE, WHOLE_FRAME, Bodies, View, boxes, ellipsoids
+from .rays import pixel_centres, shadows
 from .intervals import cut, interval
 
 # %% ../nbs/engine/anatomy.ipynb #00000005

@@ -15,6 +15,7 @@ from fastcore.basics import chunked, patch
 
 from .augment import augment
 from .augmentations import AUGMENTATIONS
+from .figures import COLOURS, grid_size
 from .heatmaps import encode
 from .frames import FrameSet
 from .radiograph import FRAME, to_float
@@ -116,11 +117,22 @@ def frame_dls(
     return dls
 
 # %% ../nbs/engine/batches.ipynb #a0ca1c1e
-def _plot_points(ax, points, scale: float, style: str):
+def _plot_points(ax, points, scale: float, **style):
     "Points of the 512-px frame, on an image of another side."
     at = (np.asarray(points) + 0.5) * scale - 0.5
-    ax.plot(at[:, 0], at[:, 1], style, ms=8, mfc="none")
+    ax.plot(at[:, 0], at[:, 1], ls="", ms=10, **style)
     return at
+
+
+_LABEL = dict(color="white", bbox=dict(fc="black", ec="none", alpha=0.5, pad=1))
+
+
+def _outline(ax, mask):
+    "Both lungs (2, s, s) outlined, each in its side's colour, or one mask (1, s, s) in white."
+    colours = [COLOURS["right"], COLOURS["left"]] if len(mask) == 2 else ["white"]
+    for lung, colour in zip(mask, colours):
+        if lung.max() > 0.5:
+            ax.contour(lung, [0.5], colors=colour, linewidths=1.5)
 
 # %% ../nbs/engine/batches.ipynb #3ef3c553
 def show_cases(
@@ -128,7 +140,7 @@ def show_cases(
     truth,  # (n, 2, 2) points, px in the 512-px frame
     mask,  # (n, c, s, s) lungs, probabilities or 0 and 1
     predicted=None,  # (n, 2, 2) points, px in the 512-px frame
-    cols: int = 4,
+    cols: int = 3,  # at most 3
 ):  # the figure
     """Images with the lungs' outline; truth as blue crosses, marked R and L, prediction as red
     circles.
@@ -137,24 +149,25 @@ def show_cases(
 
     x, truth, mask = (torch.as_tensor(a).float().cpu().numpy() for a in (x, truth, mask))
     n, scale = len(x), x.shape[-1] / FRAME
-    size = dict(figsize=(2.4 * cols, 2.5 * -(-n // cols)), dpi=80)
-    fig, axes = plt.subplots(-(-n // cols), cols, squeeze=False, **size)
+    cols = min(cols, n)
+    fig, axes = plt.subplots(-(-n // cols), cols, squeeze=False, figsize=grid_size(n, cols))
     for ax in axes.flat:
         ax.axis("off")
     for i, ax in zip(range(n), axes.flat):
         ax.imshow(x[i, 0], cmap="gray")
-        ax.contour(mask[i].max(0), [0.5], colors="gold", linewidths=1)
-        for name, (u, v) in zip("RL", _plot_points(ax, truth[i], scale, "b+").tolist()):
-            ax.text(u, v - 3, name, color="w", fontsize=8, ha="center")
+        _outline(ax, mask[i])
+        at = _plot_points(ax, truth[i], scale, c=COLOURS["truth"], marker="P", mec="white")
+        for name, xy in zip("RL", at.tolist()):
+            ax.annotate(name, xy, (0, 9), textcoords="offset points", ha="center", **_LABEL)
         if predicted is not None:
-            _plot_points(ax, torch.as_tensor(predicted[i]).cpu(), scale, "ro")
+            style = dict(marker="o", mfc="none", mec=COLOURS["prediction"], mew=2, zorder=4)
+            _plot_points(ax, torch.as_tensor(predicted[i]).cpu(), scale, **style)
         ax.set(xlim=(-0.5, x.shape[-1] - 0.5), ylim=(x.shape[-2] - 0.5, -0.5))
-    fig.tight_layout(pad=0.2)
     return fig
 
 # %% ../nbs/engine/batches.ipynb #72f8a7b6
 @patch
-def show_batch(self: FrameLoader, max_n: int = 4, **kwargs):
+def show_batch(self: FrameLoader, max_n: int = 3, **kwargs):
     "Draw the first `max_n` items of a batch as the network gets them."
     x, heat, mask, points = self.one_batch()
     return show_cases(x[:max_n], points[:max_n], mask[:max_n], **kwargs)

@@ -10,25 +10,20 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 
 from .cases import LANDMARKS
 from .features import SIDES
+from .figures import COLOURS, grid_size
 from .files import save_figure
 from .csv_files import save_table
 from .problems import DatasetError, Problem
 from .folders import load_frames, read_csv, scan_folder
-from hemidiaphragm_nb.case_files import (
-    advice_of,
-    in_threads,
-    read_image,
-    short_path,
-    read_labels,
-    landmark_orientation,
-    orientation_problem,
-)
+from .case_files import advice_of, in_threads, landmark_orientation
+from .case_files import orientation_problem, read_image, read_labels, short_path
 from .frames import FrameSet
 from .lung_masks import label_sides
 from .radiograph import FRAME, RadiographError
@@ -344,26 +339,24 @@ def odd_cases(
     return found.sort_values("oddness", ascending=False, kind="stable").head(n)
 
 # %% ../nbs/engine/case_checks.ipynb #24f1671f
-def draw_cases(frames: FrameSet, titles: dict, cols: int = 4):  # the figure
+def draw_cases(frames: FrameSet, titles: dict, cols: int = 3):  # the figure
     "Cases by id with their lungs outlined and landmarks, a title each."
     from matplotlib.figure import Figure  # no window, whatever the machine
 
-    rows = -(-len(titles) // cols)
-    size = dict(figsize=(2.6 * cols, 2.9 * rows), dpi=80, layout="constrained")
-    fig = Figure(**size)
-    axes = fig.subplots(rows, cols, squeeze=False)
+    fig = Figure(figsize=grid_size(len(titles), cols), layout="constrained")
+    axes = fig.subplots(-(-len(titles) // cols), cols, squeeze=False)
     place = {name: i for i, name in enumerate(frames.table["id"])}
     for ax in axes.flat:
         ax.axis("off")
     for ax, (name, title) in zip(axes.flat, titles.items()):
         i = place[name]
         ax.imshow(frames.images[i, 0], cmap="gray", vmin=0, vmax=255)
-        for label, colour in ((1, "tab:blue"), (2, "tab:orange")):
+        for label, side in enumerate(SIDES, 1):
             if (frames.masks[i] == label).any():
-                ax.contour(frames.masks[i] == label, [0.5], colors=colour, linewidths=1)
+                ax.contour(frames.masks[i] == label, [0.5], colors=COLOURS[side], linewidths=1.5)
             x, y = (frames.points[i, label - 1] + 0.5) * frames.side / FRAME - 0.5
-            ax.plot(x, y, "+", color=colour, ms=9)
-        ax.set_title(title, fontsize=7, parse_math=False)
+            ax.plot(x, y, "P", color=COLOURS[side], mec="black", ms=9)
+        ax.set_title(fill(title, 48), fontsize=10, parse_math=False)
     return fig
 
 # %% ../nbs/engine/case_checks.ipynb #3608718a

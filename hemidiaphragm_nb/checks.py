@@ -14,16 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hemidiaphragm_nb.features import (
-    IMAGE_FEATURES,
-    LUNG_FEATURES,
-    PRESENTATIONS,
-    SIDES,
-    all_presentations,
-    extract_features,
-    feature_vector,
-    mirror_features,
-)
+from .features import IMAGE_FEATURES, LUNG_FEATURES, PRESENTATIONS, SIDES
+from .features import all_presentations, extract_features, feature_vector
+from .features import mirror_features
 from .files import write_atomic
 
 # %% ../nbs/engine/checks.ipynb #00000005

@@ -18,15 +18,9 @@ from pydicom.encaps import encapsulate, get_frame
 
 from .dicom_grey import grey_values, palette_colours
 from .dicom_header import header_facts, numbers, parse_dicom
-from hemidiaphragm_nb.formats import (
-    Refusal,
-    check_size,
-    encode_picture,
-    stream_precision,
-    stream_size,
-)
+from .formats import Refusal, check_size, check_stream, encode_picture
+from .formats import stream_precision, stream_size
 from .pictures import to_grey, undo_orientation
-from .formats import check_stream
 
 # %% ../nbs/engine/dicom_reader.ipynb #00000008
 def _describe(array: np.ndarray, bits: int, inverted: bool) -> pydicom.Dataset:

@@ -12,12 +12,8 @@ import math
 import numpy as np
 
 from .distances import METRICS, as_floats, centres, distance, to_frame
-from hemidiaphragm_nb.minima import (
-    cut_windows,
-    minimum_patch,
-    minimum_pixel,
-    paraboloid_minimum,
-)
+from .minima import cut_windows, minimum_patch, minimum_pixel
+from .minima import paraboloid_minimum
 from .radiograph import FRAME
 
 # %% ../nbs/03_heatmaps.ipynb #00000009

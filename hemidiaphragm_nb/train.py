@@ -21,15 +21,8 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 from .batches import frame_dls, show_cases
-from hemidiaphragm_nb.checkpoint import (
-    BestWeights,
-    CheckpointCallback,
-    History,
-    Plateau,
-    ProgressBar,
-    resume_from,
-    save_checkpoint,
-)
+from .checkpoint import BestWeights, CheckpointCallback, History, Plateau
+from .checkpoint import ProgressBar, resume_from, save_checkpoint
 from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
@@ -99,7 +92,7 @@ def _table_metrics(recipe: Recipe) -> list:
 class FrameLearner(Learner):
     "A Learner whose `show_results` draws our kind of answer."
 
-    def show_results(self, ds_idx: int = 1, max_n: int = 4, **kwargs):
+    def show_results(self, ds_idx: int = 1, max_n: int = 3, **kwargs):
         return show_results(TorchPredictor(self.model, self.recipe), self.dls[ds_idx].frames, max_n)
 
 
@@ -133,7 +126,7 @@ def make_learner(
 def show_results(
     predictor: TorchPredictor,
     frames: FrameSet,  # cases to draw
-    max_n: int = 4,
+    max_n: int = 3,
 ):
     "The heatmaps' points, before any fusion, in red over the truth in blue; the lungs outlined."
     cases = frames.subset(range(min(max_n, len(frames)))).at(predictor.recipe.side)
@@ -141,7 +134,7 @@ def show_results(
     found, lungs = heatmap_points(outputs, predictor.card), outputs.lungs
     if lungs is None:
         lungs = np.stack([cases.masks == 1, cases.masks == 2], 1)
-    return show_cases(cases.images, cases.points, lungs, found, cols=max_n)
+    return show_cases(cases.images, cases.points, lungs, found)
 
 # %% ../nbs/08_train.ipynb #d0ab56b1
 def fit(

@@ -21,6 +21,7 @@ from fastcore.basics import patch
 
 from .files import shown, torn_files, write_atomic
 from .csv_files import save_table
+from .figures import WIDE
 from .recipes import Recipe, canonical, recipe
 
 # %% ../nbs/engine/update_curves.ipynb #47a6dcd5
@@ -308,7 +309,6 @@ def _of_question(curves: pd.DataFrame, question: str) -> dict[str, pd.DataFrame]
     return {key: groups[key] for key in sorted(keys)}
 
 # %% ../nbs/engine/update_curves.ipynb #8cefda8e
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = {"both_R": ":", "both_R/5": "--", "both_R/10": "-"}
 
 
@@ -323,14 +323,14 @@ def _plot_question(ax, curves: pd.DataFrame, question: str):
     "One panel of `plot_curves`."
     ax.set(xscale="log", xlim=(80, 100_000), ylim=(0, 100), title=question)
     found = _of_question(curves, question)
-    for colour, curve in zip(_COLOURS * 9, found.values()):
+    for k, curve in enumerate(found.values()):
         label = _label(curve.iloc[0], _PANELS[question])
         for figure, style in _STYLES.items():
-            how = dict(color=colour, marker=".", lw=1.6 if style == "-" else 1)
+            how = dict(color=f"C{k}", marker="osv^DX"[k % 6], ms=3, lw=1.6 if style == "-" else 1)
             how |= {"label": label} if style == "-" else {}
             ax.plot(curve["update"], curve[figure], style, **how)
     if found:
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(loc="upper left", bbox_to_anchor=(-0.1, -0.2), frameon=False)
     else:
         ax.text(0.5, 0.5, "no curve yet", ha="center", transform=ax.transAxes)
 
@@ -342,7 +342,7 @@ def _name_axes(axes: np.ndarray, used: int):
     for ax in axes[-1]:
         ax.set_xlabel("updates")
     for ax in axes[:, 0]:
-        ax.set_ylabel("validation landmarks, %")
+        ax.set_ylabel("validation landmarks (%)")
 
 
 def plot_curves(
@@ -355,14 +355,13 @@ def plot_curves(
 
     questions = list(questions)
     rows = math.ceil(len(questions) / cols)
-    size = dict(figsize=(3.7 * cols, 3.2 * rows), dpi=80, squeeze=False)
+    size = dict(figsize=(WIDE, 4.4 * rows), squeeze=False)
     fig, axes = plt.subplots(rows, cols, sharey=True, **size)
     for ax, question in zip(axes.flat, questions):
         _plot_question(ax, curves, question)
     _name_axes(axes, len(questions))
     seeds = curves["seed"].nunique()
     fig.suptitle(f"R dotted, R/5 dashed, R/10 solid; n = {seeds} seed a curve")
-    fig.tight_layout()
     return fig
 
 # %% ../nbs/engine/update_curves.ipynb #d2e97fb4
