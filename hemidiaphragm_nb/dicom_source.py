@@ -287,7 +287,7 @@ class Source:
             header.SpecificCharacterSet = "ISO_IR 192"
             if "LossyImageCompression" not in header:
                 header.update(lossy_elements(picture))
-            picture.PixelData, picture.file_meta = facts.PixelData, ds.file_meta
+            picture.PixelData = facts.PixelData
         directions = () if new else patient_orientation(facts)
         return cls(header, secret, identity, header_turn(facts), directions, picture)
 
