@@ -86,11 +86,20 @@ app.add_typer(trainings)
 app.add_typer(studies)
 
 # %% ../nbs/engine/cli.ipynb #13c99661
-def _writers(masks: bool, seg: bool, sr: bool, identity: str, key: str, predictor) -> list:
-    "What is written beside JSON and table. Raises: ValueError for an unknown identity."
+def _writers(
+    masks: bool, seg: bool, sr: bool, copy: bool, identity: str, key: str, predictor
+) -> list:
+    "What is written beside JSON and table. Raises: ValueError for an identity that does not go."
     from hemidiaphragm_nb.writers import MaskWriter, OverlayWriter
 
     chosen = [OverlayWriter()] + [MaskWriter()] * masks
+    if copy and identity == "keep":
+        refer = "SEG and SR of `keep` refer to the radiograph itself"
+        raise ValueError(f"--copy goes with --identity new: {refer}. Leave one of them out")
+    if copy:
+        from hemidiaphragm_nb.dicom_copy import CopyWriter
+
+        chosen.append(CopyWriter(key))
     if seg or sr:
         from hemidiaphragm_nb.dicom import SegWriter, SrWriter
 
@@ -203,12 +212,23 @@ _Sr = Annotated[
         help=("For radiographs that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm."),
     ),
 ]
+_Copy = Annotated[
+    bool,
+    typer.Option(
+        "--copy",
+        help=(
+            "With --identity new: also write STEM_copy.dcm, the radiograph without its patient, to"
+            " which SEG and SR refer. What is burnt into the pixels stays: look at it."
+        ),
+    ),
+]
 _Identity = Annotated[
     str,
     typer.Option(
         help=(
-            "In SEG and SR: 'new', nothing of the radiograph's header; 'keep', patient and"
-            " study as in the radiograph."
+            "In SEG and SR: 'new', nothing of the radiograph's header: they refer to a picture that"
+            " nobody has, unless --copy writes it; 'keep', patient and study as in the radiograph,"
+            " to which they refer."
         )
     ),
 ]
@@ -250,6 +270,7 @@ def _predict(
     torch: _Torch = False,
     seg: _Seg = False,
     sr: _Sr = False,
+    copy: _Copy = False,
     report: _Report = None,
     no_report: _NoReport = False,
     identity: _Identity = "new",
@@ -273,7 +294,7 @@ def _predict(
 
     options = dict(resume=not fresh, force=force, spacing=_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
-    writers = _writers(masks, seg, sr, identity, key, predictor)
+    writers = _writers(masks, seg, sr, copy, identity, key, predictor)
     outcome = Outcome()
     pages = report_writers(inputs, report, no_report)
     errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)

@@ -25,6 +25,7 @@ from pydicom.multival import MultiValue
 from pydicom.valuerep import validate_value
 
 from .dicom_header import header_turn, parse_dicom, patient_orientation
+from .dicom_picture import lossy_elements, picture_elements
 from .formats import Refusal, file_content, file_kind
 from .pictures import no_warnings
 from .pictures import undo_orientation
@@ -153,9 +154,9 @@ _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceU
 _NEEDED += ("Rows", "Columns", "PixelData")
 
 
-def _source_dataset(path) -> tuple[Dataset, int, list[str]]:
-    """The header and picture of a single-frame DICOM radiograph, as they are; the orientation that
-    the reader undoes; and PatientOrientation, soundly spelt.
+def _source_dataset(path) -> tuple[Dataset, Dataset]:
+    """The header and picture of a single-frame DICOM radiograph, as they are; and as `parse_dicom`
+    reads them.
 
     Raises: Refusal; whatever a broken header raises.
     """
@@ -172,7 +173,7 @@ def _source_dataset(path) -> tuple[Dataset, int, list[str]]:
         raise Refusal(reason, "Export the frame that is the radiograph.")
     if ds.SOPClassUID not in _CLASSES:
         raise Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
-    return ds, header_turn(facts), patient_orientation(facts)
+    return ds, facts
 
 # %% ../nbs/engine/dicom_source.ipynb #0000000c
 def _keyed_hash(secret: bytes, *what: str) -> bytes:
@@ -193,17 +194,34 @@ _BLANKS = (
 )
 
 
-def new_header(ds: Dataset, secret: bytes, keyed: bool) -> Dataset:
+def _new_ids(ds: Dataset, secret: bytes, keyed: bool, picture: Dataset) -> dict:
+    """Made-up ids: a series has radiographs of one class; without a key an instance is one picture
+    with what describes it.
+    """
+    h, kind = {}, str(ds.SOPClassUID)
+    instance = [kind] if keyed else [kind, picture.to_json()]
+    more = dict(SeriesInstanceUID=[kind], SOPInstanceUID=instance)
+    for name in _IDS:
+        h[name] = keyed_uid(secret, name, str(ds[name].value) if keyed else "", *more.get(name, []))
+    who = str(ds.get("PatientID") or ds.StudyInstanceUID) if keyed else ""
+    number = _keyed_hash(secret, "patient", who).hex()[:16]
+    return h | dict(PatientID=f"anon-{number}", PatientName=f"anon^{number}")
+
+
+def new_header(
+    ds: Dataset,
+    secret: bytes,
+    keyed: bool,
+    picture: Dataset,  # as `picture_elements` gives it
+) -> Dataset:
     "A header written from nothing: size and class of the radiograph, made-up ids."
     h = Dataset()
     for name in _BLANKS:
         setattr(h, name, "")
     for name in ("SOPClassUID", "Rows", "Columns"):
         setattr(h, name, ds[name].value)
-    for name in _IDS:
-        setattr(h, name, keyed_uid(secret, name, str(ds[name].value) if keyed else ""))
-    who = str(ds.get("PatientID") or ds.StudyInstanceUID) if keyed else ""
-    h.PatientID = h.PatientName = "anon-" + _keyed_hash(secret, "patient", who).hex()[:16]
+    for name, value in _new_ids(ds, secret, keyed, picture).items():
+        setattr(h, name, value)
     h.PatientIdentityRemoved = "YES"
     h.DeidentificationMethod = "hemidiaphragm_nb: new header"
     return h
@@ -242,6 +260,7 @@ class Source:
     identity: str  # "new" or "keep"
     orientation: int = 1  # that the reader undid: `as_stored` turns back
     directions: tuple = ()  # PatientOrientation of the stored picture; empty: not known
+    picture: Dataset | None = None  # the stored picture, and what describes it and nobody
 
     @classmethod
     def read(
@@ -258,13 +277,19 @@ class Source:
         if identity not in IDENTITIES:
             raise ValueError(f"identity must be one of {', '.join(IDENTITIES)}, not {identity!r}")
         with radiograph_errors(path):
-            ds, orientation, directions = _source_dataset(path)
+            ds, facts = _source_dataset(path)
             if identity == "keep":
                 _check_uids(ds)
             secret = key.encode() or hashlib.sha256(ds.PixelData).digest()
-            header = new_header(ds, secret, bool(key)) if identity == "new" else _source_header(ds)
+            picture = picture_elements(ds, facts)
+            new = identity == "new"
+            header = new_header(ds, secret, bool(key), picture) if new else _source_header(ds)
             header.SpecificCharacterSet = "ISO_IR 192"
-        return cls(header, secret, identity, orientation, directions if identity == "keep" else ())
+            if "LossyImageCompression" not in header:
+                header.update(lossy_elements(picture))
+            picture.PixelData = facts.PixelData
+        directions = () if new else patient_orientation(facts)
+        return cls(header, secret, identity, header_turn(facts), directions, picture)
 
     def uid(self, *what: str) -> str:
         "A UID that depends on the radiograph and `what`."

@@ -1,0 +1,246 @@
+"""The DICOM objects as other programs take them: a table of tool, version, input and result.
+
+`python -m tests.test_conformance` prints it; `docs/conformance.md` has the last one printed. A tool
+that is not installed is skipped by its name.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import highdicom
+import pytest
+from pydicom import dcmread, uid
+
+from hemidiaphragm_nb.dicom import write_seg, write_sr
+from hemidiaphragm_nb.dicom_copy import write_copy
+from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.measure import as_columns, measure
+from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.predict import predict
+
+KINDS = {
+    "CR": uid.ComputedRadiographyImageStorage,
+    "DX": uid.DigitalXRayImageStorageForPresentation,
+    "SC": uid.SecondaryCaptureImageStorage,
+}
+LOSSY = dict(LossyImageCompression="01", LossyImageCompressionRatio="8.5")
+LOSSY |= dict(LossyImageCompressionMethod="ISO_10918_1")
+DETECTOR = dict(PixelIntensityRelationship="LOG", PixelIntensityRelationshipSign=-1)  # a DX has
+DETECTOR |= dict(RescaleSlope=1, RescaleIntercept=0, RescaleType="US", BurnedInAnnotation="NO")
+DETECTOR |= dict(PresentationLUTShape="IDENTITY", ImagerPixelSpacing=[0.2, 0.2])
+DETECTOR |= dict(WindowCenter=128, WindowWidth=256, PatientOrientation=["L", "F"])
+
+
+@cache
+def objects() -> dict[str, Path]:
+    "SEG, SR and copy of three kinds of radiograph, under both identities, by what they are."
+    folder = Path(tempfile.mkdtemp(prefix="conformance-"))
+    found, image = {}, phantom(3, side=256).image
+    for kind, sop in KINDS.items():
+        header = LOSSY | (DETECTOR if kind == "DX" else {})
+        source = write_example(folder / f"{kind}.dcm", image, kind=sop, **header)
+        answer = predict(source)
+        sizes = as_columns(measure(answer))
+        for identity in ("new", "keep"):
+            stem = folder / f"{kind}_{identity}"
+            found[f"SEG of {kind} ({identity})"] = write_seg(
+                source, answer, f"{stem}_seg", identity
+            )
+            made = write_sr(source, answer, f"{stem}_sr", identity, sizes=sizes)
+            found[f"SR of {kind} ({identity})"] = made
+        found[f"copy of {kind}"] = write_copy(source, f"{stem}_copy")
+    return found
+
+
+def ran(*words, env: dict | None = None) -> tuple[int, str]:
+    "Exit status and all output of a program."
+    done = subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, errors="replace", env=env, timeout=60
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def by_dciodvfy(path: Path) -> str:
+    errors = [line for line in ran("dciodvfy", path)[1].splitlines() if line.startswith("Error")]
+    return "; ".join(errors) or "no error"
+
+
+def by_dcmtk(tool: str):
+    "What one of dcmtk's programs says against an object."
+
+    def check(path: Path) -> str:
+        status, text = ran(tool, path)
+        wrong = [line for line in text.splitlines() if re.match("(E|F): ", line)]
+        return "; ".join(wrong) or ("no error" if status == 0 else f"exit status {status}")
+
+    return check
+
+
+def by_dcm2json(path: Path) -> str:
+    "dcmtk's JSON is pydicom's."
+    import json
+
+    status, text = ran("dcm2json", path)
+    there = json.loads(text[text.index("{") :])
+    same = there["00080018"]["Value"][0] == dcmread(path).SOPInstanceUID
+    return "no error" if status == 0 and same else f"exit status {status}"
+
+
+def by_highdicom(path: Path) -> str:
+    "Its own readers, which check what they read."
+    ds = dcmread(path)
+    if ds.SOPClassUID == uid.SegmentationStorage:
+        read = highdicom.seg.segread(path)
+        assert read.number_of_segments == 2
+    elif ds.Modality == "SR":
+        regions = highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
+        assert [r.roi.graphic_type.value for r in regions] == ["POINT", "POINT", "POLYLINE"]
+    else:
+        highdicom.imread(path)
+    return "no error"
+
+
+def as_pydicom_seg(path: Path) -> str:
+    "What pydicom-seg's reader needs of a SEG, in its order: it was written for slices."
+    shared = dcmread(path).SharedFunctionalGroupsSequence[0]
+    if "PixelMeasuresSequence" not in shared:
+        return "refused: no pixel measures, as a projection has no slice thickness"
+    return "no error"
+
+
+def by_dcmqi_seg(path: Path) -> str:
+    out = tempfile.mkdtemp()
+    status, text = ran("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", out)
+    shutil.rmtree(out)
+    wrong = re.findall("(?:ERROR|FATAL|E|F): ?(.*)", text)
+    return "no error" if status == 0 else "refused: " + (wrong[0] if wrong else str(status))
+
+
+def by_dcmqi_sr(path: Path) -> str:
+    with tempfile.TemporaryDirectory() as out:
+        status, text = ran(
+            "tid1500reader", "--inputDICOM", path, "--outputMetadata", Path(out) / "x.json"
+        )
+    return "no error" if status == 0 else f"exit status {status}: {text[-100:]}"
+
+
+def first_number(*words) -> str:
+    "The version that a program prints."
+    return next(iter(re.findall(r"\d+\.\d+[\w.]*", ran(*words)[1])), "unknown")
+
+
+def of_package(name: str) -> str:
+    "The version of a Debian package; 'unknown' elsewhere."
+    if not shutil.which("dpkg-query"):
+        return "unknown"
+    return ran("dpkg-query", "-W", "-f=${Version}", name)[1] or "unknown"
+
+
+EVERY = ("SEG", "SR", "copy")
+TOOLS = {  # name: (what must be installed, version, which objects, the check)
+    "dciodvfy": ("dciodvfy", lambda: of_package("dicom3tools"), EVERY, by_dciodvfy),
+    "dcmdump": (
+        "dcmdump",
+        lambda: first_number("dcmdump", "--version"),
+        EVERY,
+        by_dcmtk("dcmdump"),
+    ),
+    "dsrdump": (
+        "dsrdump",
+        lambda: first_number("dsrdump", "--version"),
+        ("SR",),
+        by_dcmtk("dsrdump"),
+    ),
+    "dcm2json": ("dcm2json", lambda: first_number("dcm2json", "--version"), EVERY, by_dcm2json),
+    "highdicom": ("", lambda: version("highdicom"), EVERY, by_highdicom),
+    "as pydicom-seg": ("", lambda: "0.4.1", ("SEG",), as_pydicom_seg),
+    "segimage2itkimage": (
+        "segimage2itkimage",
+        lambda: first_number("segimage2itkimage", "--version"),
+        ("SEG",),
+        by_dcmqi_seg,
+    ),
+    "tid1500reader": (
+        "tid1500reader",
+        lambda: first_number("tid1500reader", "--version"),
+        ("SR",),
+        by_dcmqi_sr,
+    ),
+}
+REFUSED = {"as pydicom-seg": "no pixel measures", "segimage2itkimage": "refused"}  # and why: docs
+
+
+def rows(tool: str) -> list[tuple[str, str, str, str]]:
+    "(tool, version, input, result) for each object that a tool is for."
+    _, its_version, kinds, check = TOOLS[tool]
+    inputs = {name: path for name, path in objects().items() if name.startswith(kinds)}
+    return [(tool, its_version(), name, check(path)) for name, path in inputs.items()]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_objects_as_others_take_them(tool):
+    needed = TOOLS[tool][0]
+    if needed and not shutil.which(needed):
+        pytest.skip(f"{needed} is not installed")
+    for _, _, name, result in rows(tool):
+        if tool in REFUSED:
+            assert result == "no error" or REFUSED[tool] in result, (name, result)
+        else:
+            assert result == "no error", (tool, name, result)
+
+
+def test_no_two_objects_share_an_id():
+    ids = [dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in objects().values()]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_objects_refer_to_the_copy_and_say_that_it_was_lossy(kind):
+    made = {name: dcmread(path) for name, path in objects().items()}
+    copy = made[f"copy of {kind}"]
+    seg, sr = made[f"SEG of {kind} (new)"], made[f"SR of {kind} (new)"]
+    instance = seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0]
+    evidence = sr.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    reference = evidence.ReferencedSOPSequence[0]
+    for item in (instance, reference):
+        assert item.ReferencedSOPInstanceUID == copy.SOPInstanceUID
+        assert item.ReferencedSOPClassUID == copy.SOPClassUID == KINDS[kind]
+    assert seg.StudyInstanceUID == sr.StudyInstanceUID == copy.StudyInstanceUID
+    assert seg.PatientID == sr.PatientID == copy.PatientID
+    assert evidence.SeriesInstanceUID == copy.SeriesInstanceUID
+    for ds in (seg, copy):
+        assert [str(ds[name].value) for name in LOSSY] == list(LOSSY.values())
+
+
+def test_the_table_in_the_documentation_is_of_these_tools():
+    text = (Path(__file__).parents[1] / "docs" / "conformance.md").read_text(encoding="utf-8")
+    found = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {line.split(" | ")[0].removeprefix("| ") for line in found[1:]} == set(TOOLS)
+    for line in found[1:]:
+        tool, _, _, result = line.strip("| ").split(" | ")
+        assert result == "no error" or REFUSED.get(tool, "never") in result, line
+
+
+def table() -> str:
+    "The table in Markdown, equal results of a tool in one row."
+    lines = ["| tool | version | input | result |", "|---|---|---|---|"]
+    for tool, (needed, *_) in TOOLS.items():
+        if needed and not shutil.which(needed):
+            print(f"{needed} is not installed", file=sys.stderr)
+            continue
+        by_result: dict[tuple, list[str]] = {}
+        for name, its_version, what, result in rows(tool):
+            by_result.setdefault((name, its_version, result), []).append(what)
+        for (name, its_version, result), what in by_result.items():
+            lines.append(f"| {name} | {its_version} | {', '.join(what)} | {result} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())
