@@ -47,6 +47,7 @@ readme: $(DEV)  ## write README.md from index.ipynb
 page: $(PAGE)/index.html  ## build the page that predicts in the browser (Node, npm): `hemidiaphragm page` opens it
 
 $(PAGE)/index.html: $(PAGE_SOURCES)
+	@command -v npm >/dev/null || { echo "The page is built by npm, which is not here. Debian, Ubuntu: apt-get install npm; macOS: brew install node"; exit 1; }
 	cd web && npm ci --ignore-scripts && npm run build
 
 screenshot: $(DEV)  ## make images/app.png: the app with a phantom, in headless Chromium

@@ -172,8 +172,8 @@ def _check_mask(case: pd.Series, size: tuple[int, int], orientation: int) -> lis
     found = _check_labels(case, labels)
     if any(p.severity == "error" for p in found):
         return found
-    turned = [] if orientation == 1 else [orientation_problem(name, orientation)]
-    return found + _check_border(case, labels) + turned
+    rotated = [] if orientation == 1 else [orientation_problem(name, orientation)]
+    return found + _check_border(case, labels) + rotated
 
 # %% ../nbs/engine/case_checks.ipynb #b5000002
 def _digest(pixels: np.ndarray) -> bytes:
@@ -199,9 +199,9 @@ def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
         advice = "It is read because it is annotated, but prediction refuses such strips: crop"
         advice += " radiographs to the chest"
         problems.append(Problem(name, reason, advice, "warning"))
-    turned = [p._replace(file=name) for p in landmark_orientation(case, radiograph)]
-    wrong = any(p.severity == "error" for p in turned)
-    problems += turned if wrong else turned + _check_landmarks(case, height, width)
+    rotated = [p._replace(file=name) for p in landmark_orientation(case, radiograph)]
+    wrong = any(p.severity == "error" for p in rotated)
+    problems += rotated if wrong else rotated + _check_landmarks(case, height, width)
     if case["mask"]:
         problems += _check_mask(case, (height, width), radiograph.orientation)
     return problems, _digest(radiograph.pixels)

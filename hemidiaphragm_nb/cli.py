@@ -212,6 +212,8 @@ _Sr = Annotated[
         help=("For radiographs that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm."),
     ),
 ]
+
+# %% ../nbs/engine/cli.ipynb #95066f24
 _Copy = Annotated[
     bool,
     typer.Option(

@@ -11,7 +11,9 @@ import base64
 import html
 import time
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 import cv2
 import numpy as np
@@ -76,20 +78,11 @@ def _answer(results: Path, row: dict, truth: np.ndarray) -> str:
     return _picture(results / f"{name}_overlay.png", f"{name}: {gap}") + "".join(lines)
 
 # %% ../nbs/engine/demo.ipynb #de300008
-_STYLE = """
-body { font: 16px/1.5 sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; table-layout: fixed; width: 100% }
-th:first-child { width: 8rem } th, td { padding: .4rem .8rem; text-align: left }
-td { vertical-align: top } img { width: 100%; max-width: 32rem; display: block } p { margin: 0 }
-.warning { color: #8a4b00 } .pending { color: #555 } pre { overflow-x: auto }
-"""
-_HEAD = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>hemidiaphragm demo</title>{reload}
-<style>{style}</style></head><body>
-<h1>Hemidiaphragms and lungs in simulated radiographs</h1>
-<p>Research and teaching only; not a medical device. The radiographs are simulated, so the true
-landmarks are known; no network was trained on them. Lengths are px of images of 512 px.</p>
-"""
+def _page(**parts: str) -> str:  # HTML
+    "The page's template, `static/demo.html`, with its style sheet and these parts."
+    static = files("hemidiaphragm_nb") / "static"
+    style, page = ((static / f"demo.{kind}").read_text("utf-8") for kind in ("css", "html"))
+    return Template(page).substitute(style=style, **parts)
 
 # %% ../nbs/engine/demo.ipynb #de300009
 def _rows(results: Path, truth: dict) -> dict[str, dict]:
@@ -129,11 +122,12 @@ def write_page(
         heads.append(f"<th>{html.escape(title)}<br><small>{note}</small></th>")
     cells = {k: "".join(f"<td>{table.get(k, '')}</td>" for table in tables) for k in truth}
     rows = [f"<tr><td>{name}</td>{answers}</tr>" for name, answers in cells.items()]
-    text = _HEAD.format(
-        reload='<meta http-equiv="refresh" content="10">' if reload else "", style=_STYLE
+    head = f"<table><tr><th>example</th>{''.join(heads)}</tr>\n"
+    text = _page(
+        reload='<meta http-equiv="refresh" content="10">' if reload else "",
+        table=head + "\n".join(rows) + "</table>",
+        lines=html.escape("\n".join(lines)),
     )
-    text += f"<table><tr><th>example</th>{''.join(heads)}</tr>\n" + "\n".join(rows) + "</table>"
-    text += f"<pre>{html.escape(chr(10).join(lines))}</pre></body></html>\n"
     write_atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 # %% ../nbs/engine/demo.ipynb #de30000c

@@ -41,7 +41,7 @@ class DecoderTable:
         self.recipe, self.rows = recipe, []
 
     def __call__(self, case: Case) -> dict:
-        "Note the case; no further column."
+        "Gather the case's errors; no further column."
         how, maps = dict(beta=self.recipe.beta, shared=self.recipe.shared), case.outputs.heatmaps
         for name in DECODERS if maps is not None else ():
             points = decode(maps, name, **how)[0]

@@ -351,26 +351,26 @@ def _load_case(
 ) -> tuple[tuple, list[Problem]]:
     "What `load_case` gives, and its warnings."
     radiograph = read_image(case)
-    turned = landmark_orientation(case, radiograph)
+    found = landmark_orientation(case, radiograph)
     frame, points = Frame.of(radiograph), case[LANDMARKS].to_numpy(float).reshape(2, 2)
     labels = np.zeros(radiograph.pixels.shape, np.uint8)
     if case["mask"]:
         labels = read_labels(case, radiograph.pixels.shape, radiograph.orientation)
         if radiograph.orientation != 1:
-            turned.append(orientation_problem(case["mask"], radiograph.orientation))
+            found.append(orientation_problem(case["mask"], radiograph.orientation))
         if np.isnan(points).any():
             points = np.where(
                 np.isnan(points).any(1, keepdims=True), landmarks_from_mask(labels), points
             )
-    if any(p.severity == "error" for p in turned):
-        raise DatasetError(*turned)
+    if any(p.severity == "error" for p in found):
+        raise DatasetError(*found)
     if inspect:
         inspect(case, labels)
     image, mask = framed(radiograph), frame.mask(labels)
     if side != FRAME:
         image, mask = shrink(image, side), shrink_labels(mask, side)
     image, mask = np.asarray(image).round().astype(np.uint8), np.asarray(mask).astype(np.uint8)
-    return (image, mask, np.asarray(frame.to_frame(points), np.float32)), turned
+    return (image, mask, np.asarray(frame.to_frame(points), np.float32)), found
 
 # %% ../nbs/engine/folders.ipynb #33712305
 def load_case(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import train as training
+from .train import train
 from .frames import FrameSet
 from .networks import TorchPredictor
 from .recipes import Recipe
@@ -50,7 +50,7 @@ def train_by_hand(
     for line in plan_lines(split, recipe, out, fresh):
         message(line, False)
     options |= dict(device=device, start=start, cbs=[TrainingPictures(out, sheets)], further=True)
-    model = training.train(frames, split, recipe, out=out, resume=not fresh, **options)
+    model = train(frames, split, recipe, out=out, resume=not fresh, **options)
     facts = f"{model.card['parameters']:,} parameters, {model.card['seconds']:.0f} s"
     message(f"weights and card in {out} ({facts})", False)
     return model

@@ -74,8 +74,12 @@ class Outcome:
         if more := len(doubtful[_SHOWN:]):
             lines.append(f"  and {more} more: see the column `warnings`")
         if self.earlier:
-            stay = "rows of earlier calls stay in the table (not with --fresh)"
-            lines.append(f"{self.earlier} {stay}")
+            stay = (
+                "row of an earlier call stays"
+                if self.earlier == 1
+                else "rows of earlier calls stay"
+            )
+            lines.append(f"{self.earlier} {stay} in the table (not with --fresh)")
         written = dict(zip((row["file"] for row in self.rows), self.files))
         lines += _passed_over(self.passed)
         return lines + [line for writer in self.writers for line in _not_written(writer, written)]

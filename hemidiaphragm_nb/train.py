@@ -27,6 +27,7 @@ from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss
 from .networks import TorchPredictor, initial_net, model_card
+from .pixels import as_array
 from .predict import heatmap_points
 from .precision import Bf16, as_tuple, use_bf16
 from .progress import progress_bar
@@ -49,7 +50,7 @@ class FrameLoss(nn.Module):
 # %% ../nbs/08_train.ipynb #b973de23
 def point_accuracy(preds, heat, mask, points, recipe: Recipe, threshold: float) -> torch.Tensor:
     "Fraction of landmarks, both sides, less than `threshold` px from the truth."
-    found = recipe.decode(as_tuple(preds)[0])
+    found = recipe.decode(as_array(as_tuple(preds)[0], np.float32))
     errors = (torch.from_numpy(found) - points.detach().cpu()).norm(dim=-1)
     return torch.where(errors.isnan(), torch.nan, (errors < threshold).float()).nanmean()
 

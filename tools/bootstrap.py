@@ -121,7 +121,10 @@ def main():
             stop(f"{free:.1f} GB are free at {venv.parent}, and installing needs {DISK_GB} GB")
         make_environment(venv, asked.python)
     what = f".[{asked.extras}]" if asked.extras else "."
-    print(f"bootstrap: installing {what}; the first time takes minutes and 3 GB", flush=True)
+    print(
+        f"bootstrap: installing {what}; the first time takes minutes and up to {DISK_GB} GB",
+        flush=True,
+    )
     locked = ["-c", "requirements.lock"] if asked.locked else []
     install(venv, *locked, "-e", what)
     open_cv_without_desktop(venv)
