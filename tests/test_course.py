@@ -1,0 +1,149 @@
+"The form of a lesson, from its opening to its quiz, and the paths through the course."
+
+import re
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from tools.project import ANSWERS, NOTEBOOKS, ROOT
+
+LESSONS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+NUMBERS = {path.stem[:2]: path for path in LESSONS}
+GUESS = "**Guess first"
+END = ["What was found", "Quiz", "Exercises"]
+RUNS = {"under a minute": "under 1 min", "a minute": "1 min", "a minute and a half": "1.5 min"}
+
+
+@cache
+def cells_of(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
+def prose(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
+
+
+def part(text: str, heading: str) -> str:
+    "What stands under a heading of the second level, up to the next one."
+    return re.split(r"^## ", text.partition(f"## {heading}\n")[2], flags=re.M)[0]
+
+
+def numbered(text: str) -> list[str]:
+    return re.findall(r"^\d+\. (.+)$", text, re.M)
+
+
+def opening(path: Path) -> dict[str, str]:
+    "The paragraphs of the first two cells of text that begin in bold, by what is bold."
+    text = "\n\n".join(cell.source for cell in cells_of(path)[:4] if cell.cell_type == "markdown")
+    return dict(re.findall(r"^\*\*([^*]+)\*\* (.+)$", text, re.M))
+
+
+def needs(path: Path) -> list[str]:
+    return re.findall(r"\[(\d\d)\]\(\1_\w+\.ipynb\)", opening(path)["You need"])
+
+
+def times(path: Path) -> tuple[int, str]:
+    "Minutes to read, and what it says of the time to run."
+    minutes, run = re.fullmatch(
+        r"about (\d+) minutes to read, (.+) to run on two cores\.", opening(path)["Time:"]
+    ).groups()
+    return int(minutes), run
+
+
+def minutes_by_section(path: Path) -> dict[str, float]:
+    "180 words a minute and 20 seconds a code cell."
+    section, minutes = "", {}
+    for cell in cells_of(path):
+        if cell.cell_type == "code":
+            minutes[section] = minutes.get(section, 0) + 1 / 3
+            continue
+        for text in re.split(r"^(?=##+ )", cell.source, flags=re.M):
+            if text.startswith("##"):
+                section = text.partition("\n")[0].lstrip("# ")
+            minutes[section] = minutes.get(section, 0) + len(text.split()) / 180
+    return minutes
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+class TestLesson:
+    def test_it_opens_with_what_it_teaches_needs_and_takes(self, lesson):
+        found = opening(lesson)
+        assert len(found["You will learn"]) <= 400, "more than three lines"
+        assert (
+            needs(lesson) == sorted(needs(lesson)) and max(needs(lesson), default="") < lesson.stem
+        )
+        minutes, run = times(lesson)
+        assert run in RUNS
+        assert abs(minutes - sum(minutes_by_section(lesson).values())) <= 5
+
+    def test_each_guess_comes_before_code_and_its_answer_after(self, lesson):
+        open_guesses, answered, code_cells = [], 0, 0
+        for cell in cells_of(lesson):
+            if cell.cell_type == "code":
+                code_cells += 1
+                continue
+            for mark in re.findall(r"\*\*(?:Guess first|Your guess)", cell.source):
+                if mark == GUESS:
+                    open_guesses.append(code_cells)
+                    continue
+                assert open_guesses, "an answer without a guess"
+                assert open_guesses.pop() < code_cells, "no code between a guess and its answer"
+                answered += 1
+        assert answered and not open_guesses, "a guess without an answer"
+
+    def test_it_ends_with_what_was_found_a_quiz_and_exercises(self, lesson):
+        last = cells_of(lesson)[-1].source
+        assert [h for h in re.findall(r"^## (.+)$", last, re.M) if h in END] == END
+        assert 4 <= len(numbered(part(last, "Quiz"))) <= 5
+        hints = [" *Hint:* " in exercise for exercise in numbered(part(last, "Exercises"))]
+        assert hints and all(hints)
+        assert f"`answers/{lesson.name}`" in last
+
+    def test_each_question_of_the_quiz_is_answered(self, lesson):
+        questions = numbered(part(cells_of(lesson)[-1].source, "Quiz"))
+        answers = numbered(part(prose(ANSWERS / lesson.name), "Quiz"))
+        assert len(answers) == len(questions) > 0
+
+
+def index() -> str:
+    return part(prose(ROOT / "index.ipynb"), "The course")
+
+
+def hours(minutes: int) -> str:
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def test_the_map_says_what_the_lessons_say():
+    row = r"^\| \[(\d\d) \w+\]\((nbs/\w+\.ipynb)\) \| .+ \| (.+) \| (\d+) min \| (.+) \|$"
+    rows = re.findall(row, index(), re.M)
+    assert [number for number, *_ in rows] == list(NUMBERS)
+    for number, link, needed, minutes, run in rows:
+        lesson = NUMBERS[number]
+        assert ROOT / link == lesson
+        assert needed == (", ".join(needs(lesson)) or "nothing")
+        assert (int(minutes), run) == (times(lesson)[0], RUNS[times(lesson)[1]])
+
+
+def test_the_hour_names_sections_that_are_there_and_their_time():
+    row = r"^\| \[(\d\d) \w+\]\(nbs/\w+\.ipynb\) \| (\*.+\*) \| .+ \| (\d+) min \|$"
+    rows = re.findall(row, index(), re.M)
+    assert [number for number, *_ in rows] == ["01", "03", "08", "10", "15"]
+    for number, sections, minutes in rows:
+        by_section = minutes_by_section(NUMBERS[number])
+        read = ["", *re.findall(r"\*([^*]+)\*", sections), "What was found", "Quiz"]
+        assert abs(sum(by_section[section] for section in read) - int(minutes)) < 3
+    total = sum(int(minutes) for *_, minutes in rows)
+    assert f"is worth.** {total} minutes to read" in index() and total <= 60
+
+
+def test_the_longer_paths_add_up_and_need_nothing_that_they_leave_out():
+    day = [*list(NUMBERS)[:11], "15", "16", "17"]
+    for path, text in (
+        (day, "Lessons 00 to 10, then 15, 16 and 17"),
+        (list(NUMBERS), "Lessons 00 to 18 in order"),
+    ):
+        assert {need for number in path for need in needs(NUMBERS[number])} <= set(path)
+        minutes = sum(times(NUMBERS[number])[0] for number in path)
+        assert f"{text}: {hours(minutes)} to read" in index()
