@@ -52,19 +52,17 @@ LOSS_TITLES = {"loss": "joint loss", "heatmap": "heatmap loss (MSE)", "mask": "m
 
 def plot_losses(curves: pd.DataFrame, losses: tuple, title: str) -> Figure:
     "Training and validation losses on a logarithmic axis: mean and band over the repeats."
-    size = dict(
-        figsize=(max(3.2 * len(losses) + 0.8, 4.8), 2.8), layout="constrained", squeeze=False
-    )
-    fig, axes = plt.subplots(1, len(losses), **size)
+    n = len(losses)
+    fig, axes = plt.subplots(1, n, figsize=(7 + 1.5 * (n - 1), 3.4), squeeze=False)
     for ax, loss in zip(axes[0], losses):
-        for split, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
+        for split, style in (("train", "-"), ("valid", "--")):
             c = curves[(curves["loss"] == loss) & (curves["split"] == split)]
-            ax.plot(c["epoch"], c["mean"], style, color=colour, label=split)
-            ax.fill_between(c["epoch"], c["low"], c["high"], color=colour, alpha=0.25, lw=0)
-        ax.set(yscale="log", xlabel="epoch")
-        ax.set_title(LOSS_TITLES[loss], fontsize=9)
-    axes[0, 0].legend(fontsize=8)
-    fig.suptitle(fill(title, 45 * len(losses)), fontsize=9)
+            (line,) = ax.plot(c["epoch"], c["mean"], style, label=split)
+            band = dict(color=line.get_color(), alpha=0.25, lw=0)
+            ax.fill_between(c["epoch"], c["low"], c["high"], **band)
+        ax.set(yscale="log", xlabel="epoch", title=LOSS_TITLES[loss])
+    axes[0, 0].legend()
+    fig.suptitle(fill(title, 70 + 20 * n))
     plt.close(fig)
     return fig
 
