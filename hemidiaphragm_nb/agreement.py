@@ -17,6 +17,7 @@ from scipy.stats import norm
 
 from .cases import LANDMARKS
 from .evaluate import each_answer
+from .figures import COLOURS, WIDE
 from .case_files import read_image, read_labels, landmark_orientation
 from .measure import MEASURES, Measurements, measure, measurement_values
 from .limits import bland_altman, plot_bland_altman
@@ -126,7 +127,8 @@ def plot_agreement(
     import matplotlib.pyplot as plt  # drawing only
 
     if axes is None:
-        _, axes = plt.subplots(1, len(columns), figsize=(6 * len(columns), 3), layout="constrained")
+        size = 8 if len(columns) == 1 else WIDE, 3.4
+        _, axes = plt.subplots(1, len(columns), figsize=size)
     axes = np.ravel(axes)
     for ax, column in zip(axes, columns):
         x, y, unit = _paired(a, b, column)
@@ -208,7 +210,7 @@ def plot_course(
     change: float | None = None,  # detectable change, unit of `value`: a band about the first one
     label: str = "",
     style: str = "o-",
-    colour: str = "tab:blue",
+    colour: str = COLOURS["truth"],
     ax=None,  # matplotlib axes; None: new ones
     **line,  # for the line, as matplotlib's `plot` takes it
 ):  # the axes
@@ -220,7 +222,7 @@ def plot_course(
 
     if "patient_id" in radiographs and radiographs["patient_id"].nunique() > 1:
         raise ValueError("several patients: choose one with patient_course(table, patient)")
-    ax, pure = ax or plt.subplots(figsize=(7, 3.2))[1], value.endswith(("relative", "ratio"))
+    ax, pure = ax or plt.subplots()[1], value.endswith(("relative", "ratio"))
     factor, unit = (100, "%") if pure else (1, value.rsplit("_", 1)[-1])
     day, y = radiographs["day"].to_numpy(float), radiographs[value].to_numpy(float) * factor
     known = y[np.isfinite(y)]
@@ -235,6 +237,6 @@ def plot_course(
     _mark_doubtful(ax, day, y, warnings.ne("").to_numpy(), label or value, style[0], colour)
     name = value.removesuffix("_" + unit).removesuffix("_relative").replace("_", " ")
     ax.set(xlabel="day", ylabel=f"{name} ({unit})")
-    for text in ax.legend(fontsize=8, frameon=False).get_texts():
+    for text in ax.legend().get_texts():
         text.set_parse_math(False)  # a label may be a name
     return ax

@@ -108,8 +108,9 @@ def _plot_trade_off(points: pd.DataFrame, ax, colour: str, marker: str, label: s
         fill = "white" if p["dominated"] else colour
         ax.errorbar(*at, *sds, fmt=marker, color=colour, ms=5, lw=0.6, mfc=fill)
         name = p["setting"].removeprefix("λ ").split(",")[0]
-        place = dict(xytext=(5, 4), ha="left") if i % 2 else dict(xytext=(-5, -11), ha="right")
-        ax.annotate(name, at, fontsize=8, textcoords="offset points", **place)
+        x, y = (5, -11) if name == "learned" else (5, 4) if i % 2 else (-5, -11)
+        style = dict(textcoords="offset points", ha="left" if x > 0 else "right")
+        ax.annotate(name, at, (x, y), fontsize=9, **style)
     ax.set(xlabel="within R/10 = 10 px, both lungs (%)", ylabel="Dice")
 
 
@@ -118,14 +119,14 @@ def _trade_off_figure(
     title: str = "",  # what our runs were
 ) -> Figure:
     "The published trade-off, and ours with the published points in the same axes."
-    fig, (a, b) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    fig, (a, b) = plt.subplots(1, 2, figsize=(10, 4.2))
     paper = trade_off(_published_pairs(5), _published_pairs(6))
-    _plot_trade_off(paper, a, "tab:orange", "s")
-    a.set_title("published (numbers: λ_hem)", fontsize=9)
-    _plot_trade_off(points, b, "tab:blue", "o", "ours")
-    b.plot(paper["R/10_mean"], paper["dice_mean"], "s", color="tab:orange", ms=3, label="published")
-    b.legend(fontsize=8)
-    b.set_title(fill(title, 58), fontsize=9)
+    _plot_trade_off(paper, a, "C1", "s")
+    a.set_title("published (numbers: λ_hem)")
+    _plot_trade_off(points, b, "C0", "o", "ours")
+    b.plot(paper["R/10_mean"], paper["dice_mean"], "s", color="C1", ms=3, label="published")
+    b.legend()
+    b.set_title(fill(title, 58))
     plt.close(fig)
     return fig
 
@@ -278,17 +279,17 @@ def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):
     end = pull[pull["moment"] == "end"].groupby("lam_hem")["fraction"].mean()
     grid = np.linspace(0, 1, 101)
     curve = [heatmap_fraction(start, v, 1 - v) for v in grid]
-    ax.plot(grid, curve, "--", color="tab:orange", label="untrained")
-    ax.plot(end.index, end, "o", color="tab:blue", mfc="white", label="trained at that λ")
+    ax.plot(grid, curve, "--", color="C1", label="untrained")
+    ax.plot(end.index, end, "o", color="C0", mfc="white", label="trained at that λ")
     ax.axhline(0.5, color="gray", lw=0.5)
     trained = lam_hem in end.index
     fraction = end[lam_hem] if trained else heatmap_fraction(start, lam_hem, 1 - lam_hem)
-    ax.plot(lam_hem, fraction, "o", color="tab:blue" if trained else "tab:orange", ms=9)
+    ax.plot(lam_hem, fraction, "o", color="C0" if trained else "C1", ms=9)
     task = "landmarks" if fraction > 0.5 else "masks"
     when = "" if trained else " before training"
-    ax.set_title(f"{task} dominate{when}: {max(fraction, 1 - fraction):.0%}", fontsize=9)
+    ax.set_title(f"{task} dominate{when}: {max(fraction, 1 - fraction):.0%}")
     ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-0.03, 1.03))
-    ax.legend(fontsize=8)
+    ax.legend()
 
 # %% ../nbs/11_balance.ipynb #0000002b
 def _draw_lambda(
@@ -304,14 +305,12 @@ def _draw_lambda(
     settings = _lambdas_of(results)
     if lam_hem not in settings:
         raise ValueError(f"λ_hem = {lam_hem:g} was not run; there are {list(settings)}")
-    panels = 1 if pull is None else 2
-    fig, axes = plt.subplots(
-        1, panels, figsize=(2 + 3.5 * panels, 3), layout="constrained", squeeze=False
-    )
+    panels, width = (1, 8) if pull is None else (2, 10)
+    fig, axes = plt.subplots(1, panels, figsize=(width, 3.8), squeeze=False)
     if pull is not None:
         _plot_pull(pull, lam_hem, axes[0, 0])
     plot_cdf(results.complete().errors(), axes[0, -1], highlight=settings[lam_hem])
-    fig.suptitle(_table_row(results, settings[lam_hem]), fontsize=9)
+    fig.suptitle(_table_row(results, settings[lam_hem]))
     plt.close(fig)
     return fig
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from .figures import COLOURS
 from .pixels import THRESHOLDS, by_lung, threshold_name
 from .runs import Results
 
@@ -33,7 +34,7 @@ def plot_cdf(
     highlight: str | None = None,  # name of the one drawn strong, the rest thin
 ):
     "Share of landmarks nearer to the truth than each distance."
-    ax = ax or plt.subplots(figsize=(5, 2.6), layout="constrained")[1]
+    ax = ax or plt.subplots()[1]
     for i, (name, e) in enumerate(errors.items()):
         strong = highlight in (None, name)
         style = dict(lw=1.6, zorder=3) if strong else dict(lw=0.8, zorder=1, c="0.8")
@@ -48,11 +49,11 @@ def plot_cdf(
     ax.set_xticks([1, 10, 20, 50, 100, 500], ["1", "10", "20", "50", "100", "500"], minor=False)
     named = [k for k in ax.lines if k.get_label() in ([highlight] if highlight else errors)]
     beside = dict(bbox_to_anchor=(1, 1)) if len(named) > 4 else {}  # where it would hide curves
-    ax.legend(handles=named, fontsize=7, loc="upper left", **beside)
+    ax.legend(handles=named, loc="upper left", **beside)
     return ax
 
 # %% ../nbs/engine/error_curves.ipynb #0b608fa9
-_STYLES = {"right": ("tab:blue", "o"), "left": ("tab:orange", "s"), "both": ("k", "d")}
+_STYLES = {"right": (COLOURS["right"], "o"), "left": (COLOURS["left"], "s"), "both": ("k", "d")}
 
 
 def plot_accuracy(
@@ -65,7 +66,7 @@ def plot_accuracy(
     """Mean accuracy over repeats, with its sd as bars where there are several; a colour and marker
     a lung, a line style a source.
     """
-    ax = ax or plt.subplots(figsize=(5, 2.6), layout="constrained")[1]
+    ax = ax or plt.subplots()[1]
     for (source, frame), style in zip(frames.items(), _LINES):
         for lung in lungs:
             t, (colour, marker) = frame[frame["lung"] == lung].sort_values(x), _STYLES[lung]
@@ -74,7 +75,7 @@ def plot_accuracy(
             ax.errorbar(t[x], mean, sd, label=f"{lung}, {source}", **marks)
     label = {"beta_px": "β (px in the 512-px frame)"}.get(x, x)
     ax.set(xlabel=label, ylabel=f"accuracy at {threshold} (%)", ylim=(-5, 105))
-    ax.legend(fontsize=7)
+    ax.legend()
     return ax
 
 # %% ../nbs/engine/error_curves.ipynb #fc8608cf

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.patheffects import withStroke
 from pytorch_grad_cam import GradCAM, HiResCAM
 from scipy.stats import spearmanr
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from .distances import distance
 from .evaluate import choose_cases
 from .features import LUNG_THRESHOLD
+from .figures import COLOURS
 from .frames import FrameSet
 from .landmarks import split_by_patient
 from .lower_lung import lower_fractions, lower_lung_table
@@ -38,24 +40,27 @@ from .study import size_of
 
 # %% ../nbs/13_explain.ipynb #0000000b
 _GRAY = dict(cmap="gray", interpolation="nearest")
+_EDGE = [withStroke(linewidth=4, foreground="white")]  # seen on dark lungs, too
 
 
-def _draw_points(ax, points, side: int, style: str, **kwargs):
+def _draw_points(ax, points, side: int, kind: str = "truth"):  # or "prediction"
     "Mark (2, 2) points, px of the 512-px frame, on an axes that shows a `side`-px image."
     p = (np.asarray(points) + 0.5) * side / FRAME - 0.5
-    ax.plot(p[:, 0], p[:, 1], style, ms=7, mfc="none", **kwargs)
+    marks = dict(color=COLOURS[kind], ms=12, mew=2, mfc="none", path_effects=_EDGE)
+    ax.plot(p[:, 0], p[:, 1], "+" if kind == "truth" else "o", **marks)
 
 
 def _case_grid(cases: pd.DataFrame, rows: tuple):
     "A figure with named rows, and a column a case, without ticks."
-    size = dict(figsize=(1.75 * len(cases) + 0.3, 1.9 * len(rows) + 0.3), layout="constrained")
-    fig, axes = plt.subplots(len(rows), len(cases), squeeze=False, **size)
+    size = 3.2 * len(cases) + 0.3, 3.2 * len(rows) + 0.5
+    fig, axes = plt.subplots(len(rows), len(cases), squeeze=False, figsize=size)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
     for ax, name in zip(axes[:, 0], rows):
-        ax.set_ylabel(name, fontsize=9)
+        ax.set_ylabel(name)
     for ax, c in zip(axes[0], cases.itertuples()):
-        ax.set_title(f"{c.kind}\n#{c.case}: {c.error:.1f} px", fontsize=9)
+        ax.set_title(f"{c.kind}\n#{c.case}: {c.error:.1f} px")
     plt.close(fig)
     return fig, axes
 
@@ -77,15 +82,16 @@ def figure8(
         for ax in (top, over):
             ax.imshow(work.images[i, 0], vmin=0, vmax=255, **_GRAY)
         if work.has_mask[i]:
-            over.contour(work.masks[i] > 0, [0.5], colors="tab:blue", linewidths=1)
-        _draw_points(over, work.points[i], side, "b+", mew=2)
+            lines = over.contour(work.masks[i] > 0, [0.5], colors=COLOURS["truth"])
+            lines.set_path_effects(_EDGE)
+        _draw_points(over, work.points[i], side)
         if out.lungs is not None:
             mask = out.lungs[i].max(0)
             lungs.imshow(mask, vmin=0, vmax=1, **_GRAY)
-            over.contour(mask, [LUNG_THRESHOLD], colors="tab:red", linewidths=1, linestyles="--")
+            over.contour(mask, [LUNG_THRESHOLD], colors=COLOURS["prediction"], linestyles="--")
         if out.heatmaps is not None:
             spots.imshow(out.heatmaps[i].min(0), vmin=0, vmax=1, **_GRAY)
-            _draw_points(over, heatmap_points(out[i], model.card)[0], side, "ro", mew=1.5)
+            _draw_points(over, heatmap_points(out[i], model.card)[0], side, "prediction")
     return fig
 
 # %% ../nbs/13_explain.ipynb #00000010
@@ -248,7 +254,7 @@ def figure9(
                 ax.imshow(maps[i], "inferno", alpha=0.6, vmin=0, vmax=1, interpolation="nearest")
                 if not maps[i].any():
                     ax.text(0.5, 0.5, "blank", color="w", ha="center", transform=ax.transAxes)
-            _draw_points(ax, work.points[i], model.recipe.side, "b+", mew=2)
+            _draw_points(ax, work.points[i], model.recipe.side)
     return fig
 
 # %% ../nbs/13_explain.ipynb #2faf0909
@@ -380,7 +386,7 @@ def explain_report(
     model = model or shipped_model()
     outputs = model.predict(test.images)
     found = heatmap_points(outputs, model.card)
-    cases = choose_cases(np.linalg.norm(found - test.points, axis=-1), each=2)
+    cases = choose_cases(np.linalg.norm(found - test.points, axis=-1), each=1)
     return {
         "figure8": figure8(model, test, cases, outputs),
         "figure9": figure9(model, test, cases, outputs=outputs),

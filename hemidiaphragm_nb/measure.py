@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from .features import SIDES
+from .figures import COLOURS
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
 from .predict import Prediction
 
@@ -212,7 +213,7 @@ def measure(
     return Measurements(*lungs, gap, gap * float(_pixel_scale(spacing)[0]))
 
 # %% ../nbs/17_measure.ipynb #54bf76da
-_LABEL = dict(color="white", fontsize=8, bbox=dict(fc="black", ec="none", alpha=0.6, pad=0.8))
+_LABEL = dict(color="white", fontsize=9, bbox=dict(fc="black", ec="none", alpha=0.6, pad=0.8))
 
 
 def _length(px: float, mm: float) -> str:
@@ -244,15 +245,12 @@ def _draw_dome(ax, contour: np.ndarray, spacing, text: str, colour: str):
     ax.annotate(text, foot, **below, **_LABEL)
 
 
-_COLOURS = {"right": "gold", "left": "dodgerblue"}  # apart in grey too
-
-
 def _draw_lung(ax, labels: np.ndarray, side: str, point: np.ndarray, spacing, lung: Lung):
     "Width, height and dome of one lung, if there is one."
     component, (top, left) = lung_component(labels, side)
     if not component.size:
         return
-    colour, row = _COLOURS[side], top + 0.25 * component.shape[0]
+    colour, row = COLOURS[side], top + 0.25 * component.shape[0]
     start, end = (left - 0.5, row), (left + component.shape[1] - 0.5, row)
     _draw_length(ax, start, end, f"width {_length(lung.width_px, lung.width_mm)}", colour)
     if np.isfinite(point).all():
@@ -275,7 +273,7 @@ def plot_measurements(
     import matplotlib.pyplot as plt  # drawing only
 
     labels, points, spacing = _labels_points_spacing(radiograph, points, spacing)
-    m, ax = measure(labels, points, spacing), ax or plt.subplots(figsize=(5, 5))[1]
+    m, ax = measure(labels, points, spacing), ax or plt.subplots(figsize=(7, 7))[1]
     shown, brightest = (labels > 0, 3) if image is None else (image, None)
     ax.imshow(shown, cmap="gray", vmax=brightest)
     for side, point in zip(SIDES, points):

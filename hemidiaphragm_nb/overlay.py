@@ -12,15 +12,22 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from .features import SIDES
+from .figures import COLOURS
 from .files import shown
 from .predict import Prediction
 from .radiograph import Radiograph, standardise
 
 # %% ../nbs/engine/overlay.ipynb #69de6b6d
-RED = (230, 30, 30)  # landmarks
+def _rgb(name: str) -> tuple[int, int, int]:
+    "A colour of `COLOURS`, 0 to 255."
+    return tuple(bytes.fromhex(COLOURS[name].removeprefix("#")))
+
+
+RED = _rgb("prediction")  # landmarks
 YELLOW = (255, 225, 60)  # warnings
 # right and left lung, which the letters beside the landmarks tell apart in grey
-LUNG_COLOURS = ((255, 190, 60), (90, 200, 250))
+LUNG_COLOURS = tuple(_rgb(side) for side in SIDES)
 
 # %% ../nbs/engine/overlay.ipynb #55071036
 def _draw_landmark(picture: np.ndarray, name: str, point: np.ndarray, thickness: int):
@@ -67,7 +74,7 @@ def overlay(
     size = (round(radiograph.width * scale), round(radiograph.height * scale))
     grey = (standardise(radiograph.pixels) * 255).astype(np.uint8)
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-    thickness = max(1, max(size) // 400)
+    thickness = max(1, max(size) // 300)
     _draw_lungs(picture, prediction.mask, thickness)
     for name, point in zip("RL", prediction.points):
         if not np.isnan(point).any():

@@ -9,15 +9,15 @@ __all__ = ['ANALYSES', 'analysis_plan', 'run_analysis', 'run_transfer', 'start_a
 import shutil
 from pathlib import Path
 
-from .balance import balance_plan
-from .balance import balance_report
+from matplotlib.style import context
+
+from .balance import balance_plan, balance_report
 from .explain import explain_report, explained_cases
-from .multitask import multitask_plan
-from .multitask import multitask_report
+from .figures import STYLE
+from .multitask import multitask_plan, multitask_report
 from .reports import write_report
 from .results import export_results, load_results
-from .saturation import saturation_report
-from .saturation import saturation_plan
+from .saturation import saturation_plan, saturation_report
 from .study import size_of
 from .store import Store
 from .plan import load_data
@@ -81,7 +81,8 @@ def run_analysis(
     Raises: RecipeError, ExperimentError, DatasetError.
     """
     if name == "explain":
-        return write_report(explain_report(explained_cases(data, scale)), out / name), []
+        with context(STYLE):
+            return write_report(explain_report(explained_cases(data, scale)), out / name), []
     plan, store = analysis_plan(name, data, scale, repeats, preset), Store(out / "store")
     if together:
         status = run_together(plan, store, together, retry=retry)
@@ -90,7 +91,8 @@ def run_analysis(
     failed = _failed(status)
     results = load_results(export_results(store, out / name / "results", plan))
     patients = load_data(next(iter(plan)).data).table[["id", "patient_id"]]
-    return write_report(_REPORTS[name](results, patients), out / name), failed
+    with context(STYLE):
+        return write_report(_REPORTS[name](results, patients), out / name), failed
 
 # %% ../nbs/engine/replicate.ipynb #e6e02b59
 def run_transfer(
@@ -121,8 +123,9 @@ def run_transfer(
     results = store.results(image_runs(plan))
     results.save(out / "results")
     group = "phantom" if data == "phantom" else group
-    report = transfer_report(results, group, store, plan)
-    return write_report(report, out), _failed(status)
+    with context(STYLE):
+        report = transfer_report(results, group, store, plan)
+        return write_report(report, out), _failed(status)
 
 # %% ../nbs/engine/replicate.ipynb #3782d418
 def start_afresh(out: Path):

@@ -43,7 +43,7 @@ def write_report(
             _write_text(folder / f"{name}.txt", part)
             lines.append(f"\n{part}")
         else:
-            save_figure(part, folder / f"{name}.png", dpi=110, bbox_inches="tight")
+            save_figure(part, folder / f"{name}.png")
     return lines
 
 # %% ../nbs/engine/reports.ipynb #1bd98ddc

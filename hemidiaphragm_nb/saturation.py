@@ -10,9 +10,11 @@ __all__ = ['BETAS', 'saturation_plan', 'distance_plan', 'channel_plan', 'white_l
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.patheffects import withStroke
 
 from .effects import MARGINS, Effect, effect, side_effect
 from .error_curves import decoder_frame, plot_accuracy, plot_cdf
+from .figures import COLOURS
 from .frames import FrameSet
 from .heatmaps import encode
 from .plan import Plan
@@ -71,18 +73,19 @@ def draw_saturation(
     """What the network is asked to draw at this β, and the error curve of the networks that learnt
     it: a figure.
     """
-    fig, (a, b, c) = plt.subplots(
-        1, 3, figsize=(9, 2.8), layout="constrained", width_ratios=(1, 1, 1.9)
-    )
+    fig, (a, b, c) = plt.subplots(1, 3, figsize=(10, 3.9))
     a.imshow(case.images[0, 0], cmap="gray")
     b.imshow(encode(case.points, case.side, beta).min(1)[0], cmap="gray", vmin=0, vmax=1)
-    b.set_title(f"target, β {beta:g} px", fontsize=9)
+    a.set_title("radiograph")
+    b.set_title(f"target, β {beta:g} px")
+    (truth,) = a.plot(*((case.points[0] + 0.5) * case.side / 512 - 0.5).T, "+", ms=12, mew=2)
+    truth.set(color=COLOURS["truth"], path_effects=[withStroke(linewidth=4, foreground="white")])
     for ax in (a, b):
-        ax.plot(*((case.points[0] + 0.5) * case.side / 512 - 0.5).T, "+", c="tab:blue", ms=8)
         ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(True)
     names = dict(zip(results.runs["beta"], results.runs["name"]))
     plot_cdf(results.errors(), c, lung, highlight=names.get(beta, ""))
-    c.set_title(f"β {beta:g} px" if beta in names else f"β {beta:g} px was not run", fontsize=9)
+    c.set_title(f"β {beta:g} px" if beta in names else f"β {beta:g} px was not run")
     c.legend().remove()
     plt.close(fig)  # the caller shows it, once
     return fig
@@ -184,8 +187,7 @@ def saturation_report(
     counts each patient once, or each image where the patients are not known.
     """
     pairs, frame = compare(results), accuracy_frame(results)
-    fig, ax = plt.subplots(figsize=(6, 4))
-    plot_accuracy({"paper": published("moris2024_table3"), "ours": frame}, ax=ax)
+    fig = plot_accuracy({"paper": published("moris2024_table3"), "ours": frame}).figure
     plt.close(fig)
     return {
         "table3": bold_best(accuracy_table(results)),

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from fastcore.basics import patch
 from matplotlib.figure import Figure
+from matplotlib.style import context
 
 from hemidiaphragm_nb.browser import (  # noqa: F401 (they stood here before)
     Upload,
@@ -29,6 +30,7 @@ from hemidiaphragm_nb.browser import (  # noqa: F401 (they stood here before)
     screen_size,
 )
 from .features import SIDES
+from .figures import STYLE
 from .files import image_stem, shown, write_atomic
 from .csv_files import csv_path, csv_text
 from .heatmaps import encode
@@ -265,7 +267,7 @@ def _write_lines(ax, lines: list[str], title: str = "", **style):
     "A title and plain lines from the top of an empty axis."
     ax.axis("off")
     ax.set_title(title, loc="left", fontsize=12, fontweight="bold", parse_math=False)
-    style |= dict(va="top", fontsize=8.5, parse_math=False, linespacing=1.5, in_layout=False)
+    style |= dict(va="top", fontsize=9, parse_math=False, linespacing=1.5, in_layout=False)
     ax.text(0, 1, "\n".join(lines), **style)
 
 # %% ../nbs/engine/session.ipynb #8160b40c
@@ -279,7 +281,7 @@ def _draw_report_image(self: Session, ax, name: str):
     if moved:
         ring = dict(mfc="none", mec="white", ms=11, label="the model's point")
         ax.plot(*old[moved].T, "o", **ring)
-        ax.legend(loc="lower right", fontsize=8, facecolor="gray", labelcolor="white")
+        ax.legend(loc="lower right", facecolor="gray", labelcolor="white")
     ax.set(xlabel="x, px of the radiograph", ylabel="y, px of the radiograph")
     ax.set_title(name or plain_name(r.path), parse_math=False)
 
@@ -300,9 +302,9 @@ def figure(self: Session, name: str = "") -> Figure:
     ]
     texts = [_wrapped(lines, font == "monospace") for _, lines, font in blocks]
     heights = [0.55 + 0.19 * len(lines) for lines in texts] + [2.0]  # inches; last the heatmap's
-    fig = Figure(figsize=(11, max(6.6, sum(heights) + 0.6)), layout="constrained")
+    fig = Figure(figsize=(10, max(6.6, sum(heights) + 0.6)), layout="constrained")
     fig.get_layout_engine().set(rect=(0.01, 0.055, 0.98, 0.935))
-    grid = fig.add_gridspec(4, 2, width_ratios=(1.35, 1), height_ratios=heights)
+    grid = fig.add_gridspec(4, 2, width_ratios=(1.2, 1), height_ratios=heights)
     self._draw_report_image(fig.add_subplot(grid[:, 0]), name)
     for i, (lines, (title, _, font)) in enumerate(zip(texts, blocks)):
         family = "monospace" if font == "monospace" else "sans-serif"
@@ -310,8 +312,8 @@ def figure(self: Session, name: str = "") -> Figure:
     ax = fig.add_subplot(grid[3, 1])
     ax.imshow(self.heatmap_picture(self.target()))
     ax.axis("off")
-    ax.set_title(f"target heatmap of these points, β = {self.beta:g} px of 512", fontsize=9)
-    foot = dict(fontsize=8, parse_math=False)
+    ax.set_title(f"target heatmap of these points, β = {self.beta:g} px of 512")
+    foot = dict(fontsize=9, parse_math=False)
     fig.text(0.02, 0.012, f"{NOTICE}  Model: {self.model_name()}", **foot)
     return fig
 
@@ -387,6 +389,7 @@ def save(
         path = folder / f"{chosen}_report-{n}.png"
     append_row(folder / "reports.csv", self.row(path.stem))
     picture = io.BytesIO()
-    self.figure(path.stem).savefig(picture, format="png", dpi=110)
+    with context(STYLE):
+        self.figure(path.stem).savefig(picture, format="png", dpi=120)  # to be printed, too
     write_atomic(path, lambda p: p.write_bytes(picture.getvalue()))
     return path

@@ -189,6 +189,9 @@ def _crossval(
     """Evaluate every radiograph by networks that never saw its patient, and calibrate the
     radius.
     """
+    from matplotlib.style import context
+
+    from hemidiaphragm_nb.figures import STYLE
     from hemidiaphragm_nb.reports import write_report
     from hemidiaphragm_nb.validate import crossval_report
     from hemidiaphragm_nb.crossval import ablation_table, run_ablation, run_crossval
@@ -198,7 +201,8 @@ def _crossval(
         cases = run_ablation(data, scale, out, workers, scheduler, retry)
         return finish(write_report({"ablation": ablation_table(cases)}, out), [])
     cases = run_crossval(data, scale, folds, out, workers, scheduler, members=members, retry=retry)
-    finish(write_report(crossval_report(cases), out), [])
+    with context(STYLE):
+        finish(write_report(crossval_report(cases), out), [])
 
 # %% ../nbs/engine/study_commands.ipynb #0b43b08a
 @studies.command("ensemble")

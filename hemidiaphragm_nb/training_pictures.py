@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 import torch
 from fastai.callback.core import Callback
+from matplotlib.colors import to_rgb
+from matplotlib.style import context
 
+from .figures import COLOURS, STYLE
 from .files import plainly, save_figure, save_picture, shown
 from .frames import FrameSet
 from .networks import TorchPredictor
@@ -35,14 +38,13 @@ def plot_progress(rows: Sequence[dict]):  # of `History`; gives a figure of matp
     "Losses, and the figures of validation, against the epoch."
     from matplotlib.figure import Figure  # no window, whatever the machine
 
-    figure = Figure(figsize=(9, 3.6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(9, 3.6))
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in rows]
-    lines = ("train", "training", "C0o-"), ("valid", "validation", "C1s--")
-    for split, label, style in lines:
+    for split, label, style in (("train", "training", "o-"), ("valid", "validation", "s--")):
         losses = [row.get(f"{split}_loss", np.nan) for row in rows]
         left.plot(epochs, losses, style, ms=3, label=label)
-    for (name, label), style in zip(_ACCURACIES.items(), ("C2o-", "C3s--", "C4^:")):
+    for (name, label), style in zip(_ACCURACIES.items(), ("o-", "s--", "^:")):
         if name in rows[-1]:
             right.plot(epochs, [row.get(name, np.nan) for row in rows], style, ms=3, label=label)
     left.set(xlabel="epoch", ylabel="loss (eq. 5, no unit)")
@@ -53,7 +55,8 @@ def plot_progress(rows: Sequence[dict]):  # of `History`; gives a figure of matp
     return figure
 
 # %% ../nbs/engine/training_pictures.ipynb #5ac47bcb
-_TILE, _BLUE = 256, (80, 160, 255)  # px of an image in the sheet; RGB
+_TILE, _COLUMNS = 320, 3  # px of an image in the sheet; images in a row
+_BLUE = tuple(round(255 * v) for v in to_rgb(COLOURS["truth"]))  # RGB
 
 
 def _mark(tile: np.ndarray, points: np.ndarray, colour: tuple, shape: int | None):
@@ -64,14 +67,15 @@ def _mark(tile: np.ndarray, points: np.ndarray, colour: tuple, shape: int | None
             if shape is None:
                 cv2.circle(tile, place, 4, colour, -1, cv2.LINE_AA)
             else:
-                cv2.drawMarker(tile, place, colour, shape, 13, 2)
+                cv2.drawMarker(tile, place, (255, 255, 255), shape, 17, 5)  # its edge
+                cv2.drawMarker(tile, place, colour, shape, 15, 2)
 
 # %% ../nbs/engine/training_pictures.ipynb #f4ca3a2e
 def overlay_sheet(
     predictor: TorchPredictor,
     cases: FrameSet,  # at the recipe's side; arrays or tensors
-) -> np.ndarray:  # (256, 256 n, 3) uint8 RGB
-    "The cases side by side: truth, the lungs found, and the heatmaps' points, before any fusion."
+) -> np.ndarray:  # (h, w, 3) uint8 RGB: 320 px a case
+    "The cases, three a row: truth, the lungs found, and the heatmaps' points, before any fusion."
     outputs = predictor.predict(cases.images)
     found = heatmap_points(outputs, predictor.card)
     tiles = []
@@ -87,7 +91,9 @@ def overlay_sheet(
         if found is not None:
             _mark(tile, found[i], RED, None)
         tiles.append(tile)
-    return np.concatenate(tiles, 1)
+    tiles += [np.zeros_like(tile)] * (-len(tiles) % min(_COLUMNS, len(tiles)))
+    rows = [tiles[i : i + _COLUMNS] for i in range(0, len(tiles), _COLUMNS)]
+    return np.concatenate([np.concatenate(row, 1) for row in rows])
 
 # %% ../nbs/engine/training_pictures.ipynb #fdeceadd
 class TrainingPictures(Callback):
@@ -99,7 +105,7 @@ class TrainingPictures(Callback):
         self,
         out: Path,
         sheets: bool = True,
-        cases: int = 4,  # validation images on a sheet
+        cases: int = 3,  # validation images on a sheet
     ):
         self.out, self.sheets, self.cases = Path(out), sheets, cases
 
@@ -119,7 +125,8 @@ class TrainingPictures(Callback):
             warnings.warn(shown(f"the pictures of epoch {self.epoch + 1}: {plainly(error)}"))
 
     def _draw(self):
-        save_figure(plot_progress(self.rows), self.out / "progress.png")
+        with context(STYLE):
+            save_figure(plot_progress(self.rows), self.out / "progress.png")
         if self.sheets:
             (self.out / "sheets").mkdir(exist_ok=True)
             valid = self.dls.valid.frames

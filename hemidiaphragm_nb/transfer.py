@@ -18,6 +18,7 @@ from .brain_mri import load_brain_weights
 from .evaluate import each_case
 from .features import LUNG_THRESHOLD
 from .files import provenance
+from .loss_curves import plot_band
 from .metrics import bootstrap_interval, holm, signed_rank
 from .networks import TorchPredictor, build_net, weights_hash
 from .plan import DataSpec, Plan, Run, data_spec, load_data
@@ -209,17 +210,18 @@ def _plot_running_losses(results: Results, name: str, ax=None):
     """Figures 4 and 5: mean and sd of training and validation loss, and how many runs are still
     going.
     """
-    ax = ax or plt.subplots(figsize=(5, 3), layout="constrained")[1]
+    ax = ax or plt.subplots()[1]
     losses = _running_losses(results, name)
-    for split, colour, style in (("train", "tab:blue", "-"), ("valid", "tab:orange", "--")):
+    for split in ("train", "valid"):
         mean, sd = losses[split], losses[f"{split}_sd"]
-        ax.plot(losses.index, mean, style, color=colour, label=split)
-        ax.fill_between(losses.index, mean - sd, mean + sd, color=colour, alpha=0.25, lw=0)
+        band = dict(epoch=losses.index, mean=mean, low=mean - sd, high=mean + sd)
+        plot_band(ax, pd.DataFrame(band), split)
     going = ax.twinx()
     going.step(losses.index, losses["runs"], color="gray", lw=1, where="mid")
     going.set(ylim=(0, 2.5 * losses["runs"].max()), ylabel="runs still going")
-    ax.set(xlabel="epoch", ylabel="Dice loss", title=name)
-    ax.legend(fontsize=8)
+    going.spines["right"].set_visible(True)
+    ax.set(ylabel="Dice loss", title=name)
+    ax.legend()
     return ax
 
 # %% ../nbs/14_transfer.ipynb #0000001d
@@ -227,8 +229,8 @@ def _plot_before_after(results: Results, title: str = "", ax=None):
     """Figures 6 to 8: the nine metrics on the held-out portable radiographs before and after stage
     2, with sd over radiographs.
     """
-    ax = ax or plt.subplots(figsize=(6, 3), layout="constrained")[1]
-    bars = (("before", BEFORE, "tab:orange", "//"), ("after", AFTER, "tab:blue", ""))
+    ax = ax or plt.subplots(figsize=(8, 4))[1]
+    bars = (("before", BEFORE, "C1", "//"), ("after", AFTER, "C0", ""))
     for k, (label, name, colour, hatch) in enumerate(bars):
         images = stage_images(results, name)[list(VIDAL_SCORES.values())]
         style = dict(color=colour, hatch=hatch, edgecolor="white", capsize=2, label=label)
@@ -236,7 +238,7 @@ def _plot_before_after(results: Results, title: str = "", ax=None):
         ax.bar(np.arange(9) + 0.4 * k - 0.2, images.mean(), 0.38, yerr=sd, **style)
     ax.set(xticks=range(9), ylim=(0, 1.15), ylabel="mean over radiographs", title=title)
     ax.set_xticklabels(VIDAL_SCORES, rotation=45)
-    ax.legend(fontsize=8, ncols=2, loc="upper right")
+    ax.legend(ncols=2, loc="upper right")
     return ax
 
 # %% ../nbs/14_transfer.ipynb #00000020
@@ -284,11 +286,11 @@ def _plot_changes(
     frames = load_data(runs[AFTER].data)
     ids = frames.table["id"].tolist()
     chosen = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)])
-    fig, axes = plt.subplots(2, n, figsize=(3 * n, 6), squeeze=False, layout="constrained")
-    for name, colour, style in ((BEFORE, "red", "--"), (AFTER, "deepskyblue", "-")):
+    fig, axes = plt.subplots(2, n, figsize=(3.3 * n, 6.6), squeeze=False)
+    for name, colour, style in ((BEFORE, "C1", "--"), (AFTER, "C2", "-")):
         for ax, case in zip(axes[1], each_case(chosen, store.model(runs[name]))):
             lungs = case.lungs > LUNG_THRESHOLD
-            ax.contour(lungs, [0.5], colors=colour, linestyles=style, linewidths=1)
+            ax.contour(lungs, [0.5], colors=colour, linestyles=style)
     for ax, image in zip(axes.T.flat, np.repeat(chosen.images, 2, 0)):
         ax.imshow(image[0], cmap="gray")
         ax.axis("off")
@@ -372,7 +374,7 @@ def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
         raise ValueError(
             f"the curve has no fraction {fraction}; it has {sorted(set(curve['fraction']))}"
         )
-    fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    fig, ax = plt.subplots()
     for route, style in zip(_ROUTES, ("o-", "s--", "^-.", "D:")):
         c = curve[curve["route"] == route].sort_values("fraction")
         bars = [c["dice"] - c["low"], c["high"] - c["dice"]]
@@ -380,9 +382,9 @@ def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
     ax.axvline(100 * fraction, color="gray", lw=5, alpha=0.3)
     at = curve[curve["fraction"] == fraction]
     words = ", ".join(f"{r.route} {r.dice:.3f}" for r in at.itertuples())
-    ax.set_title(f"{fraction:.0%} of the portable radiographs: {words}", fontsize=9)
+    ax.set_title(f"{fraction:.0%} of the portable radiographs: {words}")
     ax.set(xlabel="portable training radiographs used (%)", ylabel="Dice on held-out radiographs")
-    ax.legend(fontsize=8)
+    ax.legend()
     plt.close(fig)
     return fig
 

@@ -152,7 +152,7 @@ def plot_trust(
     """True errors in groups of equal size by expected error: median and 90 % quantile, with the
     radius.
     """
-    ax = ax or plt.subplots(figsize=(7, 4), dpi=80)[1]
+    ax = ax or plt.subplots(figsize=(8, 4))[1]
     errors, expected = (
         landmark_errors(radiographs, weight).ravel(),
         _expected(radiographs).ravel(),
@@ -167,7 +167,7 @@ def plot_trust(
     factor = radius_factor(errors, expected, level)
     ax.plot(x, factor * np.array(x), "k:", label=f"radius ({factor:.2f} × expected error)")
     ax.set(xlabel="expected error (px of 512)", ylabel="error (px of 512)")
-    ax.legend(fontsize=9)
+    ax.legend()
     return ax
 
 # %% ../nbs/16_validate.ipynb #136263dc

@@ -237,7 +237,7 @@ def test_sheets_of_an_older_training_go(frames, split, tmp_path):
     again(frames, split, TINY, out=tmp_path, cbs=[TrainingPictures(tmp_path)])
     names = sorted(path.name for path in (tmp_path / "sheets").iterdir())
     assert names == [*(f"epoch-{i:03}.png" for i in (1, 2, 3, 4)), "epoch-mine.png"]
-    assert cv2.imread(str(tmp_path / "sheets/epoch-003.png")).shape == (256, 1024, 3)
+    assert cv2.imread(str(tmp_path / "sheets/epoch-003.png")).shape == (320, 960, 3)
     assert cv2.imread(str(tmp_path / "progress.png")).shape == (360, 900, 3)
 
 

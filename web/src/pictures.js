@@ -4,7 +4,7 @@ import FACTS from "./facts.json";
 import { FRAME } from "./frame.js";
 import { SIDES } from "./radiograph.js";
 
-const COLOURS = { right: "#ffbe3c", left: "#5ac8fa" }; // as in viewer.css
+const COLOURS = { right: "#f2b701", left: "#3d9be9" }; // as in viewer.css
 
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
@@ -96,7 +96,7 @@ export function overlay(radiograph, background, filter) {
       context.strokeStyle = colour;
       context.stroke(level);
     }
-    context.fillStyle = "#e61e1e";
+    context.fillStyle = "#d5402b";
     context.beginPath();
     context.arc(x, y, 0.9 * unit, 0, 7);
     context.fill();
