@@ -255,7 +255,9 @@ def _number_group(source: Source, card: dict | None, finding: Code, numbers, nam
 
 
 def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
-    "Landmarks, lungs and gap."
+    "Landmarks, lungs and gap; none where there is no answer."
+    if p.status == "no answer":
+        return []
     made, found = [], _found(source, p)
     for k, side in enumerate(SIDES):
         if found[k]:
@@ -285,6 +287,8 @@ def _comments(source: Source, p: Prediction) -> list[str]:
         scale += _MAGNIFIED.get(p.spacing_source, "")
     found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
+    if p.status == "no answer":
+        scale, lost = f"no answer: {p.no_answer}", []
     return [f"For {_USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]
 
 # %% ../nbs/engine/dicom.ipynb #00000022
@@ -398,9 +402,12 @@ class _DicomWriter(Writer):
 
     def write(self, radiograph: Radiograph, p: Prediction, stem: Path) -> list[Path]:
         "The file written, if any. Raises: RadiographError."
+        [file] = self.planned(Path(stem))
         if not is_dicom(p.file):
             return []
-        [file] = self.planned(Path(stem))
+        if p.status == "no answer" and self.kind == "seg":
+            file.unlink(missing_ok=True)  # an earlier one, by force, is no result any more
+            return []
         return [self._write(p, file, identity=self.identity, key=self.key, card=self.card)]
 
 # %% ../nbs/engine/dicom.ipynb #f9ab9b41
