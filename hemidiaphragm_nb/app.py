@@ -407,7 +407,8 @@ def on_example(self: App, _=None):
     case, path = phantom(number), f"phantom-{number:06d}.png"
     self.open_radiograph(Radiograph(case.image.astype(np.float32), path=path, view="AP"))
     self.viewer.busy_message = ""
-    exact = replace(self.session.prediction, points=case.landmarks.astype(float))
+    points, known = case.landmarks.astype(float), dict(gap_margin_px=np.nan, no_answer="")
+    exact = replace(self.session.prediction, points=points, **known)
     self.show_message(f"Phantom {number}. By its geometry: {gap_in_words(exact)}.")
 
 # %% ../nbs/engine/app.ipynb #00000048

@@ -7,6 +7,7 @@ __all__ = ['CardError', 'check_card', 'ModelError', 'read_card']
 
 # %% ../nbs/engine/card_checks.ipynb #ebfe30cd
 from collections.abc import Sequence
+from .conformal import why_no_intervals
 from .distances import METRICS
 from .files import EscapedError
 from .files import plainly
@@ -125,6 +126,7 @@ def check_card(card: dict) -> dict:  # the same card
     reasons = [f"the recipe has no {key}" for key in _NEEDED if key not in recipe]
     reasons += _not_one_of(card, _KNOWN) + _not_one_of(recipe, _CHOICES)
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": _RADIUS_FACTORS})
+    reasons += why_no_intervals(card)
     reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
     reasons += _not_of_data(card) + _not_of_images(card) + _not_of_export(card)
     members = card.get("members", [{}])

@@ -13,7 +13,8 @@ import pandas as pd
 
 from .files import write_atomic
 from .networks import TorchPredictor
-from .validate import coverage, coverage_by_group, crossval_table
+from .interval_coverage import fitted_intervals, gap_coverage, radius_coverage
+from .validate import coverage, crossval_table
 
 # %% ../nbs/engine/cards.ipynb #0000ca02
 KINDS = {  # networks, by `Recipe.arch`
@@ -42,9 +43,12 @@ fractions, with 95 % intervals by patient. Portable: AP radiographs; fixed: PA.
 
 {table}
 
-**Trust.** Each landmark's radius is {factor:.2f} times the error that its heatmap expects. In the
-folds it held {covered:.1f} % of the true points on average (90 % wanted): {right:.1f} % on the
-right, {left:.1f} % on the left, and both sides at once in {both:.1f} % of the radiographs.
+**Trust.** Each landmark's radius is a factor times the error that its heatmap expects, one for each
+side and half of the expected errors; the gap's interval is made alike, in thirds. In the folds, by
+factors of the other folds, they held so many of the true points and gaps (%; 90 wanted), with one
+factor for all ({factor:.2f}) and with those of the groups:
+
+{trust}
 
 **Known failures.** {failures}.
 
@@ -55,8 +59,10 @@ right, {left:.1f} % on the left, and both sides at once in {both:.1f} % of the r
 # %% ../nbs/engine/cards.ipynb #0000ca03
 def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
     "The model card, from `card.json` and the cross-validation's radiographs."
-    data, last = card["data"], coverage(radiographs).iloc[-1]
-    groups = coverage_by_group(radiographs)["covered (%)"]
+    data, radii = card["data"], radius_coverage(radiographs)
+    gaps = gap_coverage(radiographs)["covered (%)"]
+    trust = {"radius, one factor": radii["before (%)"], "radius": radii["after (%)"], "gap": gaps}
+    trust = pd.DataFrame(trust).reindex(radii.index).map("{:.1f}".format).replace("nan", "")
     licences = ", ".join(
         f"{name} {count}" for name, count in sorted(data["licences"].items(), key=lambda kv: -kv[1])
     )
@@ -75,10 +81,7 @@ def card_text(card: dict, radiographs: pd.DataFrame) -> str:  # Markdown
         valid=data["cases"]["valid"],
         table=crossval_table(radiographs).to_markdown(),
         factor=card["radius_factor"],
-        covered=last["covered (%)"],
-        right=groups["right"],
-        left=groups["left"],
-        both=groups["both sides at once"],
+        trust=trust.to_markdown(disable_numparse=True),
         failures=card["known_failures"],
     )
 
@@ -96,6 +99,7 @@ def adopt(
     card = model.card | {
         "data": data,
         "radius_factor": factor,
+        "intervals": fitted_intervals(radiographs),
         "radius_from": f"cross-validation of this recipe, {len(radiographs)} radiographs",
         **{k: facts[k] for k in ("known_failures", "networks")},
     }

@@ -161,7 +161,8 @@ _Force = Annotated[
         "--force",
         help=(
             "Also predict what is no frontal chest radiograph by its DICOM header (CT, MR, a"
-            " limb, a lateral); a warning says so."
+            " limb, a lateral), and show what the network says where there is no answer: status"
+            " `forced`, and a warning says so."
         ),
     ),
 ]
@@ -284,9 +285,10 @@ def _predict(
     """Lung mask, hemidiaphragm landmarks, their gap and the lungs' sizes for each radiograph.
 
     Writes STEM.json and STEM_overlay.png for each image, and predictions.csv for all; of a folder
-    report.html, too, a page of all images, findings first. Points are in the image's own pixels,
-    gap is positive where the right side stands higher, gap_mm empty where the pixel spacing is
-    unknown: `hemidiaphragm columns` explains all columns. After an interruption the same command
+    report.html, too, a page of all images, findings first. An image that is no frontal chest
+    radiograph, or shows no lungs, gets `no answer` and the reason. Points are in the image's own
+    pixels, gap is positive where the right side stands higher, gap_mm empty where the pixel spacing
+    is unknown: `hemidiaphragm columns` explains all columns. After an interruption the same command
     goes on; with other images it adds to the table. Hidden files are passed over.
     """
     from hemidiaphragm_nb.models import open_predictor
@@ -339,12 +341,24 @@ def _columns(
     as_json: Annotated[
         bool, typer.Option("--json", help="As a Table Schema (Data Package 2.0), for programs.")
     ] = False,
+    findings: Annotated[
+        bool,
+        typer.Option(
+            "--findings", help="The findings instead: code, severity, meaning and threshold."
+        ),
+    ] = False,
 ):
     "Print name, unit and meaning of each column of predictions.csv."
     import json
 
     from hemidiaphragm_nb.columns import ALL_COLUMNS, described, table_schema
 
+    if findings:
+        from hemidiaphragm_nb.findings import finding_lines
+
+        for line in finding_lines():
+            show_message(line)
+        return
     if as_json:
         typer.echo(json.dumps(table_schema(), indent=1))
         return

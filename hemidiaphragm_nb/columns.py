@@ -72,6 +72,18 @@ _GAP = (
     " hemidiaphragm stands higher, as it normally does"
 )
 
+
+def _interval_columns() -> list[Column]:
+    "The ends of the gap's interval."
+    words = "{} end of the interval that holds the true gap {} nine times in ten. Empty where {}"
+    unknown = {"px": "there is no gap, or none was calibrated", "mm": "spacing_mm is empty, too"}
+    return [
+        Column(f"gap90_{end}_{unit}", words.format(name, f"in {unit}", why), _LENGTHS[unit])
+        for unit, why in unknown.items()
+        for end, name in {"low": "Lower", "high": "Upper"}.items()
+    ]
+
+
 PREDICTED = (
     _text("file", "The file as it was named in the call, relative or absolute", required=True),
     *_landmark_columns(),
@@ -89,15 +101,18 @@ PREDICTED = (
     *_doubt_columns(),
     _text(
         "status",
-        "'warnings' where the column of that name says something",
+        "'warnings' where the column of that name says something; 'no answer' where its first"
+        " sentence is the reason why there are no landmarks and no sizes; 'forced' where they are"
+        " shown all the same",
         required=True,
-        choices=("ok", "warnings"),
+        choices=("ok", "warnings", "no answer", "forced"),
     ),
     _text(
         "spacing_source",
         "The element of the DICOM header that gave the spacing, or 'stated by hand'. Empty where"
         " none is known or believed",
     ),
+    *_interval_columns(),
 )
 
 # %% ../nbs/engine/columns.ipynb #6ba6de47

@@ -71,8 +71,9 @@ def _answer(results: Path, row: dict, truth: np.ndarray) -> str:
     mm = f" ({float(row['gap_mm']):.1f} mm)" if row["gap_mm"] else ""
     gap = f"gap {float(row['gap_px']):.1f} px{mm}" if row["gap_px"] else "no gap"
     right, left = _landmark_errors(row, truth)
-    apart = f"from the truth: right {right:.1f} px, left {left:.1f} px"
-    lines = [f"<p>{html.escape(line)}</p>" for line in (gap, apart)]
+    lines = [gap, f"from the truth: right {right:.1f} px, left {left:.1f} px"]
+    lines = ["no answer"] if row["status"] == "no answer" else lines
+    lines = [f"<p>{html.escape(line)}</p>" for line in lines]
     if row["warnings"]:
         lines.append(f"<p class='warning'>{html.escape(shown(row['warnings']))}</p>")
     return _picture(results / f"{name}_overlay.png", f"{name}: {gap}") + "".join(lines)

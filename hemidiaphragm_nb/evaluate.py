@@ -34,7 +34,8 @@ def each_answer(
         outputs = predictor.predict(images)
         for i, frame in enumerate(frames):
             one = outputs[i]
-            yield batch, i, one, interpret(one, images[i, 0], frame, predictor.card, checks)
+            # what is no answer is asked for, too: it counts as the network gave it
+            yield batch, i, one, interpret(one, images[i, 0], frame, predictor.card, checks, True)
 
 # %% ../nbs/engine/evaluate.ipynb #272b4e5d
 @dataclass

@@ -10,13 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from .checks import Finding
 from .features import SIDES
+from .findings import FINDINGS, Finding
 from .spacings import spacing_words
 from .landmarks import bounding_box, largest_component
 
 # %% ../nbs/engine/lung_width.ipynb #3a5fe6c5
-LUNG_WIDTHS = (60, 250)  # mm, of the narrowest and of the widest lung that is believed
+# mm, of the narrowest and of the widest lung that is believed
+LUNG_WIDTHS = tuple(FINDINGS["implausible_size"].limits.values())
 
 
 def _lung_width(mask: np.ndarray, label: int) -> tuple[int, bool]:

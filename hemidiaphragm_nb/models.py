@@ -47,7 +47,11 @@ def _is_of_another(known: dict, card: dict) -> bool:
     one, other = known["recipe"], card["recipe"]
     if any(one[setting] != other[setting] for setting in one.keys() & other.keys()):
         return True
-    facts = ("radius_factor", *(() if card["export"].get("weights") else _OF_A_TRAINING))
+    facts = (
+        "radius_factor",
+        "intervals",
+        *(() if card["export"].get("weights") else _OF_A_TRAINING),
+    )
     return any(known.get(fact) != card.get(fact) for fact in facts)
 
 # %% ../nbs/engine/models.ipynb #19ac8014

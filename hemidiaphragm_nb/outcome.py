@@ -66,12 +66,16 @@ class Outcome:
 
     def lines(self) -> list[str]:
         "What was done, to print."
-        doubtful = [row for row in self.rows if row["status"] != "ok"]
-        some = f", {len(doubtful)} with warnings" if doubtful else ""
+        none = [row for row in self.rows if row["status"] == "no answer"]
+        doubtful = [row for row in self.rows if row["status"] not in ("ok", "no answer")]
+        some = f", {len(none)} of them without an answer" if none else ""
+        some += f", {len(doubtful)} with warnings" if doubtful else ""
         done = f"{len(self.rows)} of {self.total} images predicted{some}"
         lines = [f"{done}; results in {self.out / 'predictions.csv'}"]
-        lines += [f"  {row['file']}: {row['warnings']}" for row in doubtful[:_SHOWN]]
-        if more := len(doubtful[_SHOWN:]):
+        named = [f"  {row['file']}: no answer: {row['warnings']}" for row in none]
+        named += [f"  {row['file']}: {row['warnings']}" for row in doubtful]
+        lines += named[:_SHOWN]
+        if more := len(named[_SHOWN:]):
             lines.append(f"  and {more} more: see the column `warnings`")
         if self.earlier:
             stay = (
@@ -80,6 +84,8 @@ class Outcome:
                 else "rows of earlier calls stay"
             )
             lines.append(f"{self.earlier} {stay} in the table (not with --fresh)")
-        written = dict(zip((row["file"] for row in self.rows), self.files))
+        # where there is no answer, a segmentation is not written whatever the image's form
+        answered = ((row, files) for row, files in zip(self.rows, self.files) if row not in none)
+        written = {row["file"]: files for row, files in answered}
         lines += _passed_over(self.passed)
         return lines + [line for writer in self.writers for line in _not_written(writer, written)]

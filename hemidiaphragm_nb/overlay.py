@@ -48,14 +48,20 @@ def _draw_lungs(picture: np.ndarray, mask: np.ndarray, thickness: int):
         cv2.drawContours(picture, outline, -1, colour, thickness)
 
 # %% ../nbs/engine/overlay.ipynb #a9c8c8ca
-def _draw_banner(picture: np.ndarray, warnings: Sequence[str], largest: float = 0.25):
-    "Warnings in yellow on a dark strip at the top, in place; at most `largest` of the height."
+def _draw_banner(
+    picture: np.ndarray, warnings: Sequence[str], largest: float = 0.25, first: str = "Warning"
+):
+    """Warnings in yellow on a dark strip at the top, in place; at most `largest` of the height.
+    `first` is what the first of them is.
+    """
     height, width = picture.shape[:2]
     font, size = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(height, width) / 1400)
     step = round(36 * size)  # px from line to line
     columns = max(8, int(width / (21 * size)))
     texts = [shown(w).encode("ascii", "replace").decode() for w in warnings]
-    lines = [line for w in texts for line in textwrap.wrap(f"Warning: {w}", columns)]
+    heads = [first, *["Warning"] * len(texts)]
+    whole = [f"{head}: {text}" for head, text in zip(heads, texts)]
+    lines = [line for text in whole for line in textwrap.wrap(text, columns)]
     room = max(1, int(largest * height) // step)
     if len(lines) > room:
         lines = [*lines[: room - 1], f"Warnings: {len(warnings)}, see the table"]
@@ -69,7 +75,9 @@ def overlay(
     prediction: Prediction,
     longest: int = 1024,  # px, of the picture drawn
 ) -> np.ndarray:  # (h, w, 3) uint8 RGB
-    "Outline, landmarks and levels drawn on the image, and a banner where there are warnings."
+    """Outline, landmarks and levels drawn on the image, and a banner where there are warnings, or
+    no answer.
+    """
     scale = min(1.0, longest / max(radiograph.height, radiograph.width))
     size = (round(radiograph.width * scale), round(radiograph.height * scale))
     grey = (standardise(radiograph.pixels) * 255).astype(np.uint8)
@@ -80,5 +88,6 @@ def overlay(
         if not np.isnan(point).any():
             _draw_landmark(picture, name, (point + 0.5) * scale - 0.5, thickness)
     if prediction.warnings:
-        _draw_banner(picture, prediction.warnings)
+        first = "No answer" if prediction.status == "no answer" else "Warning"
+        _draw_banner(picture, prediction.warnings, first=first)
     return picture

@@ -14,8 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .checks import Finding, check_prediction
+from .abstain import abstain, reason_first
+from .checks import check_prediction
+from .conformal import gap_margin, landmark_radii
 from .features import LUNG_THRESHOLD, SIDES
+from .findings import FINDINGS, Finding
 from .formats import MIN_SIDE
 from .heatmaps import decode
 from .landmarks import bounding_box, landmarks_from_mask, largest_component
@@ -102,6 +105,17 @@ class Prediction:
     # "heatmap", "mask" -> (2, 2) px of the 512-px frame
     readings: dict = field(default_factory=dict)
     expected: np.ndarray | None = None  # (2,) px of the 512-px frame, see `expected_error`
+    # px of the radiograph: the gap's true value lies nearer, nine times in ten; NaN where unknown
+    gap_margin_px: float = np.nan
+    no_answer: str = ""  # why there is none, or with `force` would be none
+    forced: bool = False  # it shows what the network said, though there is no answer
+
+    @property
+    def status(self) -> str:
+        "'no answer', 'forced' (shown, though there is none), 'warnings' or 'ok'."
+        if self.forced:
+            return "forced"
+        return "no answer" if self.no_answer else "warnings" if self.findings else "ok"
 
     @property
     def warnings(self) -> list[str]:
@@ -120,6 +134,18 @@ class Prediction:
         "The same in mm at the scale of `spacing`; None where the spacing is unknown."
         return None if self.spacing is None else self.gap_px * self.spacing[0]
 
+    @property
+    def gap90_px(self) -> tuple[float, float] | None:
+        "From and to: holds the true gap nine times in ten; None where it is unknown."
+        low, high = self.gap_px - self.gap_margin_px, self.gap_px + self.gap_margin_px
+        return (low, high) if np.isfinite(low) else None
+
+    @property
+    def gap90_mm(self) -> tuple[float, float] | None:
+        "The same in mm; None where the spacing is unknown."
+        known = self.gap90_px is not None and self.spacing is not None
+        return tuple(v * self.spacing[0] for v in self.gap90_px) if known else None
+
 # %% ../nbs/15_predict.ipynb #00000010
 def expected_error(
     heat: np.ndarray,  # (2 or 1, s, s) heatmaps
@@ -133,23 +159,26 @@ def expected_error(
 
 # %% ../nbs/15_predict.ipynb #acc43a55
 # px of the 512-px frame; the two give a finding on one real radiograph in ten
-APART = 20.0  # beyond it the readings of heatmap and mask disagree
-WIDE = 20.0  # beyond it a landmark's radius makes it uncertain
+APART, WIDE = (  # beyond them the readings disagree, or a radius makes a landmark uncertain
+    FINDINGS[code].limits["px512"] for code in ("landmark_disagreement", "landmark_uncertain")
+)
 
 
 def landmark_findings(
     apart: np.ndarray,  # (2,) px of the 512-px frame between the readings; NaN where one is missing
-    radius: np.ndarray,  # (2,) px of the 512-px frame that hold the point nine times in ten; or NaN
+    radius: np.ndarray,  # (2,) px of the 512-px frame, by one factor for all; or NaN
+    stated: np.ndarray | None = None,  # (2,) the radii that are stated; None: the same
 ) -> list[Finding]:
     "Plain words for each side whose landmark is doubtful."
-    found = []
-    for side, distance, r in zip(SIDES, apart, radius):
+    found, stated = [], radius if stated is None else stated
+    for side, distance, r, told in zip(SIDES, apart, radius, stated):
         doubt = f"{side} landmark uncertain: "
         if distance > APART:
             message = f"{doubt}heatmap and mask disagree by {distance:.0f} px of 512"
             found.append(Finding("landmark_disagreement", message, side))
         if r > WIDE:
-            message = f"{doubt}it may lie {r:.0f} px of 512 elsewhere, and farther one time in ten"
+            elsewhere = f"it may lie {told:.0f} px of 512 elsewhere"
+            message = f"{doubt}{elsewhere}, and farther one time in ten"
             found.append(Finding("landmark_uncertain", message, side))
     return found
 
@@ -173,24 +202,6 @@ def _image_labels(
     lung = (np.maximum(right, left, out=right) > LUNG_THRESHOLD).view(np.uint8)
     return np.left_shift(lung, second, out=lung)
 
-# %% ../nbs/15_predict.ipynb #0ff1a9e1
-def _without_points_off_image(p: Prediction) -> Prediction:
-    "The prediction; where a landmark lies off the image, without it and with a finding."
-    points, findings = np.array(p.points, float), list(p.findings)
-    apart, radius = (
-        None if v is None else np.array(v, float) for v in (p.disagreement, p.radius90)
-    )
-    edge = np.array([p.width, p.height]) - 0.5
-    for k, side in enumerate(SIDES):
-        if (points[k] < -0.5).any() or (points[k] > edge).any():
-            message = f"the {side} landmark would lie off the image: it is left out"
-            findings = [f for f in findings if f.side != side or not f.code.startswith("landmark_")]
-            findings.append(Finding("landmark_off_image", message, side))
-            for values in (points, apart, radius):
-                if values is not None:
-                    values[k] = np.nan
-    return replace(p, points=points, disagreement=apart, radius90=radius, findings=findings)
-
 # %% ../nbs/15_predict.ipynb #0b44288d
 def heatmap_points(
     outputs: Outputs,  # of n frames
@@ -209,10 +220,12 @@ def interpret(
     frame: Frame,  # how the radiograph lies in it
     card: dict,  # of the predictor: its recipe, and the factor of the radius
     checks: bool = True,  # ask too whether the image and the mask are plausible
+    force: bool = False,  # show what the network said where there is no answer
 ) -> Prediction:  # in the radiograph's own pixels, of no file yet
     """The answer that a network's outputs give: the lung mask, the landmarks of heatmap and mask in
-    one, their radius, and the findings that speak against them. Findings of the file itself are
-    added by `predict`, and that of implausible lengths by `without_implausible_mm`.
+    one, their radius, and the findings that speak against them; no answer where these leave none.
+    Findings of the file itself are added by `predict`, and that of implausible lengths by
+    `without_implausible_mm`.
     """
     on_heatmaps, expected, readings = heatmap_points(outputs, card), np.full(2, np.nan), {}
     if on_heatmaps is not None:
@@ -228,7 +241,7 @@ def interpret(
         mask = _image_labels(frame, large, labels)
         readings["mask"] = mask_points(labels, largest=False)
     points, apart = fuse(readings.get("heatmap"), readings.get("mask"))
-    radius = card.get("radius_factor", np.nan) * expected
+    radius, to_image = landmark_radii(expected, card), max(frame.height, frame.width) / FRAME
     found = (
         check_prediction(image, frame.inside, lungs, labels, None if lungs is None else points)
         if checks
@@ -241,13 +254,17 @@ def interpret(
         points=frame.to_image((points + 0.5) * frame.side / FRAME - 0.5),
         mask=mask,
         disagreement=apart,
-        radius90=radius * max(frame.height, frame.width) / FRAME,
-        findings=[*found, *landmark_findings(apart, radius)],
+        radius90=radius * to_image,
+        findings=[
+            *found,
+            *landmark_findings(apart, card.get("radius_factor", np.nan) * expected, radius),
+        ],
         heatmaps=None if outputs.heatmaps is None else outputs.heatmaps[0],
         readings=readings,
         expected=expected,
+        gap_margin_px=gap_margin(expected, apart, card) * to_image,
     )
-    return _without_points_off_image(answer)
+    return abstain(answer, force)
 
 # %% ../nbs/15_predict.ipynb #84dfa7f2
 def _check_pixels(pixels):
@@ -287,7 +304,8 @@ def _as_radiograph(given) -> Radiograph:
 
 def of_radiograph(answer: Prediction, r: Radiograph) -> Prediction:
     "What `interpret` gives for a radiograph, with its file, its spacing and its reader's findings."
-    findings = [*(Finding("file", message) for message in r.warnings), *answer.findings]
+    of_file = [Finding("file", message) for message in r.warnings]
+    findings = reason_first([*of_file, *answer.findings])
     known = dict(file=str(r.path), spacing=r.spacing, spacing_source=r.spacing_source)
     return without_implausible_mm(replace(answer, **known, findings=findings))
 
@@ -295,8 +313,10 @@ def of_radiograph(answer: Prediction, r: Radiograph) -> Prediction:
 def predict(
     radiograph: Radiograph | str | Path,  # as read, or a file to read
     predictor: Predictor | None = None,  # None: the one that comes with the library
+    force: bool = False,  # show what the network said, marked, where there is no answer
 ) -> Prediction:
-    """Mask, landmarks, gap and findings for one radiograph.
+    """Mask, landmarks, gap and findings for one radiograph; no answer, and why, for one that is no
+    frontal chest radiograph or shows no lungs.
 
     Raises: RadiographError for a file that cannot be read; TypeError for pixels without a
     `Radiograph` around them; ValueError for one whose pixels are no picture.
@@ -304,5 +324,6 @@ def predict(
     predictor = predictor or shipped_predictor()
     r = _as_radiograph(radiograph)
     image, frame = framed(r), Frame.of(r)
-    answer = interpret(predictor.predict(image[None, None]), image, frame, predictor.card)
+    outputs = predictor.predict(image[None, None])
+    answer = interpret(outputs, image, frame, predictor.card, force=force)
     return of_radiograph(answer, r)

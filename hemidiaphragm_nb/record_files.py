@@ -12,7 +12,7 @@ from .measure import MEASURES
 from pathlib import Path
 import json
 import os
-from .records import table_row
+from .records import COLUMNS, table_row
 
 # %% ../nbs/engine/record_files.ipynb #70ce550e
 def json_path(stem: Path) -> Path:
@@ -50,8 +50,8 @@ class JsonWriter:
 def _completed(record: dict, name: str | Path) -> dict:
     "What STEM.json says, with what an older version of this library did not write there."
     status = "warnings" if record["warnings"] else "ok"
-    late = {"status": status, "spacing_source": "", "results": Path(name).as_posix()}
-    return late | record
+    late = dict.fromkeys(COLUMNS) | {"status": status, "spacing_source": ""}
+    return late | {"results": Path(name).as_posix()} | record
 
 
 def read_record(out: Path, name: str | Path) -> dict | None:

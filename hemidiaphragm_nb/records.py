@@ -39,10 +39,11 @@ def as_row(
     apart = unknown if p.disagreement is None else p.disagreement
     radius = unknown if p.radius90 is None else p.radius90
     values = [_known(v) for v in (*p.points.flatten(), p.gap_px, p.gap_mm)]
+    interval = [_known(v) for ends in (p.gap90_px, p.gap90_mm) for v in ends or unknown]
     spacing = _known(p.spacing and p.spacing[0], 4)
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
-    row += ["warnings" if p.warnings else "ok", p.spacing_source]
+    row += [p.status, p.spacing_source, *interval]
     return as_columns(measured or measure(p)) | dict(zip(COLUMNS, row))
 
 # %% ../nbs/engine/records.ipynb #d57b3c14
@@ -63,8 +64,10 @@ def as_json(p: Prediction, predictor: Predictor) -> dict:
         as_row(p)
         | {
             "warnings": p.warnings,
+            "no_answer": p.no_answer or None,
             "findings": [
-                {"code": f.code, "message": f.message, "side": f.side} for f in p.findings
+                {"code": f.code, "severity": f.severity, "message": f.message, "side": f.side}
+                for f in p.findings
             ],
             "units": units,
             "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",

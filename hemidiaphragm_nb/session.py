@@ -71,15 +71,19 @@ class Session:
 
     @property
     def current(self) -> Prediction:
-        "The prediction with the points as they stand; a landmark placed by hand has no radius."
-        radius, moved = self.prediction.radius90, [side in self.edited for side in SIDES]
-        radius = None if radius is None else np.where(moved, np.nan, radius)
-        return replace(self.prediction, points=self.points, radius90=radius)
+        """The prediction with the points as they stand. A landmark placed by hand has no radius,
+        nor has its gap an interval; both placed by hand are an answer where the model has none.
+        """
+        p, moved = self.prediction, np.array([side in self.edited for side in SIDES])
+        radius = None if p.radius90 is None else np.where(moved, np.nan, p.radius90)
+        margin = np.nan if moved.any() else p.gap_margin_px
+        by_hand = dict(no_answer="", forced=False) if moved.all() else {}
+        return replace(p, points=self.points, radius90=radius, gap_margin_px=margin, **by_hand)
 
     @property
     def heatmap(self) -> np.ndarray | None:  # (s, s) in the frame
-        "The network's heatmap, both sides in one; None for a model without that task."
-        maps = self.prediction.heatmaps
+        "The network's heatmap, both sides in one; None without that task, or without an answer."
+        maps = None if self.prediction.status == "no answer" else self.prediction.heatmaps
         return None if maps is None else maps.min(0)
 
 # %% ../nbs/engine/session.ipynb #00000010
@@ -153,14 +157,25 @@ def heatmap_picture(
     return picture
 
 # %% ../nbs/engine/session.ipynb #e55ed65a
+def _interval_in_words(p: Prediction) -> list[str]:
+    "The gap's interval; below 0 the other side than the headline's stands higher."
+    ends, unit = (p.gap90_px, "px") if p.gap90_mm is None else (p.gap90_mm, "mm")
+    if ends is None:
+        return []
+    low, high = ends if p.gap_px >= 0 else (-ends[1], -ends[0])
+    return [f"90 %: {low:.1f} to {high:.1f} {unit}"]
+
+
 def gap_in_words(p: Prediction) -> str:
-    "Which side stands higher, and by how much."
+    "Which side stands higher, by how much, and from what to what nine times in ten."
     if np.isnan(p.gap_px):
-        return "unknown: a landmark is missing"
-    if round(abs(p.gap_px), 1) == 0:
-        return "both sides level"
-    mm = "" if p.gap_mm is None else f" ({abs(p.gap_mm):.1f} mm)"
-    return f"{SIDES[int(p.gap_px < 0)]} side higher by {abs(p.gap_px):.1f} px{mm}"
+        return f"no answer: {p.no_answer}" if p.no_answer else "unknown: a landmark is missing"
+    head = "by force, no answer: " if p.forced else ""
+    mm = [] if p.gap_mm is None else [f"{abs(p.gap_mm):.1f} mm"]
+    level = round(abs(p.gap_px), 1) == 0
+    beside = "; ".join(([] if level else mm) + _interval_in_words(p))
+    higher = f"{SIDES[int(p.gap_px < 0)]} side higher by {abs(p.gap_px):.1f} px"
+    return head + ("both sides level" if level else higher) + (f" ({beside})" if beside else "")
 
 
 def _amount(px: float, mm: float, square: bool = False) -> str:
@@ -233,7 +248,9 @@ NOTICE = "Research and teaching only; not a medical device."
 @patch
 def remarks(self: Session) -> list[str]:
     "What a reader of the numbers must know: warnings, and what was edited by hand."
-    lines = [f"Warning: {text}" for text in self.prediction.warnings]
+    silent = self.prediction.status == "no answer"
+    heads = ["No answer" if silent else "Warning", *["Warning"] * len(self.prediction.warnings)]
+    lines = [f"{head}: {text}" for head, text in zip(heads, self.prediction.warnings)]
     lines = lines or ["No warnings from the model."]
     for side, old, new in zip(SIDES, self.prediction.points, self.points):
         if side in self.edited:

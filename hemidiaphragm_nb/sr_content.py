@@ -116,12 +116,13 @@ def gap_line(
 
 def _gap_group(source: Source, p: Prediction, card: dict | None):
     "The gap with its line."
-    name, half = "hemidiaphragm height difference", getattr(p, "gap90_px", None)
-    half = half if np.ndim(half) == 0 else None
+    name, half = "hemidiaphragm height difference", p.gap_margin_px
+    half_mm = half * p.spacing[0] if p.spacing else None
+    numbers = dict(gap_px=p.gap_px, gap_mm=p.gap_mm, gap90_px=half, gap90_mm=half_mm)
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(source, p, "POLYLINE", gap_line(p.points)),
         finding_type=codes.SCT.Diaphragm,
-        measurements=_sr_measurements(gap_px=p.gap_px, gap_mm=p.gap_mm, gap90_px=half),
+        measurements=_sr_measurements(**numbers),
         **_group_options(source, card, name, codes.SCT.Diaphragm),
     )
 
@@ -138,7 +139,9 @@ def _number_group(source: Source, card: dict | None, finding: Code, numbers, nam
 
 
 def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
-    "Landmarks, lungs and gap."
+    "Landmarks, lungs and gap; none where there is no answer."
+    if p.status == "no answer":
+        return []
     made, found = [], _found(source, p)
     for k, side in enumerate(SIDES):
         if found[k]:
@@ -200,6 +203,8 @@ def _comments(source: Source, p: Prediction) -> list[str]:
         scale += _MAGNIFIED.get(p.spacing_source, "")
     found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
+    if p.status == "no answer":
+        scale, lost = f"no answer: {p.no_answer}", []
     return [f"For {USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]
 
 # %% ../nbs/engine/sr_content.ipynb #00000022

@@ -181,7 +181,7 @@ class _Call:
     predictor: Predictor
     writers: Sequence[Writer]  # of predictions
     json: JsonWriter = field(default_factory=JsonWriter)
-    reading: dict = field(default_factory=dict)  # options of `read_radiograph`
+    reading: dict = field(default_factory=dict)  # options of `read_radiograph`; `force` of both
     resume: bool = True
 
 # %% ../nbs/engine/writers.ipynb #60af1501
@@ -281,7 +281,9 @@ def _predicted(call: _Call, file: Path, name: Path) -> dict:
     facts = dict(source=source_of(file), reading=call.reading)
     radiograph = read_radiograph(file, **call.reading)
     facts["view"] = radiograph.view
-    return _write_all(call, radiograph, predict(radiograph, call.predictor), name, facts)
+    force = bool(call.reading.get("force"))
+    answer = predict(radiograph, call.predictor, force)
+    return _write_all(call, radiograph, answer, name, facts)
 
 # %% ../nbs/engine/writers.ipynb #3bbaecab
 def _one_file(
@@ -330,7 +332,7 @@ def predict_folder(
     report: Callable = lambda file, error: None,  # called once a file, in order; error None: done
     resume: bool = True,  # use what an earlier run into `out` wrote of unchanged files
     workers: int = 3,  # threads
-    force: bool = False,  # as for `read_radiograph`
+    force: bool = False,  # as for `read_radiograph` and for `predict`
     spacing: tuple[float, float] | None = None,  # as for `read_radiograph`: of all inputs
     outcome: Outcome | None = None,  # takes, from the start on, what has been done
 ) -> list[RadiographError]:  # what could not be done, of a file or of a writer

@@ -35,7 +35,8 @@ ANSWER = """name => {
     if (!entry || !(entry.radiograph || entry.message)) return null;
     if (!entry.radiograph) return {message: entry.message};
     const {width, height, points, findings, radius90, spacing, spacingSource, disagreement,
-        measured, runs, heatmaps, logits, milliseconds} = entry.radiograph.answer;
+        measured, runs, heatmaps, logits, milliseconds, noAnswer,
+        gapMarginPx} = entry.radiograph.answer;
     const text = array => {
         const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
         let out = "";
@@ -46,8 +47,9 @@ ANSWER = """name => {
     };
     const maps = planes => planes.map(p => text(p.data));
     return {width, height, points, findings, radius90, spacing, spacingSource, disagreement,
-        measured, milliseconds, row: entry.radiograph.row(),
-        runs: text(runs), heatmaps: maps(heatmaps), logits: maps(logits)};
+        measured, milliseconds, noAnswer, gapMarginPx, row: entry.radiograph.row(),
+        words: entry.radiograph.gapInWords(), runs: text(runs), heatmaps: maps(heatmaps),
+        logits: maps(logits)};
 }"""
 
 

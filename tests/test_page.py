@@ -86,6 +86,13 @@ def agrees(answer: Answer) -> None:
     np.testing.assert_allclose(radius, library.radius90, atol=POINT)
     assert (page["spacing"] and tuple(page["spacing"])) == library.spacing
     assert page["spacingSource"] == library.spacing_source
+    assert page["noAnswer"] == library.no_answer and page["row"]["status"] == library.status
+    if library.gap90_px is None:
+        assert page["row"]["gap90_low_px"] == ""
+    else:
+        assert abs(page["gapMarginPx"] - library.gap_margin_px) < POINT
+        ends = [page["row"][f"gap90_{end}_px"] for end in ("low", "high")]
+        np.testing.assert_allclose(ends, library.gap90_px, atol=2 * POINT)
 
 
 def all_agree(app, *paths: Path) -> list[Answer]:

@@ -19,9 +19,10 @@ from hemidiaphragm_nb import report_page
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.columns import ALL_COLUMNS
 from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.findings import FINDINGS
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
-from hemidiaphragm_nb.report_page import FINDINGS, ReportWriter, is_report
+from hemidiaphragm_nb.report_page import ReportWriter, is_report
 from hemidiaphragm_nb.writers import predict_folder
 from tests.browser import opened
 from tools.project import LIBRARY
@@ -226,7 +227,7 @@ def made_up(n: int, folder) -> list[dict]:
     for i in range(n):
         gap = round(float(random.normal(12, 15)), 2)
         chosen = random.choice(codes, 2, replace=False) if i % 10 == 3 else ()
-        found = [dict(code=str(c), message=f"{FINDINGS[c][1]}, of {i}") for c in chosen]
+        found = [dict(code=str(c), message=f"{FINDINGS[c].meaning}, of {i}") for c in chosen]
         record = dict(file=f"ward/{i:05}.png", path=str(folder / f"{i:05}.png"), results=f"{i:05}")
         record |= dict(gap_px=gap, gap_mm=None if i % 3 else gap / 2, width=1024, height=1024)
         record |= dict(findings=found, warnings=[f["message"] for f in found], view="PA" * (i % 2))
@@ -300,7 +301,7 @@ def use(page) -> None:
     assert page.locator("#list tr").count() == 50 and place.inner_text() == "Page 1 of 100"
     assert page.locator("#list img").first.evaluate("image => image.naturalWidth") == 160
     first = page.locator("#list tr").first
-    assert "serious" in first.inner_text()
+    assert "severe" in first.inner_text()
     page.locator("#next").focus()
     page.keyboard.press("Enter")
     assert place.inner_text() == "Page 2 of 100"

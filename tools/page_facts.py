@@ -10,6 +10,7 @@ from hemidiaphragm_nb import (
     checks,
     dicom_header,
     features,
+    findings,
     formats,
     heatmaps,
     lung_width,
@@ -24,7 +25,7 @@ from hemidiaphragm_nb import (
 from tools.project import ROOT
 
 FACTS = ROOT / "web" / "src" / "facts.json"
-CARD = ("recipe", "radius_factor", "created", "git_commit", "use")
+CARD = ("recipe", "radius_factor", "intervals", "created", "git_commit", "use")
 
 
 def reference() -> dict:
@@ -72,6 +73,14 @@ def header_words() -> dict:
     }
 
 
+def kinds() -> dict:
+    "What holds for all findings of a code, as far as the page asks."
+    return {
+        code: {"meaning": kind.meaning, "effect": kind.effect, "limits": kind.limits}
+        for code, kind in findings.FINDINGS.items()
+    }
+
+
 def facts() -> dict:
     "All of them."
     card = runtime.read_exported(runtime.shipped_folder() / runtime.EXPORTED)[1]
@@ -112,7 +121,10 @@ def facts() -> dict:
             "ends": checks._ENDS,
             "faults": checks._FAULTS,
             "off": checks._OFF,
+            "quarter": checks._QUARTER,
         },
+        "findings": kinds(),
+        "no_answer": findings.NO_ANSWER,
         "reference": reference(),
         "header": header_words(),
     }

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const PAGE = 50;
-  const SEVERITIES = { 3: "serious", 2: "doubtful", 1: "note" };
+  const SEVERITIES = { 3: "severe", 2: "caution", 1: "note" };
   const rows = JSON.parse(document.getElementById("rows").textContent);
   const at = (id) => document.getElementById(id);
   let found = rows;
@@ -34,7 +34,7 @@
   }
 
   const ORDERS = {
-    severity: (a, b) => b.severity - a.severity || b.findings.length - a.findings.length || a.at - b.at,
+    severity: (a, b) => (b.status === "no answer") - (a.status === "no answer") || b.severity - a.severity || b.findings.length - a.findings.length || a.at - b.at,
     gap: (a, b) => Math.abs(b.gap_px512 ?? -1) - Math.abs(a.gap_px512 ?? -1) || a.at - b.at,
     table: (a, b) => a.at - b.at,
   };
@@ -54,12 +54,14 @@
   function gap(row) {
     const cell = element("td", undefined, { class: "number" });
     if (row.gap_px === null) {
-      cell.textContent = "unknown";
+      cell.textContent = row.status === "no answer" ? "no answer" : "unknown";
       return cell;
     }
     const sign = (value) => `${value > 0 ? "+" : ""}${value}`;
     const lines = [`${sign(row.gap_px)} px`, `${sign(row.gap_px512)} px of 512`];
     if (row.gap_mm !== null) lines.push(`${sign(row.gap_mm)} mm`);
+    if (row.gap90_px) lines.push(`90 %: ${row.gap90_px.map(sign).join(" to ")} px`);
+    if (row.status === "forced") lines.push("by force: no answer");
     for (const line of lines) cell.append(element("div", line));
     return cell;
   }

@@ -9,6 +9,7 @@ import { cut, resizeArea, resizeNearest } from "./resize.js";
 
 const { waves: WAVES, coarse: COARSE, grid: GRID, shape: SHAPE, sides: SIDES } = FACTS.features;
 const { limits: LIMITS, mean: MEAN, spread: SPREAD } = FACTS.reference;
+const FINDINGS = FACTS.findings;
 
 // ---------------------------------------------------------------- the picture
 
@@ -337,15 +338,28 @@ function vector(m, names = NAMES) {
   return names.map((name) => m[name]);
 }
 
-function checkPresentation(m) {
+// The presentation of which it looks, if not the right one; null where it looks right.
+function presentation(m) {
   const distances = PRESENTATIONS.map((p) => distance(presented(vector(m, IMAGE_NAMES), p)));
   const wrong = PRESENTATIONS.map(
     ([grey, swap, down]) => !(grey === 1 && swap === 0 && down === 1),
   );
   const least = (which) => Math.min(...distances.filter((_, i) => wrong[i] === which)) ** 2;
   const best = distances.indexOf(Math.min(...distances));
-  if (least(false) - least(true) < LIMITS.presentation || distances[best] > LIMITS.image) return [];
-  const [grey, swap, down] = PRESENTATIONS[best];
+  if (least(false) - least(true) < LIMITS.presentation || distances[best] > LIMITS.image) return null;
+  return PRESENTATIONS[best];
+}
+
+// Whether what looks like a quarter turn is less of one: the lungs still look like lungs.
+function isTilted([grey, swap], m) {
+  const form = distance(vector(m, NAMES.slice(LUNGS)));
+  return swap === 1 && grey > 0 && form < FACTS.checks.quarter * LIMITS.lungs;
+}
+
+function checkPresentation(m) {
+  const seen = presentation(m);
+  if (!seen || isTilted(seen, m)) return [];
+  const [grey, swap, down] = seen;
   const how = swap ? "looks rotated by a quarter" : down < 0 ? "looks upside down" : "";
   const found = [];
   if (grey < 0) {
@@ -360,8 +374,10 @@ function checkFrontal(m) {
   const image = distance(vector(m, IMAGE_NAMES)) / LIMITS.image;
   const lungs = distance(vector(m, NAMES.slice(LUNGS))) / LIMITS.lungs;
   const none = Number.isNaN(m["right size"]) && Number.isNaN(m["left size"]);
-  const strange = image > 1 || none || (Number.isFinite(lungs) ? lungs > 1.5 : image > 0.9);
-  return strange ? [finding("not_frontal", "this does not look like a frontal chest X-ray")] : [];
+  const beyond = FINDINGS.not_frontal.limits;
+  const far = Number.isFinite(lungs) ? lungs > beyond.lungs : image > beyond.unknown;
+  const strange = image > 1 || none || far;
+  return strange ? [finding("not_frontal", FINDINGS.not_frontal.meaning)] : [];
 }
 
 function checkContrast(m) {
@@ -376,20 +392,32 @@ function checkContrast(m) {
   return why.length ? [finding("low_contrast", `low contrast: ${why.join(" and ")}`)] : [];
 }
 
+function isMissing(m, side) {
+  return !(Math.exp(m[`${side} size`]) >= FACTS.checks.tiny);
+}
+
+// Both lungs missing, or one of them, or cut off.
+function checkLungs(m) {
+  if (SIDES.every((side) => isMissing(m, side))) {
+    return [finding("lungs_missing", `${FINDINGS.lungs_missing.meaning}, or both are tiny`)];
+  }
+  return SIDES.flatMap((side) => checkLung(m, side));
+}
+
 function checkLung(m, side) {
   const right = side === SIDES[0];
-  if (!(Math.exp(m[`${side} size`]) >= FACTS.checks.tiny)) {
+  if (isMissing(m, side)) {
     return [finding("lung_missing", `${side} lung not found or very small`, side)];
   }
   const found = [];
   const ratio = right ? m.ratio : -m.ratio;
   if (ratio < (right ? LIMITS["ratio from"] : -LIMITS["ratio to"])) {
     const text = `${side} lung is much smaller than the other: part of it may be missing`;
-    found.push(finding("lung_missing", text, side));
+    found.push(finding("lung_part_missing", text, side));
   }
   if (m[`${side} contrast`] < LIMITS[`${side} contrast from`]) {
     const text = `${side} lung is not darker than what surrounds it: it may be filled or absent`;
-    found.push(finding("lung_missing", text, side));
+    found.push(finding("lung_part_missing", text, side));
   }
   for (const [end, [most, words]] of Object.entries(FACTS.checks.ends)) {
     if (m[`${side} ${end}`] > most) {
@@ -399,13 +427,24 @@ function checkLung(m, side) {
   return found;
 }
 
+// Degrees: how much lower the left lung's centre usually lies.
+function usualTilt() {
+  const [right, left] = SIDES.map((side) =>
+    ["x", "y"].map((axis) => MEAN[NAMES.indexOf(`${side} ${axis}`)]),
+  );
+  return (Math.atan2(left[1] - right[1], left[0] - right[0]) * 180) / Math.PI;
+}
+
 function checkSymmetry(m) {
   const found = [];
   const straight = LIMITS["tilt from"] <= m.tilt && m.tilt <= LIMITS["tilt to"];
-  if (!straight && Math.abs(m.tilt) < 90) {
-    const angle = rint(Math.abs(m.tilt));
+  const seen = presentation(m);
+  if ((!straight && Math.abs(m.tilt) < 90) || (seen && isTilted(seen, m))) {
+    const angle = m.tilt - usualTilt();
+    const way = angle > 0 ? "clockwise" : "counterclockwise";
+    const about = `${rint(Math.abs(angle))}° ${way}`;
     found.push(
-      finding("rotated", `the lungs are tilted by about ${angle}°: is the image rotated?`),
+      finding("rotated", `the lungs are tilted by about ${about}: is the image rotated?`),
     );
   }
   const both = vector(m);
@@ -426,7 +465,7 @@ function checkMask(m) {
   const why = Object.entries(FACTS.checks.faults)
     .filter(([name, [most]]) => m[name] > most)
     .map(([, [, words]]) => words);
-  if (m["left x"] - m["right x"] < 0.15) why.push("the masks lie on the wrong sides");
+  if (m["left x"] - m["right x"] < FINDINGS.mask_implausible.limits.apart) why.push("the masks lie on the wrong sides");
   const form = vector(m, NAMES.slice(LUNGS));
   const far = distance(form);
   if (!why.length && Number.isFinite(far) && far > LIMITS.lungs) {
@@ -450,11 +489,14 @@ function checkLandmarks(m) {
 export function checkPrediction(frame, where, lungs, labels, points) {
   const m = extractFeatures(frame, where, lungs, labels, points);
   const wrong = checkPresentation(m);
-  if (wrong.length) return [...wrong, ...checkContrast({ span: m.span, equal: m.equal })];
+  if (wrong.length) {
+    const lost = checkLungs(m).filter((f) => f.code === "lungs_missing");
+    return [...lost, ...wrong, ...checkContrast({ span: m.span, equal: m.equal })];
+  }
   return [
     ...checkFrontal(m),
     ...checkContrast(m),
-    ...SIDES.flatMap((side) => checkLung(m, side)),
+    ...checkLungs(m),
     ...checkSymmetry(m),
     ...checkMask(m),
     ...checkLandmarks(m),
@@ -462,7 +504,8 @@ export function checkPrediction(frame, where, lungs, labels, points) {
 }
 
 // Plain words for each side whose landmark is doubtful; lengths in px of the 512-px frame.
-export function landmarkFindings(apart, radius) {
+// `radius`: by one factor for all; `stated`: the one that is stated.
+export function landmarkFindings(apart, radius, stated) {
   return SIDES.flatMap((side, k) => {
     const found = [];
     const doubt = `${side} landmark uncertain: `;
@@ -471,7 +514,7 @@ export function landmarkFindings(apart, radius) {
       found.push(finding("landmark_disagreement", text, side));
     }
     if (radius[k] > FACTS.wide) {
-      const text = `${doubt}it may lie ${rint(radius[k])} px of 512 elsewhere`;
+      const text = `${doubt}it may lie ${rint(stated[k])} px of 512 elsewhere`;
       found.push(finding("landmark_uncertain", `${text}, and farther one time in ten`, side));
     }
     return found;

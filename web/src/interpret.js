@@ -143,20 +143,63 @@ function withoutImplausibleMm(p) {
   return { ...p, spacing: null, spacingSource: "", findings };
 }
 
+// Without the landmark of side `k` and what is found about it; `lung`: nor the lung.
+function withoutLandmark(p, k, lung) {
+  const side = SIDES[k];
+  const at = (values, none) => values.map((v, i) => (i === k ? none : v));
+  const { height, width, data } = p.mask;
+  return {
+    ...p,
+    points: at(p.points, NONE),
+    disagreement: at(p.disagreement, NaN),
+    radius90: at(p.radius90, NaN),
+    mask: lung
+      ? plane(
+          data.map((v) => (v === k + 1 ? 0 : v)),
+          height,
+          width,
+        )
+      : p.mask,
+    findings: p.findings.filter((f) => f.side !== side || !f.code.startsWith("landmark_")),
+  };
+}
+
 function withoutPointsOffImage(p) {
-  let { points, disagreement, radius90, findings } = p;
   SIDES.forEach((side, k) => {
-    const [x, y] = points[k];
+    const [x, y] = p.points[k];
     if (!(x < -0.5 || y < -0.5 || x > p.width - 0.5 || y > p.height - 0.5)) return;
     const message = `the ${side} landmark would lie off the image: it is left out`;
-    findings = findings.filter((f) => f.side !== side || !f.code.startsWith("landmark_"));
-    findings = [...findings, { code: "landmark_off_image", message, side }];
-    const at = (values, none) => values.map((v, i) => (i === k ? none : v));
-    points = at(points, NONE);
-    disagreement = at(disagreement, NaN);
-    radius90 = at(radius90, NaN);
+    p = withoutLandmark(p, k, false);
+    p = { ...p, findings: [...p.findings, { code: "landmark_off_image", message, side }] };
   });
-  return { ...p, points, disagreement, radius90, findings };
+  return p;
+}
+
+function leavesNoAnswer({ code }) {
+  return FACTS.findings[code]?.effect === FACTS.no_answer;
+}
+
+// What leaves no answer, then the others, each in their order.
+function reasonFirst(findings) {
+  return [...findings.filter(leavesNoAnswer), ...findings.filter((f) => !leavesNoAnswer(f))];
+}
+
+// The prediction without what its findings leave no answer for, as `hemidiaphragm_nb.abstain`.
+function abstain(p) {
+  p = withoutPointsOffImage(p);
+  const reason = p.findings.find(leavesNoAnswer)?.message ?? "";
+  const lost = p.findings.filter((f) => f.code === "lung_missing").map((f) => f.side);
+  SIDES.forEach((side, k) => {
+    if (reason || lost.includes(side)) p = withoutLandmark(p, k, true);
+  });
+  return { ...p, noAnswer: reason };
+}
+
+// ---------------------------------------------------------------- how far off it may be
+
+// The factor of the score's group times the score, as `hemidiaphragm_nb.conformal.margin`.
+function margin(score, { limits, factors }) {
+  return factors[limits.filter((limit) => score >= limit).length] * score;
 }
 
 // ---------------------------------------------------------------- the answer
@@ -180,7 +223,10 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
   const heat = decode(maps, beta);
   const rule = SIDES.map((_, k) => landmarkOfLung(labelled(labels, k + 1)));
   const [points, apart] = fuse(heat, rule);
-  const radius = maps.map((map) => card.radius_factor * expectedError(map, beta));
+  const expected = maps.map((map) => expectedError(map, beta));
+  const byOneFactor = expected.map((e) => card.radius_factor * e);
+  const radius = expected.map((e, k) => margin(e, card.intervals[SIDES[k]]));
+  const gapMargin = margin(Math.hypot(...expected, ...apart), card.intervals.gap);
   const checks = checkPrediction(frame, where, lungs, labels, points);
   const file = facts.warnings.map((message) => ({ code: "file", message, side: "" }));
   const answer = {
@@ -192,7 +238,9 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
     spacingSource: facts.spacingSource,
     disagreement: apart,
     radius90: radius.map((r) => (r * Math.max(where.height, where.width)) / FRAME),
-    findings: [...file, ...checks, ...landmarkFindings(apart, radius)],
+    gapMarginPx: (gapMargin * Math.max(where.height, where.width)) / FRAME,
+    findings: [...checks, ...landmarkFindings(apart, byOneFactor, radius)],
   };
-  return withoutImplausibleMm(withoutPointsOffImage(answer));
+  const kept = abstain(answer);
+  return withoutImplausibleMm({ ...kept, findings: reasonFirst([...file, ...kept.findings]) });
 }

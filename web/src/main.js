@@ -112,7 +112,7 @@ function showPoints() {
     points: pointsOrNull(radiograph.points),
     model_points: pointsOrNull(radiograph.answer.points),
     edited: SIDES.map((_, side) => radiograph.edited(side)),
-    gap_label: Number.isNaN(mm) ? `${signed(px)} px` : `${signed(px)} px (${signed(mm)} mm)`,
+    gap_label: Number.isNaN(px) ? "" : Number.isNaN(mm) ? `${signed(px)} px` : `${signed(px)} px (${signed(mm)} mm)`,
   });
   const words = radiograph.gapInWords().replace(/ (px|mm)/g, "\u00a0$1");
   $("gap").textContent = capital(words);
@@ -128,6 +128,7 @@ function certainty(radiograph) {
   const known = SIDES.map((side, k) => [side, radiograph.radius90[k]]).filter(([, r]) =>
     Number.isFinite(r),
   );
+  if (radiograph.noAnswer) return "";
   if (!known.length) return "The radius of a landmark placed by hand is not known.";
   const radii = known.map(([side, r]) => `${side} ${r.toFixed(0)} px`).join(", ");
   const meaning = "A radius holds the true point nine times in ten, on average.";
@@ -162,9 +163,10 @@ function sizeRows(radiograph) {
 }
 
 function remarks(radiograph) {
-  const warnings = radiograph.warnings.map((text) =>
-    element("li", { className: "doubt" }, `Warning: ${text}`),
-  );
+  const warnings = radiograph.warnings.map((text, i) => {
+    const head = i === 0 && radiograph.answer.noAnswer ? "No answer" : "Warning";
+    return element("li", { className: "doubt" }, `${head}: ${text}`);
+  });
   if (!warnings.length) warnings.push(element("li", {}, "No warnings from the model."));
   const { spacing, spacingSource } = radiograph.answer;
   const lengths = spacing
@@ -191,7 +193,11 @@ function showMaps() {
   const points = pointsOrNull(radiograph.points).map((p) => p && radiograph.where.toFrame(p));
   drawHeatmap($("target-map"), targetHeatmap(points, side, beta), radiograph);
   const [right, left] = radiograph.answer.heatmaps;
-  const both = { ...right, data: right.data.map((v, i) => Math.min(v, left.data[i])) };
+  const silent = Boolean(radiograph.answer.noAnswer); // then the network's map is no answer, too
+  const both = {
+    ...right,
+    data: right.data.map((v, i) => (silent ? 1 : Math.min(v, left.data[i]))),
+  };
   drawHeatmap($("network-map"), both, radiograph);
   $("network-map").ariaLabel = "heatmap that the network predicted, darkest at the landmarks";
   $("target-map").ariaLabel = `target heatmap of these points at β ${beta} px`;
@@ -248,7 +254,7 @@ function showTable() {
     if (entry === shown) row.setAttribute("aria-current", "true");
     const radii = radiograph.radius90.map((r) => number(r)).join(", ");
     for (const text of [
-      number(radiograph.gapPx),
+      radiograph.noAnswer ? "no answer" : number(radiograph.gapPx),
       number(radiograph.gapMm),
       radii,
       radiograph.warnings.join("; ") || "none",

@@ -104,7 +104,8 @@ export function overlay(radiograph, background, filter) {
   });
   const lines = [
     `gap: ${radiograph.gapInWords()}`,
-    ...radiograph.warnings.map((w) => `Warning: ${w}`),
+    // where there is no answer, the first is the reason, which stands in the line above
+    ...radiograph.warnings.slice(radiograph.noAnswer ? 1 : 0).map((w) => `Warning: ${w}`),
   ];
   context.font = `${1.9 * unit}px sans-serif`;
   lines.slice(0, 8).forEach((line, i) => label(context, line, unit, (3 + 2.8 * i) * unit, unit));

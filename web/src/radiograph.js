@@ -52,6 +52,28 @@ export class Radiograph {
     return this.answer.spacing ? this.gapPx * this.answer.spacing[0] : NaN;
   }
 
+  // Why there is no answer; '' where there is one, or both landmarks were placed by hand.
+  get noAnswer() {
+    return this.edited(0) && this.edited(1) ? "" : this.answer.noAnswer;
+  }
+
+  get status() {
+    if (this.noAnswer) return FACTS.no_answer;
+    return this.warnings.length ? "warnings" : "ok";
+  }
+
+  // From and to: holds the true gap nine times in ten; null where it is unknown, as by hand.
+  get gap90Px() {
+    const [gap, off] = [this.gapPx, this.answer.gapMarginPx];
+    if (this.edited(0) || this.edited(1) || !Number.isFinite(gap + off)) return null;
+    return [gap - off, gap + off];
+  }
+
+  get gap90Mm() {
+    const { spacing } = this.answer;
+    return spacing && this.gap90Px ? this.gap90Px.map((v) => v * spacing[0]) : null;
+  }
+
   // The radius of each landmark; a landmark placed by hand has none.
   get radius90() {
     return this.answer.radius90.map((r, side) => (this.edited(side) ? NaN : r));
@@ -75,10 +97,19 @@ export class Radiograph {
 
   gapInWords() {
     const [px, mm] = [this.gapPx, this.gapMm];
-    if (Number.isNaN(px)) return "unknown: a landmark is missing";
-    if (Math.abs(px) < 0.05) return "both sides level";
-    const inMm = Number.isNaN(mm) ? "" : ` (${Math.abs(mm).toFixed(1)} mm)`;
-    return `${SIDES[Number(px < 0)]} side higher by ${Math.abs(px).toFixed(1)} px${inMm}`;
+    if (Number.isNaN(px)) {
+      return this.noAnswer ? `no answer: ${this.noAnswer}` : "unknown: a landmark is missing";
+    }
+    const level = Math.abs(px) < 0.05;
+    const beside = level || Number.isNaN(mm) ? [] : [`${Math.abs(mm).toFixed(1)} mm`];
+    const ends = this.gap90Mm ?? this.gap90Px;
+    if (ends) {
+      const [low, high] = px >= 0 ? ends : [-ends[1], -ends[0]];
+      beside.push(`90 %: ${low.toFixed(1)} to ${high.toFixed(1)} ${this.gap90Mm ? "mm" : "px"}`);
+    }
+    const higher = `${SIDES[Number(px < 0)]} side higher by ${Math.abs(px).toFixed(1)} px`;
+    const head = level ? "both sides level" : higher;
+    return beside.length ? `${head} (${beside.join("; ")})` : head;
   }
 
   // A row of the library's `predictions.csv`, and which landmarks were placed by hand.
@@ -89,7 +120,10 @@ export class Radiograph {
     const uncertain = [...a.disagreement, ...this.radius90].map((v) => known(v, 1));
     const row = [this.file, ...values, this.warnings.join("; "), a.width, a.height];
     row.push(a.spacing ? known(a.spacing[0], 4) : "", ...uncertain);
-    row.push(this.warnings.length ? "warnings" : "ok", a.spacingSource);
+    row.push(this.status, a.spacingSource);
+    for (const ends of [this.gap90Px, this.gap90Mm]) {
+      row.push(...(ends ?? [NaN, NaN]).map((v) => known(v)));
+    }
     const names = [...FACTS.columns, "placed_by_hand"];
     const byHand = SIDES.filter((_, side) => this.edited(side)).join(" ");
     return Object.fromEntries(names.map((name, i) => [name, [...row, byHand][i]]));
