@@ -53,11 +53,11 @@ def _heights(deep: tuple, shallow: tuple) -> tuple[float, float, float]:
     relative = px / a.height_px if math.isnan(mm) else mm / a.height_mm
     return px, mm, relative
 
-# %% ../nbs/engine/excursion.ipynb #b0a335e1
+# %% ../nbs/engine/excursion.ipynb #0d159ef9
 def _half_width(a: Prediction, b: Prediction, heights: Sequence[float], k: int) -> float:
     "From both landmarks' radii, each in units of its own lung's height; NaN where one is unknown."
     radii = [math.nan if p.radius90 is None else float(p.radius90[k]) for p in (a, b)]
-    return math.hypot(*(r / heights[0] for r in radii))
+    return math.hypot(*(r / height for r, height in zip(radii, heights)))
 
 
 def excursion(
