@@ -166,55 +166,6 @@ def read_seg(path) -> np.ndarray:  # (h, w) labels: 0 background, 1 right lung, 
         labels[frame > 0] = group.SegmentIdentificationSequence[0].ReferencedSegmentNumber
     return labels
 
-# %% ../nbs/engine/dicom.ipynb #8ec2e61a
-def _number_group(source: Source, card: dict | None, finding: Code, numbers, name, site, *side):
-    "Numbers about a finding, without a region."
-    image = (source.header.SOPClassUID, source.header.SOPInstanceUID)
-    return sr.MeasurementsAndQualitativeEvaluations(
-        finding_type=finding,
-        measurements=numbers,
-        source_images=[sr.SourceImageForMeasurementGroup(*image)],
-        **_group_options(source, card, name, site, *side),
-    )
-
-
-def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
-    "Landmarks, lungs and gap; none where there is no answer."
-    if p.status == "no answer":
-        return []
-    made, found = [], _found(source, p)
-    for k, side in enumerate(SIDES):
-        if found[k]:
-            made.append(_landmark_group(source, p, k, card))
-        own = {c.removeprefix(f"{side}_"): v for c, v in sizes.items() if c.startswith(f"{side}_")}
-        about = (LUNGS[k], _sr_measurements(**own), LUNGS[k].meaning, codes.SCT.Lung)
-        made.append(_number_group(source, card, *about, _LATERALITY[k]))
-    gap = _sr_measurements(gap_px=p.gap_px, gap_mm=p.gap_mm) if found.all() else []
-    diaphragm, name = codes.SCT.Diaphragm, "hemidiaphragm height difference"
-    return [*made, _number_group(source, card, diaphragm, gap, name, diaphragm)]
-
-# %% ../nbs/engine/dicom.ipynb #233400c3
-_MAGNIFIED = {  # what is known of magnification, by the source of the spacing
-    "ImagerPixelSpacing": ", not corrected for magnification",
-    "NominalScannedPixelSpacing": ", not corrected for magnification",
-    "PixelSpacing": "; whether they are corrected for magnification is not stated",
-}
-
-
-def _comments(source: Source, p: Prediction) -> list[str]:
-    "Sentences for the report's reader: use, scale, landmarks not found, warnings."
-    scale = "pixel spacing unknown or not believed: lengths in pixels only"
-    if p.spacing:
-        stated = p.spacing_source in ("", BY_HAND)
-        scale = f"a spacing {BY_HAND}" if stated else p.spacing_source
-        scale = f"millimetres at the scale of {scale}"
-        scale += _MAGNIFIED.get(p.spacing_source, "")
-    found = zip(SIDES, _found(source, p))
-    lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
-    if p.status == "no answer":
-        scale, lost = f"no answer: {p.no_answer}", []
-    return [f"For {_USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]
-
 # %% ../nbs/engine/dicom.ipynb #6ffe50bd
 def write_sr(
     path,  # the DICOM radiograph that was read

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Excursion', 'excursion', 'excursion_sentences', 'excursion_rows', 'write_excursion']
 
-# %% ../nbs/engine/excursion.ipynb #0582bbeb
+# %% ../nbs/engine/excursion.ipynb #0c0eab9c
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .csv_files import save_table
 from .features import SIDES
-from .measure import Lung, measure
-from .predict import Prediction
+from .files import write_atomic
+from .measure import measure, plot_measurements
+from .predict import Prediction, predict
+from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES
 
 # %% ../nbs/engine/excursion.ipynb #88714736
@@ -50,11 +53,11 @@ def _heights(deep: tuple, shallow: tuple) -> tuple[float, float, float]:
     relative = px / a.height_px if math.isnan(mm) else mm / a.height_mm
     return px, mm, relative
 
-# %% ../nbs/engine/excursion.ipynb #b0a335e1
+# %% ../nbs/engine/excursion.ipynb #0d159ef9
 def _half_width(a: Prediction, b: Prediction, heights: Sequence[float], k: int) -> float:
     "From both landmarks' radii, each in units of its own lung's height; NaN where one is unknown."
     radii = [math.nan if p.radius90 is None else float(p.radius90[k]) for p in (a, b)]
-    return math.hypot(*(r / heights[0] for r in radii))
+    return math.hypot(*(r / height for r, height in zip(radii, heights)))
 
 
 def excursion(
@@ -116,7 +119,7 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
     )
     return lines
 
-# %% ../nbs/engine/excursion.ipynb #a762a748
+# %% ../nbs/engine/excursion.ipynb #c5e462ff
 _COLUMNS = "side px half_px mm half_mm relative half_relative".split()
 
 
@@ -142,11 +145,6 @@ def write_excursion(
     "Predict both and compare. Raises: RadiographError, ValueError, in one sentence."
     import matplotlib.pyplot as plt
     import pandas as pd
-
-    from hemidiaphragm_nb.csv_files import save_table
-    from hemidiaphragm_nb.files import write_atomic
-    from hemidiaphragm_nb.measure import plot_measurements
-    from hemidiaphragm_nb.readers import read_radiograph
 
     radiographs = [read_radiograph(f, spacing=spacing) for f in (inspiration, expiration)]
     answers = [predict(r, predictor) for r in radiographs]
