@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .pixels import THRESHOLDS, threshold_name
+from .thresholds import THRESHOLDS, threshold_name
 from .runs import Results
 from .tables import paired, patients_of
 

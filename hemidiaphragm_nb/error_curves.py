@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .figures import COLOURS
-from .pixels import THRESHOLDS, by_lung, threshold_name
+from .thresholds import THRESHOLDS, by_lung, threshold_name
 from .runs import Results
 
 # %% ../nbs/engine/error_curves.ipynb #16302d27

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from .features import SIDES
 from .frames import FrameSet
 from .metrics import Evaluation
-from .pixels import THRESHOLD_NAMES
+from .thresholds import THRESHOLD_NAMES
 from .predict import Prediction, interpret
 from .radiograph import FRAME, Frame, enlarge
 from .runtime import Outputs, Predictor

@@ -30,7 +30,7 @@ from .lower_lung import lower_fractions, lower_lung_table
 from .metrics import bootstrap_interval
 from .models import shipped_model
 from .networks import TorchPredictor, build_net, members
-from .pixels import R
+from .thresholds import R
 from .plan import data_spec, load_data
 from .precision import as_tuple
 from .predict import heatmap_points

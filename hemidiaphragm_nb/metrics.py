@@ -17,8 +17,10 @@ from scipy import stats
 
 from .features import LUNG_THRESHOLD
 from .limits import Agreement, bland_altman, plot_bland_altman
-from .pixels import BINS, LUNGS, THRESHOLDS, as_array, by_lung, confusion
-from .pixels import in_mm, score_histogram, threshold_name
+from .pixels import BINS, as_array, confusion
+from .thresholds import LUNGS, THRESHOLDS, by_lung
+from .pixels import in_mm, score_histogram
+from .thresholds import threshold_name
 
 # %% ../nbs/07_metrics.ipynb #00000005
 def radial_error(

@@ -16,7 +16,7 @@ from .effects import MARGINS, Effect, effect, mean_interval
 from .error_curves import plot_cdf
 from .loss_curves import loss_curves, plot_losses
 from .metrics import DIAGONAL, holm, signed_rank
-from .pixels import R
+from .thresholds import R
 from .plan import Plan
 from .published import published
 from .results import conditions

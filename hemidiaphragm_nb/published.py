@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from .pixels import LUNGS, THRESHOLDS, threshold_name
+from .thresholds import LUNGS, THRESHOLDS, threshold_name
 
 # %% ../nbs/engine/published.ipynb #00000004
 def published(

@@ -14,7 +14,7 @@ import pandas as pd
 from .files import provenance, save_figure, write_atomic
 from .csv_files import save_table
 from .frames import FrameSet, count_known
-from .pixels import THRESHOLD_NAMES
+from .thresholds import THRESHOLD_NAMES
 from .published import published
 from .evaluate import evaluate
 from .evaluate import readings_table

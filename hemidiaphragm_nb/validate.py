@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from .features import SIDES
 from .metrics import bootstrap_interval
-from .pixels import THRESHOLD_NAMES, THRESHOLDS
+from .thresholds import THRESHOLD_NAMES, THRESHOLDS
 from .predict import APART, MASK_WEIGHT, WIDE, fuse
 from .results import saved_radiographs
 
