@@ -4,6 +4,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from tools.project import ROOT
+from tools.rooms import engine_table
 
 
 def printed(book) -> list[str]:
@@ -21,3 +22,11 @@ def test_the_index_prints_what_is_stored():
     NotebookClient(fresh, timeout=300, kernel_name="python3", resources=place).execute()
     assert sum(map(bool, printed(stored))) >= 3
     assert printed(fresh) == printed(stored)
+
+
+def test_the_index_names_every_room_of_the_engine():
+    book = nbformat.read(ROOT / "index.ipynb", as_version=4)
+    table, text = engine_table(), "\n".join(cell.source for cell in book.cells)
+    assert table in text, f"put this into the index, from `python -m tools.rooms`:\n{table}"
+    for notebook in (ROOT / "nbs/engine").glob("*.ipynb"):
+        assert f"(nbs/engine/{notebook.name})" in table, f"{notebook.stem}: not in module_order.txt"
