@@ -82,7 +82,7 @@ def overlay(
     size = (round(radiograph.width * scale), round(radiograph.height * scale))
     grey = (standardise(radiograph.pixels) * 255).astype(np.uint8)
     picture = cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2RGB)
-    thickness = max(1, max(size) // 300)
+    thickness = max(1, round(max(size) / 300))
     _draw_lungs(picture, prediction.mask, thickness)
     for name, point in zip("RL", prediction.points):
         if not np.isnan(point).any():

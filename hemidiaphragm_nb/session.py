@@ -275,9 +275,9 @@ def model_name(self: Session) -> str:
 
 # %% ../nbs/engine/session.ipynb #0ead41cf
 def _wrapped(lines: list[str], table: bool = False) -> list[str]:
-    "Lines of at most 70 characters; those of a table keep their spaces."
+    "Lines of at most 64 characters; those of a table keep their spaces."
     how = dict(subsequent_indent="   ", replace_whitespace=False, drop_whitespace=not table)
-    return [part for line in lines for part in textwrap.wrap(line, 70, **how)]
+    return [part for line in lines for part in textwrap.wrap(line, 64, **how)]
 
 
 def _write_lines(ax, lines: list[str], title: str = "", **style):
@@ -318,7 +318,7 @@ def figure(self: Session, name: str = "") -> Figure:
         ("Warnings and remarks", self.remarks(), "sans"),
     ]
     texts = [_wrapped(lines, font == "monospace") for _, lines, font in blocks]
-    heights = [0.55 + 0.19 * len(lines) for lines in texts] + [2.0]  # inches; last the heatmap's
+    heights = [0.55 + 0.195 * len(lines) for lines in texts] + [2.0]  # inches; last the heatmap's
     fig = Figure(figsize=(10, max(6.6, sum(heights) + 0.6)), layout="constrained")
     fig.get_layout_engine().set(rect=(0.01, 0.055, 0.98, 0.935))
     grid = fig.add_gridspec(4, 2, width_ratios=(1.2, 1), height_ratios=heights)
