@@ -255,11 +255,9 @@ def _number_group(source: Source, card: dict | None, finding: Code, numbers, nam
 
 
 def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
-    "Landmarks, lungs and gap; none where there is no answer."
-    if p.status == "no answer":
-        return []
+    "Landmarks, lungs and gap; where there is no answer, the gap's group alone, without a number."
     made, found = [], _found(source, p)
-    for k, side in enumerate(SIDES):
+    for k, side in enumerate(SIDES if p.status != "no answer" else ()):
         if found[k]:
             made.append(_landmark_group(source, p, k, card))
         own = {c.removeprefix(f"{side}_"): v for c, v in sizes.items() if c.startswith(f"{side}_")}
