@@ -68,7 +68,8 @@ def _no_answer(p: "Prediction", reason: str) -> "Prediction":
     "Without anything that could be taken for an answer."
     for side in SIDES:
         p = _without_landmark(p, side, lung=True)
-    return replace(p, no_answer=reason, findings=reason_first(p.findings))
+    unknown = dict(gap_margin_px=np.nan, tilt=np.nan)
+    return replace(p, no_answer=reason, findings=reason_first(p.findings), **unknown)
 
 
 def abstain(

@@ -113,6 +113,18 @@ PREDICTED = (
         " none is known or believed",
     ),
     *_interval_columns(),
+    Column(
+        "tilt_deg",
+        "Tilt of the line through both lungs' apices, positive where the left one is lower. Empty"
+        " where one is not seen",
+        "degrees",
+    ),
+    Column(
+        "gap_corrected_px",
+        "gap_px, had that line been level: nearer to the truth than gap_px only where the image is"
+        " rotated by more than some 3 degrees",
+        _PX,
+    ),
 )
 
 # %% ../nbs/engine/columns.ipynb #6ba6de47

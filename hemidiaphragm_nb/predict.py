@@ -26,6 +26,7 @@ from .lung_width import without_implausible_mm
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
 from .readers import check_spacing, read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
+from .tilt import level_gap, lung_tilt
 
 # %% ../nbs/15_predict.ipynb #00000006
 def lung_labels(
@@ -107,6 +108,7 @@ class Prediction:
     expected: np.ndarray | None = None  # (2,) px of the 512-px frame, see `expected_error`
     # px of the radiograph: the gap's true value lies nearer, nine times in ten; NaN where unknown
     gap_margin_px: float = np.nan
+    tilt: float = np.nan  # degrees, of the line through both apices; positive: the left one lower
     no_answer: str = ""  # why there is none, or with `force` would be none
     forced: bool = False  # it shows what the network said, though there is no answer
 
@@ -133,6 +135,11 @@ class Prediction:
     def gap_mm(self) -> float | None:
         "The same in mm at the scale of `spacing`; None where the spacing is unknown."
         return None if self.spacing is None else self.gap_px * self.spacing[0]
+
+    @property
+    def gap_corrected_px(self) -> float:
+        "The gap had the apices been level: better than `gap_px` only where the image is rotated."
+        return level_gap(self.points, self.tilt)
 
     @property
     def gap90_px(self) -> tuple[float, float] | None:
@@ -263,6 +270,7 @@ def interpret(
         readings=readings,
         expected=expected,
         gap_margin_px=gap_margin(expected, apart, card) * to_image,
+        tilt=np.nan if labels is None else lung_tilt(labels, frame.corner[0]),
     )
     return abstain(answer, force)
 

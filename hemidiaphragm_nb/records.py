@@ -44,6 +44,7 @@ def as_row(
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
     row += [p.status, p.spacing_source, *interval]
+    row += [_known(p.tilt, 1), _known(p.gap_corrected_px)]
     return as_columns(measured or measure(p)) | dict(zip(COLUMNS, row))
 
 # %% ../nbs/engine/records.ipynb #d57b3c14

@@ -139,9 +139,10 @@ def _number_group(source: Source, card: dict | None, finding: Code, numbers, nam
 
 
 def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
-    "Landmarks, lungs and gap; none where there is no answer."
+    "Landmarks, lungs and gap; where there is no answer, the gap's group alone, without a number."
     if p.status == "no answer":
-        return []
+        diaphragm, name = codes.SCT.Diaphragm, "hemidiaphragm height difference"
+        return [_number_group(source, card, diaphragm, [], name, diaphragm)]
     made, found = [], _found(source, p)
     for k, side in enumerate(SIDES):
         if found[k]:

@@ -36,7 +36,7 @@ ANSWER = """name => {
     if (!entry.radiograph) return {message: entry.message};
     const {width, height, points, findings, radius90, spacing, spacingSource, disagreement,
         measured, runs, heatmaps, logits, milliseconds, noAnswer,
-        gapMarginPx} = entry.radiograph.answer;
+        gapMarginPx, tilt} = entry.radiograph.answer;
     const text = array => {
         const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
         let out = "";
@@ -47,7 +47,7 @@ ANSWER = """name => {
     };
     const maps = planes => planes.map(p => text(p.data));
     return {width, height, points, findings, radius90, spacing, spacingSource, disagreement,
-        measured, milliseconds, noAnswer, gapMarginPx, row: entry.radiograph.row(),
+        measured, milliseconds, noAnswer, gapMarginPx, tilt, row: entry.radiograph.row(),
         words: entry.radiograph.gapInWords(), runs: text(runs), heatmaps: maps(heatmaps),
         logits: maps(logits)};
 }"""

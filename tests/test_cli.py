@@ -3,6 +3,7 @@
 import errno
 import os
 import warnings
+from collections import Counter
 from dataclasses import replace
 
 import cv2
@@ -95,13 +96,20 @@ def test_warnings_are_counted_shown_and_tabled(tmp_path):
     out = tmp_path / "out"
     r = CliRunner().invoke(cli.app, ["predict", str(tmp_path), "--seg", "--out", str(out)])
     rows = read_table(out)
-    doubtful = [row for row in rows if row["status"] == "warnings"]
-    assert r.exit_code == 0 and len(rows) == 8 and len(doubtful) >= 7
-    assert all(bool(row["warnings"]) == (row["status"] == "warnings") for row in rows)
-    assert f"8 of 8 images predicted, {len(doubtful)} with warnings; results in" in r.output
+    found, counts = (
+        [row for row in rows if row["status"] != "ok"],
+        Counter(r["status"] for r in rows),
+    )
+    assert r.exit_code == 0 and len(rows) == 8 and len(found) >= 7
+    assert all(bool(row["warnings"]) == (row["status"] != "ok") for row in rows)
+    none, doubtful = counts["no answer"], counts["warnings"]
+    assert none and all(row["gap_px"] == "" for row in rows if row["status"] == "no answer")
+    told = f"8 of 8 images predicted, {none} of them without an answer, {doubtful} with warnings"
+    assert f"{told}; results in" in r.output and r.output.count(": no answer: ") == none
     shown = [line for line in r.output.splitlines() if line.startswith("  /")]
-    assert len(shown) == 5 and f"and {len(doubtful) - 5} more" in r.output
-    assert "STEM_seg.dcm: nothing written for 8 of 8 images, which are not DICOM" in r.output
+    assert len(shown) == 5 and f"and {len(found) - 5} more" in r.output
+    answered = f"{8 - none} of {8 - none} images"
+    assert f"STEM_seg.dcm: nothing written for {answered}, which are not DICOM" in r.output
 
 
 @pytest.mark.parametrize(

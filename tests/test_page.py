@@ -87,6 +87,8 @@ def agrees(answer: Answer) -> None:
     assert (page["spacing"] and tuple(page["spacing"])) == library.spacing
     assert page["spacingSource"] == library.spacing_source
     assert page["noAnswer"] == library.no_answer and page["row"]["status"] == library.status
+    tilt = np.nan if page["tilt"] is None else page["tilt"]
+    np.testing.assert_allclose(tilt, library.tilt, atol=0.1)
     if library.gap90_px is None:
         assert page["row"]["gap90_low_px"] == ""
     else:

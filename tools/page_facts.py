@@ -21,6 +21,7 @@ from hemidiaphragm_nb import (
     runtime,
     session,
     spacings,
+    tilt,
 )
 from tools.project import ROOT
 
@@ -125,6 +126,7 @@ def facts() -> dict:
         },
         "findings": kinds(),
         "no_answer": findings.NO_ANSWER,
+        "tilt": {"highest": tilt._HIGHEST, "least": tilt._LEAST},
         "reference": reference(),
         "header": header_words(),
     }

@@ -192,7 +192,7 @@ function abstain(p) {
   SIDES.forEach((side, k) => {
     if (reason || lost.includes(side)) p = withoutLandmark(p, k, true);
   });
-  return { ...p, noAnswer: reason };
+  return { ...p, noAnswer: reason, tilt: reason ? NaN : p.tilt };
 }
 
 // ---------------------------------------------------------------- how far off it may be
@@ -200,6 +200,32 @@ function abstain(p) {
 // The factor of the score's group times the score, as `hemidiaphragm_nb.conformal.margin`.
 function margin(score, { limits, factors }) {
   return factors[limits.filter((limit) => score >= limit).length] * score;
+}
+
+// The apex of one lung: the mean place of its highest pixels; NaN where the picture cuts it off.
+function apex(labels, label, top) {
+  const { height, width, data } = labels;
+  const { highest, least } = FACTS.tilt;
+  const counts = new Array(height).fill(0);
+  data.forEach((v, i) => (counts[Math.floor(i / width)] += Number(v === label)));
+  const area = counts.reduce((total, n) => total + n, 0);
+  if (area < least || counts[top]) return NONE;
+  let [last, above] = [0, counts[0]];
+  while (above < highest * area) above += counts[++last];
+  let [n, x, y] = [0, 0, 0];
+  for (let i = 0; i < (last + 1) * width; i++) {
+    if (data[i] !== label) continue;
+    n++;
+    x += i % width;
+    y += Math.floor(i / width);
+  }
+  return [x / n, y / n];
+}
+
+// Degrees: positive where the left apex is the lower one.
+function lungTilt(labels, top) {
+  const [right, left] = [1, 2].map((label) => apex(labels, label, top));
+  return (Math.atan2(left[1] - right[1], left[0] - right[0]) * 180) / Math.PI;
 }
 
 // ---------------------------------------------------------------- the answer
@@ -239,6 +265,7 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
     disagreement: apart,
     radius90: radius.map((r) => (r * Math.max(where.height, where.width)) / FRAME),
     gapMarginPx: (gapMargin * Math.max(where.height, where.width)) / FRAME,
+    tilt: lungTilt(labels, where.top),
     findings: [...checks, ...landmarkFindings(apart, byOneFactor, radius)],
   };
   const kept = abstain(answer);

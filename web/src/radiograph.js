@@ -74,6 +74,13 @@ export class Radiograph {
     return spacing && this.gap90Px ? this.gap90Px.map((v) => v * spacing[0]) : null;
   }
 
+  // The gap had the lungs' apices been level.
+  get gapCorrectedPx() {
+    const [right, left] = this.points;
+    const angle = (this.answer.tilt * Math.PI) / 180;
+    return (left[1] - right[1]) * Math.cos(angle) - (left[0] - right[0]) * Math.sin(angle);
+  }
+
   // The radius of each landmark; a landmark placed by hand has none.
   get radius90() {
     return this.answer.radius90.map((r, side) => (this.edited(side) ? NaN : r));
@@ -124,6 +131,7 @@ export class Radiograph {
     for (const ends of [this.gap90Px, this.gap90Mm]) {
       row.push(...(ends ?? [NaN, NaN]).map((v) => known(v)));
     }
+    row.push(known(a.tilt, 1), known(this.gapCorrectedPx));
     const names = [...FACTS.columns, "placed_by_hand"];
     const byHand = SIDES.filter((_, side) => this.edited(side)).join(" ");
     return Object.fromEntries(names.map((name, i) => [name, [...row, byHand][i]]));
