@@ -104,8 +104,16 @@ def as_record(
 TABLE = tuple(column.name for column in ALL_COLUMNS)
 
 
+def _codes(record: dict) -> str:
+    "The findings' codes, each once; '' in records that have none."
+    found = record.get("findings")
+    found = found if isinstance(found, list) else []
+    return " ".join(dict.fromkeys(str(f["code"]) for f in found if isinstance(f, dict)))
+
+
 def table_row(record: dict) -> dict:
     "The row of `predictions.csv` for what STEM.json says."
-    row = {column: csv_text(record[column]) for column in TABLE}
+    late = {"view": record.get("view") or "", "finding_codes": _codes(record)}
+    row = {column: csv_text((record | late)[column]) for column in TABLE}
     names = {column: csv_path(record[column]) for column in ("file", "results")}
     return row | names | {"warnings": csv_text("; ".join(record["warnings"]))}

@@ -116,8 +116,8 @@ def gap_line(
 
 def _gap_group(source: Source, p: Prediction, card: dict | None):
     "The gap with its line."
-    name, half = "hemidiaphragm height difference", getattr(p, "gap90_px", None)
-    half = half if np.ndim(half) == 0 else None
+    name, interval = "hemidiaphragm height difference", getattr(p, "gap90_px", None)
+    half = None if interval is None else float(np.ptp(interval)) / 2
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(source, p, "POLYLINE", gap_line(p.points)),
         finding_type=codes.SCT.Diaphragm,
