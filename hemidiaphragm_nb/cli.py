@@ -336,14 +336,19 @@ def _columns(
     as_json: Annotated[
         bool, typer.Option("--json", help="As a Table Schema (Data Package 2.0), for programs.")
     ] = False,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Of STEM.json instead: its JSON Schema, with its version."),
+    ] = False,
 ):
     "Print name, unit and meaning of each column of predictions.csv."
     import json
 
     from hemidiaphragm_nb.columns import ALL_COLUMNS, described, table_schema
+    from hemidiaphragm_nb.record_schema import record_schema
 
-    if as_json:
-        typer.echo(json.dumps(table_schema(), indent=1))
+    if as_json or record:
+        typer.echo(json.dumps(record_schema() if record else table_schema(), indent=1))
         return
     for column in ALL_COLUMNS:
         show_message(described(column))
