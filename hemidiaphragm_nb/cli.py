@@ -101,12 +101,23 @@ def _report_writers(inputs: list[str], report: Path | None, no_report: bool) -> 
 
 # %% ../nbs/engine/cli.ipynb #13c99661
 def _writers(
-    masks: bool, seg: bool, sr: bool, copy: bool, identity: str, key: str, predictor
+    masks: bool,
+    nifti: bool,
+    seg: bool,
+    sr: bool,
+    copy: bool,
+    identity: str,
+    key: str,
+    predictor,
 ) -> list:
     "What is written beside JSON and table. Raises: ValueError for an identity that does not go."
     from hemidiaphragm_nb.writers import MaskWriter, OverlayWriter
 
     chosen = [OverlayWriter()] + [MaskWriter()] * masks
+    if nifti:
+        from hemidiaphragm_nb.nifti import NiftiWriter
+
+        chosen.append(NiftiWriter())
     if copy and identity == "keep":
         refer = "SEG and SR of `keep` refer to the radiograph itself"
         raise ValueError(f"--copy goes with --identity new: {refer}. Leave one of them out")
@@ -195,6 +206,15 @@ _Masks = Annotated[
         "--masks", help="Also write STEM_mask.png: 0 background, 1 right lung, 2 left lung."
     ),
 ]
+_Nifti = Annotated[
+    bool,
+    typer.Option(
+        "--nifti",
+        help=(
+            "Also write that mask as STEM_mask.nii.gz, in the patient's directions (extra `nifti`)."
+        ),
+    ),
+]
 _Seg = Annotated[
     bool,
     typer.Option(
@@ -265,6 +285,7 @@ def _predict(
     inputs: _Inputs,
     out: Out = Path("predictions"),
     masks: _Masks = False,
+    nifti: _Nifti = False,
     model: ModelFolder = None,
     fast: _Fast = False,
     torch: _Torch = False,
@@ -293,7 +314,7 @@ def _predict(
 
     options = dict(resume=not fresh, force=force, spacing=parse_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
-    writers = _writers(masks, seg, sr, copy, identity, key, predictor)
+    writers = _writers(masks, nifti, seg, sr, copy, identity, key, predictor)
     outcome = Outcome()
     pages = _report_writers(inputs, report, no_report)
     errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)
