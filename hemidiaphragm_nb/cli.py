@@ -89,12 +89,23 @@ app.add_typer(clinic)
 
 # %% ../nbs/engine/cli.ipynb #13c99661
 def _writers(
-    masks: bool, seg: bool, sr: bool, copy: bool, identity: str, key: str, predictor
+    masks: bool,
+    nifti: bool,
+    seg: bool,
+    sr: bool,
+    copy: bool,
+    identity: str,
+    key: str,
+    predictor,
 ) -> list:
     "What is written beside JSON and table. Raises: ValueError for an identity that does not go."
     from hemidiaphragm_nb.writers import MaskWriter, OverlayWriter
 
     chosen = [OverlayWriter()] + [MaskWriter()] * masks
+    if nifti:
+        from hemidiaphragm_nb.nifti import NiftiWriter
+
+        chosen.append(NiftiWriter())
     if copy and identity == "keep":
         refer = "SEG and SR of `keep` refer to the radiograph itself"
         raise ValueError(f"--copy goes with --identity new: {refer}. Leave one of them out")
@@ -184,6 +195,15 @@ _Masks = Annotated[
         "--masks", help="Also write STEM_mask.png: 0 background, 1 right lung, 2 left lung."
     ),
 ]
+_Nifti = Annotated[
+    bool,
+    typer.Option(
+        "--nifti",
+        help=(
+            "Also write that mask as STEM_mask.nii.gz, in the patient's directions (extra `nifti`)."
+        ),
+    ),
+]
 _Seg = Annotated[
     bool,
     typer.Option(
@@ -256,6 +276,7 @@ def _predict(
     inputs: _Inputs,
     out: Out = Path("predictions"),
     masks: _Masks = False,
+    nifti: _Nifti = False,
     model: ModelFolder = None,
     fast: _Fast = False,
     torch: _Torch = False,
@@ -286,7 +307,7 @@ def _predict(
 
     options = dict(resume=not fresh, force=force, spacing=parse_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
-    writers = _writers(masks, seg, sr, copy, identity, key, predictor)
+    writers = _writers(masks, nifti, seg, sr, copy, identity, key, predictor)
     outcome = Outcome()
     pages = report_writers(inputs, report, no_report)
     errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)
@@ -335,11 +356,16 @@ def _columns(
             "--findings", help="The findings instead: code, severity, meaning and threshold."
         ),
     ] = False,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Of STEM.json instead: its JSON Schema, with its version."),
+    ] = False,
 ):
     "Print name, unit and meaning of each column of predictions.csv."
     import json
 
     from hemidiaphragm_nb.columns import ALL_COLUMNS, described, table_schema
+    from hemidiaphragm_nb.record_schema import record_schema
 
     if findings:
         from hemidiaphragm_nb.findings import finding_lines
@@ -347,8 +373,8 @@ def _columns(
         for line in finding_lines():
             show_message(line)
         return
-    if as_json:
-        typer.echo(json.dumps(table_schema(), indent=1))
+    if as_json or record:
+        typer.echo(json.dumps(record_schema() if record else table_schema(), indent=1))
         return
     for column in ALL_COLUMNS:
         show_message(described(column))

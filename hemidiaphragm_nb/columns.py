@@ -174,6 +174,8 @@ ALL_COLUMNS = (
         "Name of the image's result files, relative to the table's folder, without their endings",
         required=True,
     ),
+    _text("view", "Frontal view by the DICOM header, such as AP or PA. Empty where it is unknown"),
+    _text("finding_codes", "Codes of the reasons in `warnings`, each once, separated by spaces"),
 )
 
 # %% ../nbs/engine/columns.ipynb #ea0d1736

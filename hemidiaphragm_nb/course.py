@@ -73,16 +73,17 @@ def with_changes(
         parts.append(patient.assign(detectable=limit, changed=changed))
     return pd.concat(parts).reset_index(drop=True)
 
-# %% ../nbs/engine/course.ipynb #f028e86d
+# %% ../nbs/engine/course.ipynb #5189d65a
 _STYLES = {"portable": ("o-", "tab:blue"), "fixed": ("s-", "tab:orange"), "": ("D-", "tab:gray")}
 
 
 def _half_widths(alike: pd.DataFrame, value: str) -> pd.Series | None:
     "The half-widths of the gaps' intervals in the unit of `value`, where the table has them."
-    if "gap90_px" not in alike or "gap_px" not in alike:
+    if not {"gap90_low_px", "gap90_high_px", "gap_px"} <= set(alike):
         return None
     scale = (alike[value] / alike["gap_px"]).replace([np.inf, -np.inf], np.nan)
-    return alike["gap90_px"] * scale if scale.notna().any() else None
+    half = (alike["gap90_high_px"] - alike["gap90_low_px"]) / 2 * scale
+    return half if half.notna().any() else None
 
 
 def plot_patient(
@@ -94,17 +95,18 @@ def plot_patient(
     """
     import matplotlib.pyplot as plt  # drawing only
 
-    ax = ax or plt.subplots(figsize=(8, 3.6), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(9.5, 3.6), layout="constrained")[1]
     value, limit = patient["value"].iloc[0], patient["detectable"].iloc[0]
     usual = {"gap_mm": USUAL_MM, "gap_relative": np.multiply(USUAL_RELATIVE, 100)}.get(value)
     if usual is not None:
-        ax.axhspan(*usual, color="tab:green", alpha=0.15, lw=0, label="usual range")
+        green = dict(facecolor="none", edgecolor="tab:green", hatch="//", alpha=0.4, lw=0)
+        ax.axhspan(*usual, label="usual range, in the patient", **green)
     for kind, alike in patient.groupby("kind", sort=False):
         style, colour = _STYLES[kind]
         half = _half_widths(alike, value)
         alike = alike if half is None else alike.assign(half=half)
         options = dict(error=None if half is None else "half", style=style, colour=colour, ax=ax)
-        change = None if np.isnan(limit) else limit
+        change = limit if alike[value].count() > 1 and not np.isnan(limit) else None
         plot_course(alike, value, change=change, label=kind or "view unknown", **options)
     factor = 100 if value == "gap_relative" else 1
     changed = patient[patient["changed"] != ""]
@@ -114,7 +116,8 @@ def plot_patient(
     units = {"gap_mm": "mm", "gap_relative": "% of lung height", "gap_px": "px"}
     ax.axhline(0, color="black", lw=0.8)
     ax.set(ylabel=f"gap ({units[value]})\nright higher: positive", xlabel="day of the course")
-    for text in ax.legend(fontsize=9, frameon=False, loc="best").get_texts():
+    beside = dict(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    for text in ax.legend(fontsize=9, frameon=False, **beside).get_texts():
         text.set_parse_math(False)
     return ax
 

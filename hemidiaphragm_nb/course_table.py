@@ -75,8 +75,9 @@ def _kind(view) -> str:
         return "portable"
     return "fixed" if words & {"PA", "ERECT", "UPRIGHT"} else ""
 
-# %% ../nbs/engine/course_table.ipynb #c61dd868
-_MEASURED = "gap_px gap_mm gap_relative right_height_mm left_height_mm gap90_px".split()
+# %% ../nbs/engine/course_table.ipynb #7ba818a2
+_MEASURED = "gap_px gap_mm gap_relative right_height_mm left_height_mm gap90_low_px".split()
+_MEASURED += ["gap90_high_px"]
 _ABOUT = "image patient_id day view kind warnings spacing_source".split()
 
 

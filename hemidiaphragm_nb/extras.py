@@ -28,6 +28,7 @@ PACKAGES = {
     "openvino": ("openvino", "fast", "predicting with OpenVINO"),
     "platformdirs": ("platformdirs", "fast", "predicting with OpenVINO"),
     "onnx": ("onnx", "fast", "exporting a network"),
+    "nibabel": ("nibabel", "nifti", "a mask as NIfTI"),
     "distributed": ("distributed", "cluster", "a scheduler"),
     "accelerate": ("accelerate", "cluster", "training on several GPUs"),
     "landmarker": ("landmarker", "bench", "the benchmark"),

@@ -22,6 +22,7 @@ from .features import SIDES
 from .predict import Prediction
 from .radiograph import FRAME
 from .spacings import BY_HAND
+from .usual_range import gap_sentence
 
 # %% ../nbs/engine/sr_content.ipynb #c5990ae8
 PRODUCT = "hemidiaphragm_nb"
@@ -194,8 +195,17 @@ _MAGNIFIED = {  # what is known of magnification, by the source of the spacing
 }
 
 
-def _comments(source: Source, p: Prediction) -> list[str]:
-    "Sentences for the report's reader: use, scale, landmarks not found, warnings."
+def _gap_comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
+    "Where the gap stands beside what is usual, and by which rule it was measured."
+    relative = sizes.get("gap_relative")
+    relative = np.nan if relative is None else relative
+    view = str(source.picture.get("ViewPosition", ""))
+    placed = gap_sentence(relative, p.gap_mm, p.spacing_source, view)
+    return [f"{placed} Landmarks are the midpoints of the lower lung borders. No diagnosis."]
+
+
+def _comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
+    "Sentences for the report's reader: use, scale, landmarks not found, the gap, warnings."
     scale = "pixel spacing unknown or not believed: lengths in pixels only"
     if p.spacing:
         stated = p.spacing_source in ("", BY_HAND)
@@ -204,9 +214,10 @@ def _comments(source: Source, p: Prediction) -> list[str]:
         scale += _MAGNIFIED.get(p.spacing_source, "")
     found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
+    placed = [] if lost else _gap_comments(source, p, sizes)
     if p.status == "no answer":
         scale, lost = f"no answer: {p.no_answer}", []
-    return [f"For {USE}.", scale, *lost, *(f"warning: {w}" for w in p.warnings)]
+    return [f"For {USE}.", scale, *lost, *placed, *(f"warning: {w}" for w in p.warnings)]
 
 # %% ../nbs/engine/sr_content.ipynb #00000022
 def report_content(
@@ -229,7 +240,7 @@ def report_content(
     items.insert(place, _image_library(source))
     evaluations = Code("C0034375", "UMLS", "Qualitative Evaluations")
     words = sr.ContainerContentItem(evaluations, relationship_type="CONTAINS")
-    comments = _comments(source, p)
+    comments = _comments(source, p, sizes)
     texts = [sr.TextContentItem(codes.DCM.Comment, text, "CONTAINS") for text in comments]
     words.ContentSequence = sr.ContentSequence(texts)
     items.append(words)
