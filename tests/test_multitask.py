@@ -92,6 +92,16 @@ def test_curves_of_each_task():
         loss_curves(history, "lungs")
 
 
+def test_saved_results_give_the_same_tables_and_answer(tmp_path):
+    live = invented(3.0, 0.01)
+    live.decoders = pd.DataFrame(dict(name=["both"], repeat=[0], right_px=[1.0], left_px=[1.0]))
+    live.save(tmp_path)
+    saved = Results.load(tmp_path)
+    for table in (task_location, task_masks, compare_tasks):
+        pd.testing.assert_frame_equal(table(saved), table(live), atol=1e-4, check_dtype=False)
+    assert multitask_answer(saved) == multitask_answer(live)
+
+
 def test_figures_of_losses():
     figures = _loss_figures(invented(0.0, 0.0))
     assert [len(f.axes) for f in figures.values()] == [3, 1, 1]
