@@ -66,13 +66,7 @@ def _doubt_columns() -> list[Column]:
         Column(f"{side}_radius90_px", radius.format(side), _PX, least=0) for side in SIDES
     ]
 
-# %% ../nbs/engine/columns.ipynb #0e295b7c
-_GAP = (
-    "Height difference of the two landmarks, left_y - right_y: positive where the right"
-    " hemidiaphragm stands higher, as it normally does"
-)
-
-
+# %% ../nbs/engine/columns.ipynb #6107c9c8
 def _interval_columns() -> list[Column]:
     "The ends of the gap's interval."
     words = "{} end of the interval that holds the true gap {} nine times in ten. Empty where {}"
@@ -83,6 +77,11 @@ def _interval_columns() -> list[Column]:
         for end, name in {"low": "Lower", "high": "Upper"}.items()
     ]
 
+# %% ../nbs/engine/columns.ipynb #0e295b7c
+_GAP = (
+    "Height difference of the two landmarks, left_y - right_y: positive where the right"
+    " hemidiaphragm stands higher, as it normally does"
+)
 
 PREDICTED = (
     _text("file", "The file as it was named in the call, relative or absolute", required=True),

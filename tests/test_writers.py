@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from hemidiaphragm_nb import records as records_module
 from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
+from hemidiaphragm_nb.abstain import without_points_off_image
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.csv_files import load_table
 from hemidiaphragm_nb.dicom import SrWriter, read_sr, write_sr
@@ -29,7 +30,6 @@ from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     Prediction,
-    _without_points_off_image,
     predict,
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
@@ -895,11 +895,11 @@ def test_a_landmark_off_the_image_is_left_out_everywhere(tmp_path):
     mask = np.zeros((100, 100), np.uint8)
     mask[10:100, 10:40], mask[10:100, 60:90] = 1, 2
     p = Prediction("a.dcm", 100, 100, np.array([[25.0, 90.0], [75.0, 101.0]]), mask)
-    row = as_row(_without_points_off_image(p))
+    row = as_row(without_points_off_image(p))
     assert (row["right_y"], row["left_y"], row["gap_px"]) == (90.0, None, None)
     assert row["left_height_px"] is None and row["right_height_px"] is not None
     assert row["warnings"] == "the left landmark would lie off the image: it is left out"
     p = replace(p, radius90=np.array([9.0, 27.0]), disagreement=np.array([2.0, 30.0]))
-    row = as_row(_without_points_off_image(p))
+    row = as_row(without_points_off_image(p))
     assert (row["right_radius90_px"], row["left_radius90_px"]) == (9.0, None)
     assert row["left_disagreement_px512"] is None
