@@ -216,7 +216,7 @@ def new_header(
     ds: Dataset,
     secret: bytes,
     keyed: bool,
-    picture: Dataset,  # as `picture_elements` gives it
+    picture: Dataset | None = None,  # as `picture_elements` gives it; None: nothing is known
 ) -> Dataset:
     "A header written from nothing: size and class of the radiograph, made-up ids."
     h = Dataset()
@@ -224,7 +224,8 @@ def new_header(
         setattr(h, name, "")
     for name in ("SOPClassUID", "Rows", "Columns"):
         setattr(h, name, ds[name].value)
-    for name, value in _new_ids(ds, secret, keyed, picture).items():
+    known = Dataset() if picture is None else picture
+    for name, value in _new_ids(ds, secret, keyed, known).items():
         setattr(h, name, value)
     h.PatientIdentityRemoved = "YES"
     h.DeidentificationMethod = "hemidiaphragm_nb: new header"
