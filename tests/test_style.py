@@ -3,6 +3,7 @@
 import ast
 import sys
 
+import nbformat
 import pytest
 
 from tools.project import LIBRARY, ROOT, run
@@ -35,3 +36,13 @@ def test_no_module_imports_what_is_private_to_another():
     modules = [path for path in LIBRARY.glob("*.py") if path.name != "_modidx.py"]
     found = {path.stem: private_imports(path.read_text(encoding="utf8")) for path in modules}
     assert {module: names for module, names in found.items() if names} == {}
+
+
+def test_what_the_page_folds_jupyterlab_folds_too():
+    open_cells = []
+    for path in sorted((ROOT / "nbs").rglob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.source.startswith("#| code-fold: true"):
+                hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
+                open_cells += [] if hidden else [f"{path.stem}: {cell.id}"]
+    assert open_cells == []
