@@ -232,6 +232,8 @@ _Sr = Annotated[
         help=("For radiographs that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm."),
     ),
 ]
+
+# %% ../nbs/engine/cli.ipynb #1bc2104e
 _Copy = Annotated[
     bool,
     typer.Option(
