@@ -222,7 +222,7 @@ _Sr = Annotated[
     ),
 ]
 
-# %% ../nbs/engine/cli.ipynb #95066f24
+# %% ../nbs/engine/cli.ipynb #1bc2104e
 _Copy = Annotated[
     bool,
     typer.Option(

@@ -67,7 +67,7 @@ def _course(
         results = out / "predictions"
         errors = predict_folder([str(given)], results, open_predictor(model))
         failed = [str(error) for error in errors]
-        course, left_out = course_of_results(results, key)
+        course, left_out = course_of_results(results, key, given)
     else:
         course = course_of_table(given, key)
     lines, page = write_course(course, out)

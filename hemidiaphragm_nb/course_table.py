@@ -137,6 +137,7 @@ def course_of_table(
 def course_of_results(
     results,  # a folder that `predict_folder` wrote
     key: str = "",
+    given=None,  # what messages name; None: the folder of results
 ) -> tuple[pd.DataFrame, list[str]]:  # as `course_of_table` gives it; what was left out, and why
     "The courses of radiographs that state patient and date. Raises: ValueError where none does."
     rows, left_out, kept = read_table(Path(results)), [], []
@@ -149,7 +150,7 @@ def course_of_results(
             left_out.append(f"{row['file']}: it does not state {missing}, and is left out")
     if not kept:
         advice = "Give a CSV with patient_id and day instead"
-        raise ValueError(f"{results}: no radiograph states patient and date. {advice}")
+        raise ValueError(f"{given or results}: no radiograph states patient and date. {advice}")
     table = pd.DataFrame(kept)
     table["patient_id"] = nameless(table["patient_id"], key)
     start = table.groupby("patient_id")["when"].transform("min")

@@ -94,7 +94,8 @@ def _length(e: Excursion) -> str:
     if math.isnan(value):
         value, half, unit = e.px, e.half_px, "px"
     interval = "" if math.isnan(half) else f" ± {abs(half):.0f}"
-    return f"{value:.0f}{interval} {unit} ({e.relative:.0%} of the lung's height)"
+    number, share = (f"{round(v) + 0:d}" for v in (value, 100 * e.relative))
+    return f"{number}{interval} {unit} ({share} % of the lung's height)"
 
 
 def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
@@ -107,7 +108,8 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
         mean, sd = EXCURSION_MM[e.side]
         usual = f"; usual in deep breathing, standing: {mean:.0f} ± {sd:.0f} mm (mean and SD)"
         lines.append(f"The {e.side} hemidiaphragm moves {_length(e)}{usual}.")
-        if e.relative < 0:
+        sure = 0 if math.isnan(e.half_relative) else e.half_relative
+        if e.relative < -sure:
             lines.append(
                 f"The {e.side} lung is higher in what was given as expiration: were the two"
                 " exchanged, or does the side move against the other?"
