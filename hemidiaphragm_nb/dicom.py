@@ -29,7 +29,7 @@ from hemidiaphragm_nb.dicom_source import (
 from .features import SIDES
 from .files import write_atomic
 from .formats import Refusal
-from .measure import as_columns, measure
+from .measure import with_sizes
 from .predict import Prediction
 from .radiograph import Radiograph
 from hemidiaphragm_nb.sr_content import (
@@ -288,4 +288,4 @@ class SrWriter(_DicomWriter):
     kind = "sr"
 
     def _write(self, p: Prediction, file: Path, **options) -> Path:
-        return write_sr(p.file, p, file, sizes=as_columns(measure(p)), **options)
+        return write_sr(p.file, p, file, sizes=with_sizes(p).sizes, **options)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['MEASURES', 'lung_component', 'diaphragm_contour', 'dome_height', 'Lung', 'measure_lung', 'Measurements', 'measure',
-           'plot_measurements', 'measurement_values', 'as_columns']
+           'plot_measurements', 'measurement_values', 'as_columns', 'with_sizes']
 
 # %% ../nbs/17_measure.ipynb #00000002
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -310,3 +310,8 @@ def as_columns(m: Measurements) -> dict:
 
     values = measurement_values(m)
     return {k: v if isinstance(v, str) else rounded(k, v) for k, v in values.items()}
+
+
+def with_sizes(p: Prediction) -> Prediction:
+    "The prediction with its measurements in `sizes`; as it is where it has them."
+    return p if p.sizes else replace(p, sizes=as_columns(measure(p)))

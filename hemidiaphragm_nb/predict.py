@@ -109,6 +109,7 @@ class Prediction:
     # px of the radiograph: the gap's true value lies nearer, nine times in ten; NaN where unknown
     gap_margin_px: float = np.nan
     tilt: float = np.nan  # degrees, of the line through both apices; positive: the left one lower
+    sizes: dict = field(default_factory=dict)  # by column, measured once: see `with_sizes`
     no_answer: str = ""  # why there is none, or with `force` would be none
     forced: bool = False  # it shows what the network said, though there is no answer
 

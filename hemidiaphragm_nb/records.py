@@ -17,7 +17,7 @@ import numpy as np
 from . import __version__
 from .columns import ALL_COLUMNS, PREDICTED
 from .csv_files import csv_path, csv_text
-from .measure import MEASURES, Measurements, as_columns, measure
+from .measure import MEASURES, Measurements, as_columns, with_sizes
 from .predict import Prediction
 from .runtime import Predictor
 
@@ -45,7 +45,8 @@ def as_row(
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
     row += [p.status, p.spacing_source, *interval]
     row += [_known(p.tilt, 1), _known(p.gap_corrected_px)]
-    return as_columns(measured or measure(p)) | dict(zip(COLUMNS, row))
+    sizes = as_columns(measured) if measured else with_sizes(p).sizes
+    return sizes | dict(zip(COLUMNS, row))
 
 # %% ../nbs/engine/records.ipynb #d57b3c14
 def made_by(predictor: Predictor) -> dict:

@@ -21,6 +21,7 @@ import numpy as np
 
 from .files import plainly, write_atomic
 from .inputs import find_inputs, is_result, with_names
+from .measure import with_sizes
 from .outcome import Outcome
 from .overlay import overlay
 from .predict import Prediction, predict
@@ -246,6 +247,7 @@ def _write_all(
     nor of an earlier result of that name, as far as their endings are known. Raises:
     RadiographError that names the writer; what `JsonWriter.begin` raises, with all as it was.
     """
+    prediction = with_sizes(prediction)  # measured once, for all writers
     stem, written, ours = call.out / name, {}, files_of(call.out, name)
     before = {file: source_of(file) for file in _planned(stem, call.writers)}
     call.json.begin(stem, before)

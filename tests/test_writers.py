@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from hemidiaphragm_nb import records as records_module
+from hemidiaphragm_nb import measure as measure_module
 from hemidiaphragm_nb import session as session_module
 from hemidiaphragm_nb import writers as writers_module
 from hemidiaphragm_nb.abstain import without_points_off_image
@@ -93,6 +93,21 @@ def test_a_predictor_of_ones_own_needs_no_more_than_the_protocol_says(radiograph
     made = write_sr(source, predict(source, own), tmp_path / "sr.dcm", card=own.card)
     by_hand = [[63.5, 157.5], [191.5, 173.5]]  # the middle of 24 columns of 64, their lowest row
     np.testing.assert_allclose(read_sr(made)["points"], by_hand, atol=2)
+
+
+def test_each_radiograph_is_measured_once_for_all_that_is_written(tmp_path, monkeypatch):
+    source, calls = write_example(tmp_path / "a.dcm", phantom(3, side=256).image), []
+
+    def counted(*given, **options):
+        calls.append(given)
+        return measure(*given, **options)
+
+    monkeypatch.setattr(measure_module, "measure", counted)
+    out, writers = tmp_path / "out", [OverlayWriter(), SrWriter()]
+    assert predict_folder([str(source)], out, writers=writers) == [] and len(calls) == 1
+    assert (out / "a_sr.dcm").exists() and load_table(out / "predictions.csv")[
+        "gap_px"
+    ].notna().all()
 
 
 class FailsOnce(Writer):
@@ -378,7 +393,7 @@ def test_the_command_lists_its_inputs_once(radiographs, tmp_path, monkeypatch):
 
 def test_a_report_is_measured_once(radiographs, monkeypatch):
     session, asked = Session.open(read_radiograph(radiographs / "a.png")), []
-    for module in (session_module, records_module):
+    for module in (session_module, measure_module):
         monkeypatch.setattr(module, "measure", lambda p: asked.append(p) or measure(p))
     row = session.row("a")
     assert session.gap_table() and len(asked) == 1
