@@ -158,6 +158,23 @@ def test_a_radiograph_in_its_encodings(app, name):
     all_agree(app, Path(path))
 
 
+def test_what_is_no_chest_has_no_answer(app, tmp_path):
+    "No landmark, no number and no headline, as in the library; the reason stands there instead."
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400)).astype(np.uint8)
+    save_picture(noise, tmp_path / "noise.png")
+    [answer] = all_agree(app, tmp_path / "noise.png")
+    assert answer.page["noAnswer"] and answer.findings[0][0] == "not_frontal"
+    assert np.isnan(answer.points).all() and not answer.mask.any()
+    assert answer.page["words"] == f"no answer: {answer.page['noAnswer']}"
+    row = answer.page["row"]
+    empty = "gap_px gap_mm gap90_low_px right_x left_y right_radius90_px tilt_deg".split()
+    assert row["status"] == "no answer" and [row[name] for name in empty] == [""] * len(empty)
+    app.page.locator("#table").get_by_role("button", name="noise.png").click()
+    app.wait("the headline", lambda: app.text("#gap").startswith("No answer: this does not look"))
+    assert app.page.locator("#viewer .handle:visible").count() == 0
+    assert "No answer: this does not look" in app.text("#findings")
+
+
 def test_transfer_syntaxes(app, tmp_path):
     image, paths = phantom(3).image, []
     for name, syntax in SYNTAXES.items():
