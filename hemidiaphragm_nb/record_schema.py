@@ -22,12 +22,13 @@ def _field(column: Column) -> dict:
 _TEXT = {"type": "string"}
 _FINDING = {
     "type": "object",
-    "properties": {"code": _TEXT, "message": _TEXT, "side": _TEXT},
+    "properties": {"code": _TEXT, "severity": {}, "message": _TEXT, "side": _TEXT},
     "required": ["code", "message"],
 }
 _BESIDE = {
     "record_version": {"const": RECORD_VERSION, "description": "Version of this schema"},
     "warnings": {"type": "array", "items": _TEXT, "description": "Reasons not to trust it"},
+    "no_answer": {"type": ["string", "null"], "description": "Why there is no answer"},
     "findings": {"type": "array", "items": _FINDING, "description": "The same, with codes"},
     "units": _TEXT | {"description": "Of points, and where their origin is"},
     "gap": _TEXT | {"description": "How the gap is signed"},
