@@ -131,7 +131,7 @@ def _sentence(patient: pd.DataFrame) -> str:
     limit = patient["detectable"].iloc[0] * factor
     start = f"{len(patient)} radiographs over {patient['day'].max():g} days"
     if np.isnan(limit):
-        return f"{start}; its gaps are known in px alone, so no change is judged."
+        return f"{start}; its gaps are known in px alone, so no change is called."
     if changed.empty:
         return f"{start}; no change beyond the smallest detectable one, {limit:.0f} {unit}."
     days = ", ".join(f"{day:g}" for day in changed["day"])

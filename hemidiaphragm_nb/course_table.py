@@ -140,18 +140,18 @@ def course_of_results(
     given=None,  # what messages name; None: the folder of results
 ) -> tuple[pd.DataFrame, list[str]]:  # as `course_of_table` gives it; what was left out, and why
     "The courses of radiographs that state patient and date. Raises: ValueError where none does."
-    rows, left_out, kept = read_table(Path(results)), [], []
+    rows, left_out, dated = read_table(Path(results)), [], []
     for row in rows:
         who, when = header_day(row["file"])
         if who and when:
-            kept.append(row | {"patient_id": who, "when": when})
+            dated.append(row | {"patient_id": who, "when": when})
         else:
             missing = "whose it is" if not who else "when it was taken"
             left_out.append(f"{row['file']}: it does not state {missing}, and is left out")
-    if not kept:
+    if not dated:
         advice = "Give a CSV with patient_id and day instead"
         raise ValueError(f"{given or results}: no radiograph states patient and date. {advice}")
-    table = pd.DataFrame(kept)
+    table = pd.DataFrame(dated)
     table["patient_id"] = nameless(table["patient_id"], key)
     start = table.groupby("patient_id")["when"].transform("min")
     table["day"] = ((table["when"] - start).dt.total_seconds() / 86400).round(2)
