@@ -6,7 +6,7 @@
 __all__ = ['nifti_mask', 'NiftiWriter']
 
 # %% ../nbs/engine/nifti.ipynb #547b92e3
-import gzip
+import zlib
 from pathlib import Path
 
 import nibabel
@@ -37,6 +37,7 @@ class NiftiWriter(Writer):
 
     def write(self, radiograph: Radiograph, prediction: Prediction, stem: Path) -> list[Path]:
         [path] = self.planned(stem)
-        data = gzip.compress(nifti_mask(prediction).to_bytes(), mtime=0)  # the same each time
+        pack = zlib.compressobj(wbits=31)  # of no time: the same each time
+        data = pack.compress(nifti_mask(prediction).to_bytes()) + pack.flush()
         write_atomic(path, lambda file: file.write_bytes(data))
         return [path]

@@ -7,14 +7,15 @@ __all__ = ['text_part', 'table_part', 'figure_part', 'write_result_page']
 
 # %% ../nbs/engine/result_page.ipynb #062e8ca3
 import base64
-import hashlib
 import io
 from collections.abc import Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 from .files import shown, write_atomic
-from .report_page import is_report
+from .html_page import content_policy, html_table, is_report
 
 # %% ../nbs/engine/result_page.ipynb #4612fa06
 def text_part(*sentences: str) -> str:
@@ -31,16 +32,11 @@ def table_part(
     def cell(value) -> str:
         if isinstance(value, float):
             return "" if value != value else f"{value:.{digits}g}"
-        return escape(shown(str(value)))
+        return shown(str(value))
 
-    head = "".join(f'<th scope="col">{cell(name)}</th>' for name in ("", *table.columns))
-    rows = [
-        f'<tr><th scope="row">{cell(name)}</th>'
-        + "".join(f"<td>{cell(value)}</td>" for value in row)
-        + "</tr>"
-        for name, row in zip(table.index, table.astype(object).to_numpy().tolist())
-    ]
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    values = zip(table.index, table.astype(object).to_numpy().tolist())
+    rows = ([cell(name), *map(cell, row)] for name, row in values)
+    return html_table(["", *map(cell, table.columns)], rows)
 
 # %% ../nbs/engine/result_page.ipynb #c2a2504f
 def figure_part(
@@ -57,13 +53,6 @@ def figure_part(
     return f'<p><img alt="{escape(shown(text))}" src="data:image/png;base64,{code}"></p>'
 
 # %% ../nbs/engine/result_page.ipynb #41904ff3
-_STYLE = """
-body { font: 16px/1.5 sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } img { max-width: 100% }
-th, td { border: 1px solid #999; padding: .2rem .6rem; text-align: left }
-"""
-
-
 def write_result_page(
     path,  # the file to write
     title: str,
@@ -74,15 +63,11 @@ def write_result_page(
     if not is_report(path):
         advice = "Move it, or choose another folder"
         raise ValueError(f"{path}: it is no page of this program. {advice}")
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; form-action 'none'"
-    head = (
-        "<!doctype html>\n<!-- hemidiaphragm_nb report -->\n"
-        f'<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}"><style>{_STYLE}</style>'
+    static = files("hemidiaphragm_nb") / "static"
+    style, template = ((static / f"result.{kind}").read_text("utf-8") for kind in ("css", "html"))
+    page = Template(template).substitute(
+        policy=content_policy(style), title=escape(title), style=style, parts="\n".join(parts)
     )
-    end = text_part("For research and teaching only; not a medical device.")
-    page = f"{head}<h1>{escape(title)}</h1>{''.join(parts)}{end}</html>\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: file.write_text(page, encoding="utf-8", errors="replace"))
     return path

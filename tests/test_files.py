@@ -71,7 +71,7 @@ def test_the_tables_of_check_evaluate_and_reports(frames, tmp_path):
     table = pd.DataFrame({"=name": ["<b>-c</b>", "0.5"]}, index=["@row", "b"])
     write_report({"rates": table}, tmp_path)
     assert formulas(tmp_path / "rates.csv") == []
-    _save_cases(pd.DataFrame({"id": IDS, "dice": -0.5}), Plan("none", ()), tmp_path)
+    _save_cases(tmp_path, Plan("none", ()), radiographs=pd.DataFrame({"id": IDS, "dice": -0.5}))
     assert formulas(tmp_path / "radiographs.csv") == []
 
 

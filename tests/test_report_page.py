@@ -20,9 +20,10 @@ from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.columns import ALL_COLUMNS
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.findings import FINDINGS
+from hemidiaphragm_nb.html_page import is_report
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
-from hemidiaphragm_nb.report_page import ReportWriter, is_report
+from hemidiaphragm_nb.report_page import ReportWriter
 from hemidiaphragm_nb.writers import predict_folder
 from tests.browser import opened
 from tools.project import LIBRARY
