@@ -66,7 +66,9 @@ def _mean(values: np.ndarray) -> float:
     return 100 * values.mean() if values.size else np.nan
 
 
-def _shares(held: np.ndarray, margins: np.ndarray, portable: np.ndarray) -> dict[str, np.ndarray]:
+def _in_groups(
+    held: np.ndarray, margins: np.ndarray, portable: np.ndarray
+) -> dict[str, np.ndarray]:
     "Whether each is held, in groups: by view, and by quarter of the margins."
     names = ("smallest", "second", "third", "largest")
     if not (known := np.isfinite(margins)).all():
@@ -80,15 +82,26 @@ def _portable(radiographs: pd.DataFrame) -> np.ndarray:
     return radiographs["view"].str.startswith("AP").to_numpy()
 
 
+def _least_certain(side: str, held: np.ndarray, expected: np.ndarray) -> dict[str, np.ndarray]:
+    "Whether each is held among the largest expected errors of a side."
+    largest = {"quarter": 0.75, "tenth": 0.9}
+    return {
+        f"{side}, largest {name}": held[expected > np.quantile(expected, q)]
+        for name, q in largest.items()
+    }
+
+
 def radius_coverage(radiographs: pd.DataFrame) -> pd.DataFrame:
     "Landmarks within their radius (%), in groups, with one factor and with those of `conformal`."
     made, portable, columns = held_out_margins(radiographs), _portable(radiographs), {}
+    expected = _known(radiographs)["expected"]
     for name in ("before", "after"):
         radius, held = made[name], made["errors"] <= made[name]
         groups = {side: held[:, k] for k, side in enumerate(SIDES)}
         for k, side in enumerate(SIDES):
             groups |= {f"{side}, portable": held[portable, k], f"{side}, fixed": held[~portable, k]}
-        groups |= _shares(held, radius, portable) | {"both sides at once": held.all(1)}
+            groups |= _least_certain(side, held[:, k], expected[:, k])
+        groups |= _in_groups(held, radius, portable) | {"both sides at once": held.all(1)}
         columns[f"{name} (%)"] = {k: _mean(v) for k, v in groups.items()}
         columns[f"{name}, median radius (px)"] = {
             "all": np.median(radius),
@@ -101,7 +114,7 @@ def gap_coverage(radiographs: pd.DataFrame) -> pd.DataFrame:
     "Gaps whose interval holds the true one (%), in groups, and the interval's median half-width."
     made, portable = held_out_margins(radiographs), _portable(radiographs)
     held = made["gap_errors"] <= made["gap"]
-    groups, widths = (_shares(v, made["gap"], portable) for v in (held, made["gap"]))
+    groups, widths = (_in_groups(v, made["gap"], portable) for v in (held, made["gap"]))
     return pd.DataFrame(
         {
             "covered (%)": {k: _mean(v) for k, v in groups.items()},

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from .brain_mri import load_brain_weights
+from .effects import mean_interval
 from .evaluate import each_case
 from .features import LUNG_THRESHOLD
 from .files import provenance
 from .loss_curves import plot_band
-from .metrics import bootstrap_interval, holm, signed_rank
+from .metrics import holm, signed_rank
 from .networks import TorchPredictor, build_net, weights_hash
 from .plan import DataSpec, Plan, Run, data_spec, load_data
 from .published import VIDAL_SCORES, beside, published
@@ -305,23 +306,27 @@ _GAINS = {  # question -> (route with the stage, route without it)
 }
 
 
-def _image_means(results: Results, name: str, keys=("patient_id", "id")) -> pd.Series:
-    "A row's Dice on each held-out radiograph, averaged over the repeats that held it out."
-    return stage_images(results, name).groupby([*keys])["dice"].mean()
+def _over_repeats(values: pd.Series) -> tuple[float, float, float]:  # mean, low, high
+    "The mean of values by repeat, patient and image, with its interval over all three."
+    people = values.index.to_frame(index=False)[["id", "patient_id"]].drop_duplicates()
+    return mean_interval(values.droplevel("patient_id"), people)
+
+
+_KEYS = ["repeat", "patient_id", "id"]
 
 
 def _gain(results: Results, name: str, against: str) -> dict:
     "How much better `name` is than `against` on the same held-out radiographs, in Dice."
-    means = {"with": _image_means(results, name), "without": _image_means(results, against)}
-    both = pd.concat(means, axis=1, join="inner").dropna()
-    patients = both.index.get_level_values("patient_id")
-    mean, low, high = bootstrap_interval(both["with"] - both["without"], patients)
-    test = signed_rank(1 - both["without"], 1 - both["with"])
-    row = dict(dice=both["with"].mean(), dice_without=both["without"].mean())
-    row |= dict(gain=mean, low=low, high=high, radiographs=len(both))
-    repeats = (_image_means(results, n, ("repeat", "id")) for n in (name, against))
-    each = (next(repeats) - next(repeats)).groupby("repeat").mean()
-    return row | dict(effect=test["effect"], p=test["p"], by_repeat=tuple(each.round(4)))
+    rows = {"with": name, "without": against}
+    dice = {k: stage_images(results, n).set_index(_KEYS)["dice"] for k, n in rows.items()}
+    both = pd.concat(dice, axis=1, join="inner").dropna()
+    difference = both["with"] - both["without"]
+    means, images = both.groupby("repeat").mean().mean(), both.groupby("id").mean()
+    test = signed_rank(1 - images["without"], 1 - images["with"])
+    row = dict(zip(("gain", "low", "high"), _over_repeats(difference)))
+    row |= dict(dice=means["with"], dice_without=means["without"], radiographs=len(images))
+    each = tuple(difference.groupby("repeat").mean().round(4))
+    return row | dict(effect=test["effect"], p=test["p"], by_repeat=each)
 
 
 def gain_table(
@@ -349,7 +354,7 @@ def learning_curve(
     results: Results,
 ) -> pd.DataFrame:  # columns route, fraction, dice, low, high
     """Dice on the held-out radiographs by route and fraction of the portable training radiographs,
-    with intervals by patient; fraction 0 is a network before stage 2.
+    with intervals over patients and trainings; fraction 0 is a network before stage 2.
     """
     runs = results.runs.query("subset == 'portable'")
     if "arch" in runs:
@@ -359,9 +364,8 @@ def learning_curve(
     points |= {name: (name.split(" → portable")[0], fraction) for name, fraction in ends.items()}
     rows = []
     for name in [n for n in results.names if n in points]:
-        means = _image_means(results, name)
-        interval = bootstrap_interval(means, means.index.get_level_values("patient_id"))
-        rows.append([*points[name], *interval])
+        dice = stage_images(results, name).set_index(_KEYS)["dice"]
+        rows.append([*points[name], *_over_repeats(dice)])
     return pd.DataFrame(rows, columns=["route", "fraction", "dice", "low", "high"])
 
 
@@ -404,22 +408,20 @@ def _heads_table(results: Results) -> pd.DataFrame:  # rows scratch, MRI → com
             "Dice": images["dice"].mean(),
             "radiographs": len(images),
         }
-        errors[route] = images.assign(px=px.mean(1)).groupby(["patient_id", "id"])["px"].mean()
+        errors[route] = images.assign(px=px.mean(1)).set_index(_KEYS)["px"]
     both = pd.concat(errors, axis=1)
-    patients = both.index.get_level_values("patient_id")
-    mean, low, high = bootstrap_interval(both["MRI → common"] - both["scratch"], patients)
-    p = signed_rank(both["scratch"], both["MRI → common"])["p"]
+    mean, low, high = _over_repeats((both["MRI → common"] - both["scratch"]).dropna())
+    images = both.groupby("id").mean()
+    p = signed_rank(images["scratch"], images["MRI → common"])["p"]
     change = ["", f"{mean:+.2f} [{low:+.2f}, {high:+.2f}], p {p:.2g}"]
     return pd.DataFrame(rows).T.assign(**{"change of mean error (px)": change})
 
 # %% ../nbs/14_transfer.ipynb #00000030
 def _gain_verdict(r, alpha: float) -> str:  # r: a row of `gain_table`
-    "Helps, harms, no difference shown, or not in every repeat."
+    "Helps, harms, or no difference shown."
     sure = r.p_holm < alpha and (r.low > 0 or r.high < 0) and np.sign(r.effect) == np.sign(r.gain)
     if not sure:
         return "no difference shown"
-    if len({np.sign(g) for g in r.by_repeat}) > 1:
-        return "not the same in every repeat"
     return "helps" if r.gain > 0 else "harms"
 
 

@@ -27,7 +27,7 @@ def wheel(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clean(wheel, tmp_path_factory):
     "With all that the modules import."
-    extras = ("study_requirements", "app_requirements")
+    extras = ("study_requirements", "app_requirements", "nifti_requirements")
     return CleanEnvironment(tmp_path_factory.mktemp("clean"), wheel, *extras)
 
 
