@@ -21,9 +21,10 @@ LEVEL = 0.9  # of all margins: they hold nine times in ten
 
 def conformal_factor(
     ratios: np.ndarray,  # (n,) error over score
+    level: float = LEVEL,
 ) -> float:  # infinite for too few
-    "The factor of the score that holds the error with probability `LEVEL`."
-    rank = math.ceil((len(ratios) + 1) * LEVEL)
+    "The factor of the score that holds the error with probability `level`."
+    rank = math.ceil((len(ratios) + 1) * level)
     return float(np.sort(ratios)[rank - 1]) if rank <= len(ratios) else math.inf
 
 # %% ../nbs/engine/conformal.ipynb #89a6ded4

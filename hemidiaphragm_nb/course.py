@@ -14,6 +14,7 @@ import pandas as pd
 
 from .agreement import plot_course
 from .csv_files import save_table
+from .figures import STYLE
 from .files import write_atomic
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
@@ -74,7 +75,7 @@ def with_changes(
     return pd.concat(parts).reset_index(drop=True)
 
 # %% ../nbs/engine/course.ipynb #5189d65a
-_STYLES = {"portable": ("o-", "tab:blue"), "fixed": ("s-", "tab:orange"), "": ("D-", "tab:gray")}
+_STYLES = {"portable": ("o-", "C0"), "fixed": ("s-", "C1"), "": ("D-", "C4")}
 
 
 def _half_widths(alike: pd.DataFrame, value: str) -> pd.Series | None:
@@ -99,8 +100,8 @@ def plot_patient(
     value, limit = patient["value"].iloc[0], patient["detectable"].iloc[0]
     usual = {"gap_mm": USUAL_MM, "gap_relative": np.multiply(USUAL_RELATIVE, 100)}.get(value)
     if usual is not None:
-        green = dict(facecolor="none", edgecolor="tab:green", hatch="//", alpha=0.4, lw=0)
-        ax.axhspan(*usual, label="usual range, in the patient", **green)
+        band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
+        ax.axhspan(*usual, label="usual range, in the patient", **band)
     for kind, alike in patient.groupby("kind", sort=False):
         style, colour = _STYLES[kind]
         half = _half_widths(alike, value)
@@ -143,20 +144,23 @@ def write_course(
     out,  # folder for course.csv, course.html and PATIENT.png
 ) -> tuple[list[str], Path]:  # a sentence a patient; the page
     "Write the table, a plot of each patient, and a page of all. Raises: ValueError."
+    import matplotlib.style  # drawing only
+
     out, found, lines = Path(out), with_changes(course), []
     parts = [
         text_part(
             "Gaps are positive where the right side stands higher. Portable and fixed radiographs"
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
-            " height; green is the usual range."
+            " height; hatched is the usual range."
             f" A hollow marker had a warning. Sources: {'; '.join(SOURCES)}."
         )
     ]
     out.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     for who, patient in found.groupby("patient_id", sort=False):
-        figure = plot_patient(patient).figure
+        with matplotlib.style.context(STYLE):
+            figure = plot_patient(patient).figure
         stem = re.sub(r"[^\w-]+", "_", str(who))[:60] or "patient"
         stem = next(s for s in (stem, *(f"{stem}_{i}" for i in range(2, 10**6))) if s not in taken)
         taken.add(stem)

@@ -18,6 +18,7 @@ from string import Template
 import cv2
 import numpy as np
 
+from .findings import NO_ANSWER
 from .dicom_source import write_example
 from .extras import MissingExtra
 from .files import save_picture, shown, write_atomic
@@ -72,7 +73,7 @@ def _answer(results: Path, row: dict, truth: np.ndarray) -> str:
     gap = f"gap {float(row['gap_px']):.1f} px{mm}" if row["gap_px"] else "no gap"
     right, left = _landmark_errors(row, truth)
     lines = [gap, f"from the truth: right {right:.1f} px, left {left:.1f} px"]
-    lines = ["no answer"] if row["status"] == "no answer" else lines
+    lines = [NO_ANSWER] if row["status"] == NO_ANSWER else lines
     lines = [f"<p>{html.escape(line)}</p>" for line in lines]
     if row["warnings"]:
         lines.append(f"<p class='warning'>{html.escape(shown(row['warnings']))}</p>")

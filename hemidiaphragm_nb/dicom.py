@@ -18,6 +18,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.sr.codedict import codes
 
 from . import __version__
+from .findings import NO_ANSWER
 from hemidiaphragm_nb.dicom_source import (
     IDENTITIES,
     Source,
@@ -267,7 +268,7 @@ class _DicomWriter(Writer):
         [file] = self.planned(Path(stem))
         if not is_dicom(p.file):
             return []
-        if p.status == "no answer" and self.kind == "seg":
+        if p.status == NO_ANSWER and self.kind == "seg":
             file.unlink(missing_ok=True)  # an earlier one, by force, is no result any more
             return []
         return [self._write(p, file, identity=self.identity, key=self.key, card=self.card)]

@@ -15,6 +15,7 @@ import numpy as np
 
 from .csv_files import save_table
 from .features import SIDES
+from .figures import STYLE
 from .files import write_atomic
 from .measure import measure, plot_measurements
 from .predict import Prediction, predict
@@ -94,12 +95,12 @@ def _length(e: Excursion) -> str:
     if math.isnan(value):
         value, half, unit = e.px, e.half_px, "px"
     interval = "" if math.isnan(half) else f" ± {abs(half):.0f}"
-    number, share = (f"{round(v) + 0:d}" for v in (value, 100 * e.relative))
-    return f"{number}{interval} {unit} ({share} % of the lung's height)"
+    number, percent = (f"{round(v) + 0:d}" for v in (value, 100 * e.relative))
+    return f"{number}{interval} {unit} ({percent} % of the lung's height)"
 
 
 def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
-    "What a reader is told: each side, what is usual, and what to beware of; never a diagnosis."
+    "What a reader gets: each side, what is usual, and what to beware of; never a diagnosis."
     lines = []
     for e in sides:
         if math.isnan(e.relative):
@@ -154,10 +155,11 @@ def write_excursion(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
-    figure, axes = plt.subplots(1, 2, figsize=(10, 5.4), layout="constrained")
-    for ax, r, p, name in zip(axes, radiographs, answers, ("inspiration", "expiration")):
-        plot_measurements(p, image=r.pixels, ax=ax)
-        ax.set_title(name)
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(10, 5.4))
+        for ax, r, p, name in zip(axes, radiographs, answers, ("inspiration", "expiration")):
+            plot_measurements(p, image=r.pixels, ax=ax)
+            ax.set_title(name)
     write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
     plt.close(figure)
     named = zip(("inspiration", "expiration"), answers)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .findings import NO_ANSWER
 from .csv_files import csv_original
 from .prediction_table import as_in_table
 from .writer_types import Writer
@@ -66,8 +67,8 @@ class Outcome:
 
     def lines(self) -> list[str]:
         "What was done, to print."
-        none = [row for row in self.rows if row["status"] == "no answer"]
-        doubtful = [row for row in self.rows if row["status"] not in ("ok", "no answer")]
+        none = [row for row in self.rows if row["status"] == NO_ANSWER]
+        doubtful = [row for row in self.rows if row["status"] not in ("ok", NO_ANSWER)]
         some = f", {len(none)} of them without an answer" if none else ""
         some += f", {len(doubtful)} with warnings" if doubtful else ""
         done = f"{len(self.rows)} of {self.total} images predicted{some}"

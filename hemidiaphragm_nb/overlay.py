@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from .findings import NO_ANSWER
 from .features import SIDES
 from .figures import COLOURS
 from .files import shown
@@ -88,6 +89,6 @@ def overlay(
         if not np.isnan(point).any():
             _draw_landmark(picture, name, (point + 0.5) * scale - 0.5, thickness)
     if prediction.warnings:
-        first = "No answer" if prediction.status == "no answer" else "Warning"
+        first = "No answer" if prediction.status == NO_ANSWER else "Warning"
         _draw_banner(picture, prediction.warnings, first=first)
     return picture

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from .csv_files import load_table, save_table
+from .figures import STYLE
 from .files import image_stem
 from .limits import bland_altman, plot_bland_altman
 from .radiograph import FRAME
@@ -180,8 +181,9 @@ def write_agreement(
     ]
     for column, side, unit, pair in paired_readings(a, b):
         if len(pair) > 2:
-            figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
-            plot_bland_altman(pair["a"], pair["b"], unit, ax).set_title(column)
+            with plt.style.context(STYLE):
+                figure, ax = plt.subplots(figsize=(8, 3.6))
+                plot_bland_altman(pair["a"], pair["b"], unit, ax).set_title(column)
             parts.append(figure_part(figure, f"Differences of {column} against their means"))
     out = Path(out)
     page = write_result_page(out / "agreement.html", "Agreement of two readings", parts)

@@ -27,7 +27,7 @@ import numpy as np
 from .columns import ALL_COLUMNS
 from .files import plainly, shown, write_atomic
 from .html_page import content_policy, html_table, is_report
-from .findings import CAUTION, FINDINGS, NOTE, OTHER, SEVERE
+from .findings import CAUTION, FINDINGS, NOTE, NO_ANSWER, OTHER, SEVERE
 from .prediction_table import as_in_table
 from .radiograph import FRAME, RadiographError
 from .record_files import json_path, place_of
@@ -200,7 +200,7 @@ def _summary(rows: Sequence[dict], refused: Sequence[RadiographError]) -> str:
         ("images refused by the last call", len(refused)),
         ("with a finding", some),
         ("without a finding", len(rows) - some),
-        ("without an answer", sum(1 for row in rows if row["status"] == "no answer")),
+        ("without an answer", sum(1 for row in rows if row["status"] == NO_ANSWER)),
         ("without a gap", sum(1 for row in rows if row["gap_px"] is None)),
         ("with a gap in mm", sum(1 for row in rows if row["gap_mm"] is not None)),
     ]

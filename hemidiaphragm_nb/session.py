@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 from matplotlib.style import context
 
+from .findings import NO_ANSWER
 from hemidiaphragm_nb.browser import (  # noqa: F401 (they stood here before)
     Upload,
     lung_paths,
@@ -83,7 +84,7 @@ class Session:
     @property
     def heatmap(self) -> np.ndarray | None:  # (s, s) in the frame
         "The network's heatmap, both sides in one; None without that task, or without an answer."
-        maps = None if self.prediction.status == "no answer" else self.prediction.heatmaps
+        maps = None if self.prediction.status == NO_ANSWER else self.prediction.heatmaps
         return None if maps is None else maps.min(0)
 
 # %% ../nbs/engine/session.ipynb #00000010
@@ -248,7 +249,7 @@ NOTICE = "Research and teaching only; not a medical device."
 @patch
 def remarks(self: Session) -> list[str]:
     "What a reader of the numbers must know: warnings, and what was edited by hand."
-    silent = self.prediction.status == "no answer"
+    silent = self.prediction.status == NO_ANSWER
     heads = ["No answer" if silent else "Warning", *["Warning"] * len(self.prediction.warnings)]
     lines = [f"{head}: {text}" for head, text in zip(heads, self.prediction.warnings)]
     lines = lines or ["No warnings from the model."]

@@ -17,6 +17,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from . import __version__
+from .findings import NO_ANSWER
 from .dicom_source import Source, as_stored, keyed_uid, to_scoord
 from .features import SIDES
 from .predict import Prediction
@@ -141,7 +142,7 @@ def _number_group(source: Source, card: dict | None, finding: Code, numbers, nam
 
 def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict | None) -> list:
     "Landmarks, lungs and gap; where there is no answer, the gap's group alone, without a number."
-    if p.status == "no answer":
+    if p.status == NO_ANSWER:
         diaphragm, name = codes.SCT.Diaphragm, "hemidiaphragm height difference"
         return [_number_group(source, card, diaphragm, [], name, diaphragm)]
     made, found = [], _found(source, p)
@@ -215,7 +216,7 @@ def _comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
     found = zip(SIDES, _found(source, p))
     lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
     placed = [] if lost else _gap_comments(source, p, sizes)
-    if p.status == "no answer":
+    if p.status == NO_ANSWER:
         scale, lost = f"no answer: {p.no_answer}", []
     return [f"For {USE}.", scale, *lost, *placed, *(f"warning: {w}" for w in p.warnings)]
 

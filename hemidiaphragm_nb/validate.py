@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from .conformal import conformal_factor
 from .features import SIDES
 from .metrics import bootstrap_interval
 from .thresholds import THRESHOLD_NAMES, THRESHOLDS
@@ -101,9 +102,7 @@ def radius_factor(
     """Split-conformal factor: expected error times this holds the true one with probability
     `level`. Infinite for too few errors.
     """
-    ratio = np.sort((np.asarray(errors) / np.asarray(expected)).ravel())
-    rank = int(np.ceil((len(ratio) + 1) * level))
-    return float(ratio[rank - 1]) if rank <= len(ratio) else float("inf")
+    return conformal_factor((np.asarray(errors) / np.asarray(expected)).ravel(), level)
 
 # %% ../nbs/16_validate.ipynb #bbecf098
 def _expected(radiographs: pd.DataFrame) -> np.ndarray:  # (radiographs, 2) px: right, left
