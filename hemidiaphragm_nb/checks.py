@@ -295,7 +295,8 @@ def _check_symmetry(m: dict[str, float], known: Reference) -> list[Finding]:
     both = feature_vector(m)
     whole = all(m[f"{side} {end}"] <= _ENDS[end][0] for side in SIDES for end in _ENDS)
     usual = known.distance(both[:n]) < limits["image"]
-    usual = usual and known.distance(both[n:]) < 1.5 * limits["lungs"]
+    most = FINDINGS["mirrored"].limits["lungs"] * limits["lungs"]
+    usual = usual and known.distance(both[n:]) < most
     if whole and usual and _mirror_evidence(both, known) > limits["mirror"]:
         message = "the image looks mirrored: right and left may be exchanged"
         found.append(Finding("mirrored", message))

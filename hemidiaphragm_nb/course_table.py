@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from pydicom import dcmread
 
+from .dicom_header import view_kind
 from .csv_files import load_table
 from .dicom_source import is_dicom, pseudonym
 from .files import image_stem
@@ -67,14 +68,6 @@ def nameless(
         names.append(numbers.get(who, ""))
     return names
 
-
-def _kind(view) -> str:
-    "How a radiograph was taken, from its view: 'portable', 'fixed' or ''."
-    words = set(re.findall("[A-Z]+", str(view).upper()))
-    if words & {"AP", "PORTABLE", "SUPINE", "SITTING"}:
-        return "portable"
-    return "fixed" if words & {"PA", "ERECT", "UPRIGHT"} else ""
-
 # %% ../nbs/engine/course_table.ipynb #7ba818a2
 _MEASURED = "gap_px gap_mm gap_relative right_height_mm left_height_mm gap90_low_px".split()
 _MEASURED += ["gap90_high_px"]
@@ -83,7 +76,7 @@ _ABOUT = "image patient_id day view kind warnings spacing_source".split()
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
     "The columns of a course, in order of patients and days."
-    table = table.assign(kind=[_kind(view) for view in table["view"]])
+    table = table.assign(kind=[view_kind(view) for view in table["view"]])
     columns = [*_ABOUT, *(name for name in _MEASURED if name in table)]
     for name in columns[len(_ABOUT) :]:
         table[name] = pd.to_numeric(table[name], errors="coerce")

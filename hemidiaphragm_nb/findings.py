@@ -54,14 +54,17 @@ _IMAGE = {  # of the image, and of both lungs
         SEVERE,
         "the image looks rotated",
         "nearer to the usual upside down or on its side, by more than `presentation`; or the lungs"
-        " tilted beyond `tilt`. On its side: only where the distance of the lungs' 16 features is"
-        " beyond {quarter} times `lungs`, else the lungs' angle is named",
+        " tilted beyond `tilt`, by less than 90°. On its side: only where the distance of the lungs'"
+        " 16 features is beyond {quarter} times `lungs`, else the lungs' angle is named",
         {"quarter": 1.15},
     ),
     "mirrored": Kind(
         SEVERE,
         "right and left may be exchanged",
-        "nearer to the usual with right and left exchanged, by more than `mirror`",
+        "nearer to the usual with right and left exchanged, by more than `mirror`; asked only where"
+        " no edge cuts a lung off and the features are usual: the image's within `image`, those of"
+        " the lungs within {lungs} times `lungs`",
+        {"lungs": 1.5},
     ),
     "low_contrast": Kind(
         CAUTION,

@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from .dicom_header import view_kind
+
 # %% ../nbs/engine/usual_range.ipynb #fa4cb543
 USUAL_MM = (10.0, 25.0)  # right higher, in the patient
 SECOND_LOOK_MM = (0.0, 30.0)  # outside of it: worth a second look
@@ -49,7 +51,7 @@ def gap_in_patient(
     "The gap in the patient: one value where the spacing is calibrated there, else a range."
     if any(word in spacing_source for word in _IN_PATIENT):
         return gap_mm, gap_mm
-    low, high = UPRIGHT if "PA" in view.split() else BEDSIDE
+    low, high = UPRIGHT if view_kind(view) == "fixed" else BEDSIDE
     return gap_mm / high, gap_mm / low
 
 

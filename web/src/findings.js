@@ -453,7 +453,7 @@ function checkSymmetry(m) {
   );
   const usual =
     distance(both.slice(0, LUNGS)) < LIMITS.image &&
-    distance(both.slice(LUNGS)) < 1.5 * LIMITS.lungs;
+    distance(both.slice(LUNGS)) < FINDINGS.mirrored.limits.lungs * LIMITS.lungs;
   if (whole && usual && distance(both) ** 2 - distance(mirrored(both)) ** 2 > LIMITS.mirror) {
     const text = "the image looks mirrored: right and left may be exchanged";
     found.push(finding("mirrored", text));
@@ -465,7 +465,9 @@ function checkMask(m) {
   const why = Object.entries(FACTS.checks.faults)
     .filter(([name, [most]]) => m[name] > most)
     .map(([, [, words]]) => words);
-  if (m["left x"] - m["right x"] < FINDINGS.mask_implausible.limits.apart) why.push("the masks lie on the wrong sides");
+  if (m["left x"] - m["right x"] < FINDINGS.mask_implausible.limits.apart) {
+    why.push("the masks lie on the wrong sides");
+  }
   const form = vector(m, NAMES.slice(LUNGS));
   const far = distance(form);
   if (!why.length && Number.isFinite(far) && far > LIMITS.lungs) {
