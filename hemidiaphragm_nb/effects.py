@@ -18,7 +18,7 @@ from .tables import paired, patients_of
 # %% ../nbs/engine/effects.ipynb #c5da2082
 @dataclass(frozen=True)
 class Effect:
-    "A difference with its 95 % interval."
+    "A difference with its interval, of 95 % unless another level was asked for."
 
     difference: float  # in the figure's unit: percentage points, or the Dice coefficient's
     low: float
@@ -60,10 +60,12 @@ def _resampled(values: pd.DataFrame, draws: int, seed: int) -> np.ndarray:  # (d
     return np.mean(means, axis=0)
 
 # %% ../nbs/engine/effects.ipynb #6d19610e
-def _effect(values: pd.DataFrame, margin: float, draws: int, seed: int) -> Effect:
+def _effect(
+    values: pd.DataFrame, margin: float, draws: int, seed: int, level: float = 0.95
+) -> Effect:
     "The mean of `value` with its interval; a row an image and training."
     values = values.dropna(subset="value")
-    low, high = np.percentile(_resampled(values, draws, seed), [2.5, 97.5])
+    low, high = np.percentile(_resampled(values, draws, seed), [50 - 50 * level, 50 + 50 * level])
     mean = values.groupby("repeat")["value"].mean().mean()
     people = values["patient"].nunique(), values["repeat"].nunique()
     return Effect(float(mean), float(low), float(high), *people, margin)
@@ -115,6 +117,7 @@ def effect(
     margin: float = MARGINS["R/10"],  # what is too small to matter, in the figure's unit
     draws: int = 5000,
     seed: int = 0,
+    level: float = 0.95,  # of the interval; of each of k comparisons: 1 - 0.05 / k
 ) -> Effect:  # a less b
     """Difference of two settings, with an interval over patients and trainings. With two or three
     trainings the interval is too narrow rather than too wide.
@@ -122,7 +125,7 @@ def effect(
     Raises: ExperimentError where no repeat is complete.
     """
     table = _figure(results, figure, lung)
-    return _effect(_by_patient(table[a] - table[b], patients), margin, draws, seed)
+    return _effect(_by_patient(table[a] - table[b], patients), margin, draws, seed, level)
 
 # %% ../nbs/engine/effects.ipynb #e2b6b3a7
 def side_effect(

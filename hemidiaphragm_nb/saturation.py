@@ -131,25 +131,55 @@ def _rise(results: Results, frame: pd.DataFrame, names: dict, patients) -> str:
     )
 
 # %% ../nbs/10_saturation.ipynb #2afd5609
-def _flat_and_fall(results: Results, names: dict, patients) -> list[str]:
-    """From which β on can no larger one gain the margin, and is the largest worse than that one?
+def _level(results: Results, names: dict, patients) -> str:
+    """From which β on can no larger one gain the margin?
 
     "No gain" is the upper end of an interval, not the absence of a significant difference.
     """
     betas, margin = sorted(names), MARGINS["R/10"]
-    more = lambda b, c: effect(results, names[c], names[b], patients=patients)  # noqa: E731
-    flat = next(b for b in betas if all(more(b, c).high < margin for c in betas if c > b))
-    where = "Yes" if 50 <= flat <= 125 and flat < betas[-1] else "No"
-    end = ", the largest that was run." if flat == betas[-1] else "."
-    last = more(betas[-1], flat)
-    return [
+    for flat in betas:
+        gains = {}
+        for c in betas[betas.index(flat) + 1 :]:
+            gains[c] = effect(results, names[c], names[flat], patients=patients)
+            if gains[c].high >= margin:
+                break
+        else:
+            break
+    where = "Yes" if 50 <= flat <= 125 and gains else "No"
+    end = ", the largest that was run."
+    if gains:
+        most = max(gains, key=lambda c: gains[c].high)
+        end = f" (95 % intervals); the highest of them is that of β = {most:g} px: {gains[most]}."
+    return (
         f"{where}: it levels off between 50 and 125 px. From β = {flat:g} px on no larger β gains"
-        f" {margin:g} percentage points at R/10 (95 % intervals){end}",
-        f"{_word(last, 'higher')}: it falls again. β = {flat:g} px less β = {betas[-1]:g} px:"
-        f" {last}.",
-    ]
+        f" {margin:g} percentage points at R/10{end}"
+    )
 
+# %% ../nbs/10_saturation.ipynb #5d02ab91
+def _fall(results: Results, names: dict, patients, reference: float = 50) -> str:
+    """Does accuracy fall again? Every β from 175 px on against one fixed before looking, not the
+    best; intervals are Bonferroni's for so many comparisons.
+    """
+    large = [b for b in sorted(names) if b >= 175]
+    if reference not in names or not large:
+        return (
+            f"Undecided: it falls again. β = {reference:g} px or all from 175 px on were not run."
+        )
+    level = 1 - 0.05 / len(large)
+    less = {
+        b: effect(results, names[b], names[reference], patients=patients, level=level)
+        for b in large
+    }
+    verdicts = {found.verdict for found in less.values()}
+    words = {"lower": "Yes", "equal": "No", "higher": "No, the opposite"}
+    word = words.get(*verdicts, "Undecided") if len(verdicts) == 1 else "Undecided"
+    found = "; ".join(f"β = {b:g} px: {e}" for b, e in less.items())
+    return (
+        f"{word}: it falls again. At R/10, compared with β = {reference:g} px ({100 * level:g} %"
+        f" intervals, for {len(large)} comparisons): {found}."
+    )
 
+# %% ../nbs/10_saturation.ipynb #77c3e0a4
 def _sides(results: Results, frame: pd.DataFrame, names: dict, patients) -> str:
     "Is the left lung worse? Left less right of the same images, mean over β."
     found = side_effect(results, list(names.values()), patients=patients)
@@ -174,7 +204,8 @@ def saturation_answers(
     names = {b: n for b, n in zip(runs["beta"], runs["name"]) if n in errors}
     return [
         _rise(results, frame, names, patients),
-        *_flat_and_fall(results, names, patients),
+        _level(results, names, patients),
+        _fall(results, names, patients),
         _sides(results, frame, names, patients),
     ]
 

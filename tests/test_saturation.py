@@ -69,6 +69,24 @@ def test_falling_results_are_called_falling():
     assert answers == ["No, the smallest is the best", "No", "Yes", "No, the opposite"]
 
 
+def test_fall_is_measured_from_a_beta_fixed_before_looking(rising):
+    fall = saturation_answers(rising)[2]
+    assert "compared with β = 50 px (97.5 % intervals, for 2 comparisons)" in fall
+    assert "β = 175 px" in fall and "β = 200 px" in fall
+    # only one of the two is worse: 150 px and 175 px are as good as 50 px
+    torn = invented(lambda beta: 4 if beta == 200 else 1, 1)
+    assert first_words(torn)[2] == "Undecided"
+    gone = [t[t["name"] != "β 50"] for t in (rising.runs, rising.cases)]
+    without = Results(*gone, rising.history, rising.decoders)
+    assert first_words(without)[2] == "Undecided"
+
+
+def test_level_comes_with_its_interval_and_counts(rising):
+    level = saturation_answers(rising)[1]
+    assert "the highest of them is that of β = " in level
+    assert "patients, 5 trainings a setting" in level
+
+
 def test_results_without_a_complete_repeat_show_nothing(rising):
     runs = rising.runs.iloc[[0, 11]]  # β 1 of one repeat, β 10 of another
     lonely = Results(runs, rising.cases, rising.history, rising.decoders)
