@@ -54,7 +54,7 @@ _IMAGE = {  # of the image, and of both lungs
         SEVERE,
         "the image looks rotated",
         "nearer to the usual upside down or on its side, by more than `presentation`; or the lungs"
-        " tilted beyond `tilt`, by less than 90°. On its side: only where the distance of the lungs'"
+        " tilted beyond `tilt`, by under 90°. On its side: only where the distance of the lungs'"
         " 16 features is beyond {quarter} times `lungs`, else the lungs' angle is named",
         {"quarter": 1.15},
     ),
