@@ -12,10 +12,9 @@ from typer.testing import CliRunner
 
 import hemidiaphragm_nb.crossval
 import hemidiaphragm_nb.replicate
-import hemidiaphragm_nb.train
 import hemidiaphragm_nb.update_curves
 import hemidiaphragm_nb.updates
-from hemidiaphragm_nb import cli
+from hemidiaphragm_nb import cli, hand_training
 from hemidiaphragm_nb.case_checks import validate_folder
 from hemidiaphragm_nb.folders import load_frames, read_folder, write_folder
 from hemidiaphragm_nb.frames import phantom_frames
@@ -299,7 +298,7 @@ def test_train_leaves_out_what_check_calls_errors(words, tmp_path, monkeypatch):
         raise Asked(len(frames))
 
     faulty(tmp_path / "data")
-    monkeypatch.setattr(hemidiaphragm_nb.train, "train", train)
+    monkeypatch.setattr(hand_training, "train", train)
     options = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "model"), *words]
     r = CliRunner().invoke(cli.app, ["train", *options])
     assert str(r.exception) == ("7" if words else "10")
