@@ -11,16 +11,11 @@ from typing import Annotated
 
 import typer
 
-from .options import PATH, ModelFolder, Out, finish, parse_spacing, show_message
+from .options import PATH, ModelFolder, Out, finish, parse_spacing
+from .options import show_message, without_screen
 
 # %% ../nbs/engine/clinic_commands.ipynb #ff7eace5
 clinic = typer.Typer(rich_markup_mode=None)
-
-
-def _figures_without_screen():
-    import matplotlib
-
-    matplotlib.use("Agg")
 
 
 _Key = Annotated[
@@ -55,7 +50,7 @@ def _course(
     Portable and fixed radiographs are apart. A change is flagged only beyond the smallest
     detectable one.
     """
-    _figures_without_screen()
+    without_screen()
     from hemidiaphragm_nb.course import write_course
     from hemidiaphragm_nb.course_table import course_of_table, course_of_results
 
@@ -103,7 +98,7 @@ def _pair(
 
     Writes excursion.csv and excursion.png.
     """
-    _figures_without_screen()
+    without_screen()
     from hemidiaphragm_nb.excursion import write_excursion
     from hemidiaphragm_nb.models import open_predictor
 
@@ -128,7 +123,7 @@ def _agree(
     Images are matched by the column `results`, `id` or `file`, without folder and ending. Writes
     agreement.csv and agreement.html.
     """
-    _figures_without_screen()
+    without_screen()
     from hemidiaphragm_nb.reader_agreement import write_agreement
 
     found, page = write_agreement(first, second, out)

@@ -28,7 +28,8 @@ from .execute import run_split
 from .recipes import Recipe, recipe
 from .networks import TorchPredictor, ensemble
 from .predict import MASK_WEIGHT
-from .validate import coverage, gap_errors, held_out_cases, landmark_errors
+from .validate import coverage, expected_errors, gap_errors, held_out_cases
+from .validate import landmark_errors, reading_distances
 from .radiograph import FRAME
 
 # %% ../nbs/engine/crossval.ipynb #0000ea01
@@ -260,14 +261,11 @@ def _warning_cases(
     "What each fold's ensemble would have warned of on its own test radiographs."
     factor = round(float(coverage(radiographs).iloc[-1]["factor"]), 2)
     error, table = landmark_errors(radiographs), radiographs[["id", "fold", "findings"]].copy()
+    figures = {"disagreement": reading_distances(radiographs), "error": error}
+    figures["radius90"] = factor * expected_errors(radiographs)
     for k, side in enumerate(SIDES):
-        heatmap, mask = (
-            radiographs[[f"{side}_{task}_dx", f"{side}_{task}_dy"]].to_numpy()
-            for task in ("heatmap", "mask")
-        )
-        table[f"{side}_disagreement_px512"] = np.linalg.norm(heatmap - mask, axis=1)
-        table[f"{side}_radius90_px512"] = factor * radiographs[f"{side}_expected"]
-        table[f"{side}_error_px512"] = error[:, k]
+        for name in ("disagreement", "radius90", "error"):
+            table[f"{side}_{name}_px512"] = figures[name][:, k]
     return table
 
 # %% ../nbs/engine/crossval.ipynb #813c6160

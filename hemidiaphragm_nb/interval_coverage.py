@@ -15,22 +15,17 @@ import pandas as pd
 from .conformal import gap_margin, landmark_radii, learn_intervals
 from .features import SIDES
 from .predict import APART, WIDE
-from .validate import gap_errors, landmark_errors, radius_factor
+from .validate import expected_errors, gap_errors, landmark_errors
+from .validate import radius_factor, reading_distances
 
 # %% ../nbs/engine/interval_coverage.ipynb #4d8721f7
 def _known(radiographs: pd.DataFrame) -> dict[str, np.ndarray]:
     "The arguments of `learn_intervals`, by name; px of the 512-px frame."
-    heat, mask = (
-        radiographs[[f"{side}_{reading}_d{axis}" for side in SIDES for axis in "xy"]]
-        .to_numpy()
-        .reshape(-1, 2, 2)
-        for reading in ("heatmap", "mask")
-    )
     return {
         "errors": landmark_errors(radiographs),
         "gap_errors": np.abs(gap_errors(radiographs)),
-        "expected": radiographs[[f"{side}_expected" for side in SIDES]].to_numpy(),
-        "apart": np.linalg.norm(heat - mask, axis=-1),
+        "expected": expected_errors(radiographs),
+        "apart": reading_distances(radiographs),
     }
 
 

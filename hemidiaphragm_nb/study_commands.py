@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from .options import PATH, TEXT, Data, Out, finish, load_split, show_message
+from .options import without_screen
 
 # %% ../nbs/engine/study_commands.ipynb #c0994bfa
 Scale = Annotated[
@@ -43,11 +44,9 @@ Together = Annotated[
 # %% ../nbs/engine/study_commands.ipynb #bd5f5e82
 def _prepare(out: Path, resume: bool):
     "Figures without a screen; an old store away where asked."
-    import matplotlib
-
     from hemidiaphragm_nb.replicate import start_afresh
 
-    matplotlib.use("Agg")
+    without_screen()
     if not resume:
         start_afresh(out)
 
