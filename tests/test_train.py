@@ -11,8 +11,7 @@ import torch
 from fastai.callback.core import Callback
 from typer.testing import CliRunner
 
-import hemidiaphragm_nb.train as train_module
-from hemidiaphragm_nb import checkpoint
+from hemidiaphragm_nb import checkpoint, hand_training
 from hemidiaphragm_nb.checkpoint import checkpoint_rows
 from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.evaluate import evaluate
@@ -254,13 +253,13 @@ def test_a_device_that_is_not_here(name, monkeypatch):
 
 def test_the_command_starts_goes_on_and_draws(tmp_path, monkeypatch):
     out, asked = tmp_path / "model", []
-    true_train = train_module.train
+    true_train = hand_training.train
 
     def spy(*given, **how):
         asked.append(how["start"])
         return true_train(*given, **how)
 
-    monkeypatch.setattr(train_module, "train", spy)
+    monkeypatch.setattr(hand_training, "train", spy)
     settings = "--cases 10 --side 64 --lr 1e-4 --start shipped --device cpu".split()
 
     def call(*words):
