@@ -47,7 +47,8 @@ from .formats import MAX_BYTES
 from .phantom import phantom
 from .radiograph import Radiograph
 from .runtime import Predictor
-from .session import NOTICE, Session, gap_in_words, report_name
+from .notice import NOTICE
+from .session import Session, gap_in_words, report_name
 
 # %% ../nbs/engine/app.ipynb #0000003a
 _STATIC = Path(str(files("hemidiaphragm_nb"))) / "static"

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from .clinic_commands import clinic
+from .notice import NOTICE
 from .options import PATH, ModelFolder, Out, Seed, parse_spacing, show_message
 from .study_commands import studies
 from .training_commands import trainings
@@ -38,7 +39,7 @@ def _tell_version(wanted: bool):
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=f"Hemidiaphragm landmarks and lung masks in portable chest X-rays. {NOTICE}")
 def _common(
     version: Annotated[
         bool,
@@ -47,9 +48,7 @@ def _common(
         ),
     ] = False,
 ):
-    """Hemidiaphragm landmarks and lung masks in portable chest X-rays. Research and teaching only;
-    not a medical device.
-    """
+    "What holds for all commands."
 
 # %% ../nbs/engine/cli.ipynb #20af0326
 def _as_a_line(message, category, filename, lineno, line=None) -> str:

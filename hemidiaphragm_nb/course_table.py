@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from pydicom import dcmread
 
-from .dicom_header import view_kind
+from .views import view_kind
 from .csv_files import load_table
 from .dicom_source import is_dicom, pseudonym
 from .files import image_stem

@@ -22,6 +22,7 @@ from .findings import NO_ANSWER
 from .dicom_source import write_example
 from .extras import MissingExtra
 from .files import save_picture, shown, write_atomic
+from .notice import NOTICE
 from .phantom import phantom
 from .prediction_table import read_table
 from .runtime import Predictor
@@ -84,7 +85,7 @@ def _page(**parts: str) -> str:  # HTML
     "The page's template, `static/demo.html`, with its style sheet and these parts."
     static = files("hemidiaphragm_nb") / "static"
     style, page = ((static / f"demo.{kind}").read_text("utf-8") for kind in ("css", "html"))
-    return Template(page).substitute(style=style, **parts)
+    return Template(page).substitute(style=style, notice=NOTICE, **parts)
 
 # %% ../nbs/engine/demo.ipynb #de300009
 def _rows(results: Path, truth: dict) -> dict[str, dict]:

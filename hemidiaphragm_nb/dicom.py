@@ -34,7 +34,7 @@ from .measure import with_sizes
 from .predict import Prediction
 from .radiograph import Radiograph
 from hemidiaphragm_nb.sr_content import (
-    LUNGS,
+    LUNG_CODES,
     PRODUCT,
     SCHEME,
     algorithm_parameters,
@@ -119,7 +119,7 @@ def lung_segments(source: Source, card: dict | None) -> list[seg.SegmentDescript
             tracking_uid=source.uid(lung.meaning),
             tracking_id=lung.meaning,
         )
-        for number, lung in enumerate(LUNGS, 1)
+        for number, lung in enumerate(LUNG_CODES, 1)
     ]
 
 # %% ../nbs/engine/dicom.ipynb #b151de7c

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['fitted_intervals', 'held_out_margins', 'radius_coverage', 'gap_coverage', 'split_again', 'mean_of_splits',
-           'finding_rates']
+           'has_finding', 'warning_table', 'finding_rates']
 
 # %% ../nbs/engine/interval_coverage.ipynb #c1065931
 from collections.abc import Callable
@@ -14,9 +14,10 @@ import pandas as pd
 
 from .conformal import gap_margin, landmark_radii, learn_intervals
 from .features import SIDES
-from .predict import APART, WIDE
-from .validate import expected_errors, gap_errors, landmark_errors
-from .validate import radius_factor, reading_distances
+from .predict import MAX_DISAGREEMENT, MAX_RADIUS
+from .validate import expected_errors, gap_errors, held_out_radii
+from .validate import landmark_errors, reading_distances
+from .views import is_view
 
 # %% ../nbs/engine/interval_coverage.ipynb #4d8721f7
 def _known(radiographs: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -39,80 +40,86 @@ def held_out_margins(radiographs: pd.DataFrame) -> dict[str, np.ndarray]:
     radii (n, 2); `gap`, (n,); and `errors`, `gap_errors` beside them.
     """
     known, folds = _known(radiographs), radiographs["fold"].to_numpy()
-    made = {"before": np.full((len(folds), 2), np.nan), "gap": np.full(len(folds), np.nan)}
-    made["after"] = made["before"].copy()
-    for fold in np.unique(folds):
+    _, before, factors = held_out_radii(radiographs)
+    made = {"before": before, "after": np.empty_like(before), "gap": np.empty(len(folds))}
+    for fold, factor in factors.items():
         others = {name: values[folds != fold] for name, values in known.items()}
-        card = {"intervals": learn_intervals(**others)}
-        factor = radius_factor(others["errors"], others["expected"])
+        card = {"radius_factor": factor, "intervals": learn_intervals(**others)}
         for i in np.flatnonzero(folds == fold):
             expected, apart = known["expected"][i], known["apart"][i]
-            made["before"][i] = factor * expected
             made["after"][i] = landmark_radii(expected, card)
             made["gap"][i] = gap_margin(expected, apart, card)
     return made | {name: known[name] for name in ("errors", "gap_errors")}
 
 # %% ../nbs/engine/interval_coverage.ipynb #0bb7a63a
-def _quarters(values: np.ndarray) -> np.ndarray:
-    return np.digitize(values, np.quantile(values, [0.25, 0.5, 0.75]))
+_QUARTERS = ("smallest", "second", "third", "largest")
 
 
-def _mean(values: np.ndarray) -> float:
-    return 100 * values.mean() if values.size else np.nan
+def _by_quarter(held: np.ndarray, margins: np.ndarray) -> dict[str, np.ndarray]:
+    "Whether each is held, by quarter of the margins."
+    quarter = np.digitize(margins, np.quantile(margins, [0.25, 0.5, 0.75]))
+    return {f"{name} quarter": held[quarter == k] for k, name in enumerate(_QUARTERS)}
+
+# %% ../nbs/engine/interval_coverage.ipynb #9969db74
+_VIEWS = {"portable (AP)": "portable", "fixed (PA)": "fixed"}  # how a table names each kind
 
 
-def _in_groups(
-    held: np.ndarray, margins: np.ndarray, portable: np.ndarray
+def _by_view(held: np.ndarray, views: pd.Series) -> dict[str, np.ndarray]:
+    "Whether each is held: all, and by the kind of device that each view states."
+    return {"all": held} | {name: held[is_view(views, kind)] for name, kind in _VIEWS.items()}
+
+# %% ../nbs/engine/interval_coverage.ipynb #3c9c6fe0
+def _of_side(
+    side: str,
+    held: np.ndarray,  # (n,) whether its radius held
+    expected: np.ndarray,  # (n,) its expected errors
+    views: pd.Series,
 ) -> dict[str, np.ndarray]:
-    "Whether each is held, in groups: by view, and by quarter of the margins."
-    names = ("smallest", "second", "third", "largest")
-    if not (known := np.isfinite(margins)).all():
-        return {"all": held[known]}  # a model without masks has no interval of the gap
-    quarter = _quarters(margins)
-    groups = {"all": held, "portable (AP)": held[portable], "fixed (PA)": held[~portable]}
-    return groups | {f"{n} quarter": held[quarter == k] for k, n in enumerate(names)}
-
-
-def _portable(radiographs: pd.DataFrame) -> np.ndarray:
-    return radiographs["view"].str.startswith("AP").to_numpy()
-
-
-def _least_certain(side: str, held: np.ndarray, expected: np.ndarray) -> dict[str, np.ndarray]:
-    "Whether each is held among the largest expected errors of a side."
+    "Whether each landmark of a side is held: all, by view, and where most error is expected."
+    kinds = {f"{side}, {kind}": held[is_view(views, kind)] for kind in _VIEWS.values()}
     largest = {"quarter": 0.75, "tenth": 0.9}
-    return {
+    return {side: held, **kinds} | {
         f"{side}, largest {name}": held[expected > np.quantile(expected, q)]
         for name, q in largest.items()
     }
 
+# %% ../nbs/engine/interval_coverage.ipynb #fa77e1e7
+def _percent(held: np.ndarray) -> float:
+    return 100 * held.mean() if held.size else np.nan
+
 
 def radius_coverage(radiographs: pd.DataFrame) -> pd.DataFrame:
     "Landmarks within their radius (%), in groups, with one factor and with those of `conformal`."
-    made, portable, columns = held_out_margins(radiographs), _portable(radiographs), {}
-    expected = _known(radiographs)["expected"]
+    made, views, columns = held_out_margins(radiographs), radiographs["view"], {}
+    expected = expected_errors(radiographs)
     for name in ("before", "after"):
-        radius, held = made[name], made["errors"] <= made[name]
-        groups = {side: held[:, k] for k, side in enumerate(SIDES)}
+        radius, groups = made[name], {}
+        held = made["errors"] <= radius
         for k, side in enumerate(SIDES):
-            groups |= {f"{side}, portable": held[portable, k], f"{side}, fixed": held[~portable, k]}
-            groups |= _least_certain(side, held[:, k], expected[:, k])
-        groups |= _in_groups(held, radius, portable) | {"both sides at once": held.all(1)}
-        columns[f"{name} (%)"] = {k: _mean(v) for k, v in groups.items()}
-        columns[f"{name}, median radius (px)"] = {
-            "all": np.median(radius),
-            **{side: np.median(radius[:, k]) for k, side in enumerate(SIDES)},
-        }
+            groups |= _of_side(side, held[:, k], expected[:, k], views)
+        groups |= _by_view(held, views) | _by_quarter(held, radius)
+        groups["both sides at once"] = held.all(1)
+        columns[f"{name} (%)"] = {k: _percent(v) for k, v in groups.items()}
+        medians = zip(("all", *SIDES), (radius, *radius.T))
+        columns[f"{name}, median radius (px)"] = {k: np.median(v) for k, v in medians}
     return pd.DataFrame(columns | {"n": {k: v.size for k, v in groups.items()}})
+
+# %% ../nbs/engine/interval_coverage.ipynb #1f68704b
+def _gap_groups(values: np.ndarray, margins: np.ndarray, views: pd.Series) -> dict:
+    "Values of gaps by view and by quarter; of a model without masks, which has none, nothing."
+    if not (known := np.isfinite(margins)).all():
+        return {"all": values[known]}
+    return _by_view(values, views) | _by_quarter(values, margins)
 
 
 def gap_coverage(radiographs: pd.DataFrame) -> pd.DataFrame:
     "Gaps whose interval holds the true one (%), in groups, and the interval's median half-width."
-    made, portable = held_out_margins(radiographs), _portable(radiographs)
+    made, views = held_out_margins(radiographs), radiographs["view"]
     held = made["gap_errors"] <= made["gap"]
-    groups, widths = (_in_groups(v, made["gap"], portable) for v in (held, made["gap"]))
+    groups, widths = (_gap_groups(v, made["gap"], views) for v in (held, made["gap"]))
     return pd.DataFrame(
         {
-            "covered (%)": {k: _mean(v) for k, v in groups.items()},
+            "covered (%)": {k: _percent(v) for k, v in groups.items()},
             "median half-width (px)": {k: np.median(v) for k, v in widths.items() if v.size},
             "n": {k: v.size for k, v in groups.items()},
         }
@@ -125,7 +132,7 @@ def split_again(radiographs: pd.DataFrame, seed: int, folds: int = 5) -> pd.Data
     fold = np.random.default_rng(seed).permutation(len(patients)) % folds
     return radiographs.assign(fold=radiographs["patient_id"].map(dict(zip(patients, fold))))
 
-
+# %% ../nbs/engine/interval_coverage.ipynb #e17f8600
 def mean_of_splits(
     radiographs: pd.DataFrame, table: Callable = gap_coverage, splits: int = 20
 ) -> pd.DataFrame:
@@ -134,27 +141,63 @@ def mean_of_splits(
     return pd.concat(tables).groupby(level=0, sort=False).mean()
 
 # %% ../nbs/engine/interval_coverage.ipynb #723219b6
+def has_finding(
+    warnings: pd.DataFrame,  # findings, and of each side disagreement and radius90 (`..._px512`)
+    disagreement: float = MAX_DISAGREEMENT,  # px of the 512-px frame, of the two readings
+    radius: float = MAX_RADIUS,  # px of the 512-px frame
+) -> np.ndarray:  # bool, one a radiograph
+    "Which radiographs get a finding: of a check, of the readings' distance, or of the radius."
+    limits = {"disagreement": disagreement, "radius90": radius}
+    beyond = [
+        (warnings[[f"{side}_{name}_px512" for side in SIDES]] > limit).any(axis=1)
+        for name, limit in limits.items()
+    ]
+    return np.logical_or.reduce([*beyond, warnings["findings"] > 0])
+
+# %% ../nbs/engine/interval_coverage.ipynb #0000da02
+_FORMER = {"apart": "disagreement_px512", "radius": "radius90_px512", "error": "error_px512"}
+
+
+def warning_table(
+    # findings (of the checks), and of each side disagreement, radius90, error (`..._px512`);
+    # under their former names, apart, radius, error, too
+    radiographs: pd.DataFrame,
+    limits: tuple = (
+        (15, 15),
+        (20, 18),
+        (MAX_DISAGREEMENT, MAX_RADIUS),
+        (25, 25),
+    ),  # px, for the readings' distance and the radius
+) -> pd.DataFrame:
+    """Share of the radiographs that get a warning, and of those more than 20 px off that do (%),
+    by limits.
+    """
+    former = {f"{side}_{old}": f"{side}_{new}" for side in SIDES for old, new in _FORMER.items()}
+    radiographs = radiographs.rename(columns=former)
+    error = radiographs[[f"{side}_error_px512" for side in SIDES]].to_numpy()
+    wrong, rows = (error > 20).any(1), {}
+    for near, wide in limits:
+        warned = has_finding(radiographs, near, wide)
+        rows[f"{near:g} and {wide:g} px"] = {
+            "radiographs with a warning (%)": 100 * warned.mean(),
+            "right radiographs with one (%)": 100 * warned[~wrong].mean(),
+            "radiographs off by > 20 px": wrong.sum(),
+            "of these warned (%)": 100 * warned[wrong].mean() if wrong.any() else np.nan,
+        }
+    return pd.DataFrame(rows).T
+
+# %% ../nbs/engine/interval_coverage.ipynb #a93e7461
 def finding_rates(
     radiographs: pd.DataFrame,  # of the cross-validation
-    warnings: pd.DataFrame,  # what the checks found on the same, by id
+    warnings: pd.DataFrame,  # what the checks found on the same, by id; as `has_finding` takes it
     off: float = 20.0,  # px of the 512-px frame: a gap that is wrong
 ) -> pd.DataFrame:
     "Radiographs with any finding (%), of right and of wrong gaps, by view."
-    found = warnings.set_index("id").loc[radiographs["id"]]
-    apart, radius = (
-        found[[f"{side}_{name}_px512" for side in SIDES]].to_numpy()
-        for name in ("disagreement", "radius90")
-    )
-    any_at_all = (apart > APART).any(1) | (radius > WIDE).any(1) | (found["findings"] > 0)
-    any_at_all, portable = any_at_all.to_numpy(), _portable(radiographs)
+    found = has_finding(warnings.set_index("id").loc[radiographs["id"]])
     wrong, rows = np.abs(gap_errors(radiographs)) > off, {}
-    views = {"all": portable | True, "portable (AP)": portable, "fixed (PA)": ~portable}
-    for name, own in views.items():
-        rows[name] = {
-            "with a finding (%)": 100 * any_at_all[own].mean(),
-            "right gaps with one (%)": 100 * any_at_all[own & ~wrong].mean(),
-            "right gaps": (own & ~wrong).sum(),
-            "wrong gaps with one (%)": 100 * any_at_all[own & wrong].mean(),
-            "wrong gaps": (own & wrong).sum(),
-        }
+    for name, own in _by_view(np.arange(len(found)), radiographs["view"]).items():
+        groups = {"right gaps": found[own][~wrong[own]], "wrong gaps": found[own][wrong[own]]}
+        rows[name] = {"with a finding (%)": _percent(found[own])}
+        for kind, held in groups.items():
+            rows[name] |= {f"{kind} with one (%)": _percent(held), kind: held.size}
     return pd.DataFrame(rows).T

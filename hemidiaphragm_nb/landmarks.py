@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from .problems import DatasetError, Problem
+from .views import is_view
 
 # %% ../nbs/02_landmarks.ipynb #00000d0f
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice]:
@@ -235,7 +236,7 @@ def split_by_device(
             )
         )
     people, view = _people(table), table["view"].fillna("").astype(str)
-    radiographs = np.flatnonzero(view.str.startswith("AP"))
+    radiographs = np.flatnonzero(is_view(view, "portable"))
     half = split_by_patient(table.iloc[radiographs], (0.5, 0.0, 0.5), seed)
     held_out, seen = radiographs[half["test"]], radiographs[half["train"]]
     if subset == "common":

@@ -24,6 +24,7 @@ from torch import nn
 from .batches import set_seed
 from .frames import FrameSet
 from .files import plainly, provenance, write_atomic
+from .notice import USE
 from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged, load_imagenet
 from .radiograph import FRAME, shrink, to_float
@@ -316,7 +317,7 @@ def model_card(
         "epochs": len(rows),
         "last_epoch": rows[-1],
         "seconds": round(sum(row["seconds"] for row in rows), 1),
-        "use": "research and teaching only; not a medical device",
+        "use": USE,
         **provenance(),
     }
 

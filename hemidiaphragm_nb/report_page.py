@@ -28,6 +28,7 @@ from .columns import ALL_COLUMNS
 from .files import plainly, shown, write_atomic
 from .html_page import content_policy, html_table, is_report
 from .findings import CAUTION, FINDINGS, NOTE, NO_ANSWER, OTHER, SEVERE
+from .notice import NOTICE
 from .prediction_table import as_in_table
 from .radiograph import FRAME, RadiographError
 from .record_files import json_path, place_of
@@ -262,6 +263,7 @@ def report_page(
         style=parts["css"],
         script=parts["js"],
         made_by=_models(models),
+        notice=NOTICE,
         summary=_summary(rows, refused),
         refused=_refused(refused),
         histograms="\n".join(filter(None, gaps)) or "<p>No gap is known.</p>",

@@ -16,6 +16,7 @@ from string import Template
 
 from .files import shown, write_atomic
 from .html_page import content_policy, html_table, is_report
+from .notice import NOTICE
 
 # %% ../nbs/engine/result_page.ipynb #4612fa06
 def text_part(*sentences: str) -> str:
@@ -66,7 +67,11 @@ def write_result_page(
     static = files("hemidiaphragm_nb") / "static"
     style, template = ((static / f"result.{kind}").read_text("utf-8") for kind in ("css", "html"))
     page = Template(template).substitute(
-        policy=content_policy(style), title=escape(title), style=style, parts="\n".join(parts)
+        policy=content_policy(style),
+        title=escape(title),
+        style=style,
+        parts="\n".join(parts),
+        notice=NOTICE,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, lambda file: file.write_text(page, encoding="utf-8", errors="replace"))

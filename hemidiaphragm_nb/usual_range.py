@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .dicom_header import view_kind
+from .views import view_kind
 
 # %% ../nbs/engine/usual_range.ipynb #fa4cb543
 USUAL_MM = (10.0, 25.0)  # right higher, in the patient

@@ -139,7 +139,7 @@ def test_lungs_that_are_not_found():
 def test_the_table_of_findings_is_what_the_checks_use():
     assert checks._SPAN == FINDINGS["low_contrast"].limits["span"]
     assert {end: most for end, (most, _) in checks._ENDS.items()} == FINDINGS["cut_off"].limits
-    assert (predict_module.APART, predict_module.WIDE) == (20.0, 20.0)
+    assert (predict_module.MAX_DISAGREEMENT, predict_module.MAX_RADIUS) == (20.0, 20.0)
     assert lung_width.LUNG_WIDTHS == (60, 250)
     printed = CliRunner().invoke(app, ["columns", "--findings"]).output.splitlines()
     assert printed == finding_lines() and len(printed) == len(FINDINGS)

@@ -12,8 +12,8 @@ from hemidiaphragm_nb.heatmaps import encode
 from hemidiaphragm_nb.lung_width import without_implausible_mm
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
-    APART,
-    WIDE,
+    MAX_DISAGREEMENT,
+    MAX_RADIUS,
     Prediction,
     _image_labels,
     expected_error,
@@ -82,10 +82,10 @@ def test_expected_error_inverts_equation_2():
 def test_doubts_begin_above_their_limits():
     codes = ["landmark_disagreement", "landmark_uncertain"]
     for apart, radius, expected in [
-        (APART, WIDE, []),
-        (APART + 0.1, WIDE, codes[:1]),
-        (APART, WIDE + 0.1, codes[1:]),
-        (APART + 0.1, WIDE + 0.1, codes),
+        (MAX_DISAGREEMENT, MAX_RADIUS, []),
+        (MAX_DISAGREEMENT + 0.1, MAX_RADIUS, codes[:1]),
+        (MAX_DISAGREEMENT, MAX_RADIUS + 0.1, codes[1:]),
+        (MAX_DISAGREEMENT + 0.1, MAX_RADIUS + 0.1, codes),
     ]:
         found = landmark_findings(np.array([apart, 0]), np.array([radius, 0]))
         test_eq([(f.code, f.side) for f in found], [(code, "right") for code in expected])

@@ -8,6 +8,7 @@ import pytest
 from fastcore.test import test_close, test_eq
 
 from hemidiaphragm_nb import validate
+from hemidiaphragm_nb.interval_coverage import radius_coverage
 from hemidiaphragm_nb.predict import MASK_WEIGHT, fuse
 
 for helper in (test_close, test_eq):
@@ -97,13 +98,11 @@ def test_groups_by_radius_hold_a_quarter_each():
     errors, expected = rng.uniform(1, 20, (2, 40, 2))
     table = radiographs(errors[:, 0], errors[:, 1], fold=np.arange(40) % 4, view=["AP", "PA"] * 20)
     table["right_expected"], table["left_expected"] = expected.T
-    groups = validate.coverage_by_group(table)
-    quarters = [
-        f"{name} quarter of the radii" for name in ("smallest", "second", "third", "largest")
-    ]
+    groups = radius_coverage(table)
+    quarters = [f"{name} quarter" for name in ("smallest", "second", "third", "largest")]
     test_eq(groups.loc[quarters, "n"].tolist(), [20] * 4)
     test_eq(
         groups.loc[["all", "right", "left", "both sides at once"], "n"].tolist(), [80, 40, 40, 40]
     )
     # small radii hold less, for these errors have nothing to do with what was expected
-    assert groups.loc[quarters[0], "covered (%)"] < groups.loc[quarters[3], "covered (%)"]
+    assert groups.loc[quarters[0], "before (%)"] < groups.loc[quarters[3], "before (%)"]

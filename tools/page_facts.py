@@ -15,11 +15,11 @@ from hemidiaphragm_nb import (
     heatmaps,
     lung_width,
     minima,
+    notice,
     predict,
     readers,
     records,
     runtime,
-    session,
     spacings,
     tilt,
 )
@@ -89,12 +89,12 @@ def facts() -> dict:
     return {
         "card": {k: card[k] for k in CARD if k in card}
         | {"recipe": {k: card["recipe"][k] for k in kept}},
-        "notice": session.NOTICE,
+        "notice": notice.NOTICE,
         "columns": records.COLUMNS,
         "lung_threshold": features.LUNG_THRESHOLD,
         "mask_weight": predict.MASK_WEIGHT,
-        "apart": predict.APART,
-        "wide": predict.WIDE,
+        "apart": predict.MAX_DISAGREEMENT,
+        "wide": predict.MAX_RADIUS,
         "lung_widths": lung_width.LUNG_WIDTHS,
         "saturated": heatmaps.SATURATED,
         "curvature_penalty": minima.CURVATURE_PENALTY,

@@ -40,7 +40,9 @@ const options = {
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
 const worker = await build({ ...options, entryPoints: [join(HERE, "src", "worker.js")] });
-cpSync(join(HERE, "index.html"), join(OUT, "index.html"));
+const { notice } = JSON.parse(readFileSync(join(HERE, "src", "facts.json"), "utf8"));
+const page = readFileSync(join(HERE, "index.html"), "utf8").replace("$notice", () => notice);
+writeFileSync(join(OUT, "index.html"), page);
 cpSync(join(HERE, "examples"), join(OUT, "examples"), { recursive: true });
 const styles = [join(LIBRARY, "static", "viewer.css"), join(HERE, "style.css")];
 writeFileSync(join(OUT, "style.css"), styles.map((path) => readFileSync(path, "utf8")).join("\n"));
