@@ -161,6 +161,7 @@ def write_gsps(
             **EQUIPMENT,
             **series_and_instance(source, "GSPS", 9003, *content),
         )
+        made.BodyPartExamined = "CHEST"
         made = without_clock_and_chance(made, source)
     return save_object(made, out)
 
