@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from contextlib import closing
+from contextlib import chdir, closing
 from email import message_from_bytes
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from hemidiaphragm_nb.writers import predict_folder
 
 WEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")  # where Debian's package puts it
 MADE = {"seg": SegWriter, "sr": SrWriter, "gsps": GspsWriter, "sc": ScWriter}
+OTHER_STUDY = "1.2.276.0.7230010.3.99"
+OTHER = dict(StudyInstanceUID=OTHER_STUDY, SOPInstanceUID=f"{OTHER_STUDY}.1")
+OTHER |= dict(SeriesInstanceUID=f"{OTHER_STUDY}.2")
 MODALITIES = {"seg": "SEG", "sr": "SR", "gsps": "PR", "sc": "OT"}
 
 
@@ -186,3 +189,25 @@ def test_over_dicomweb_it_is_stored_found_and_served(archive, radiograph, tmp_pa
         assert part.get_content_type() == "application/dicom"
         start = body.index(b"\r\n\r\n") + 4
         assert body[start : start + file.stat().st_size] == file.read_bytes(), name
+
+
+def test_the_client_of_the_guide_goes_the_same_way(archive, radiograph, tmp_path):
+    "The Python of `docs/archive.md`, fetching and sending."
+    api = pytest.importorskip("dicomweb_client.api", reason="dicomweb-client is not installed")
+    if not WEB.exists():
+        pytest.skip("its plugin is not installed (Debian: apt-get install orthanc-dicomweb)")
+    text = (Path(__file__).parents[1] / "docs" / "archive.md").read_text(encoding="utf-8")
+    fetch, send = (part.split("```")[0] for part in text.split("```python\n")[1:])
+    sent = write_example(tmp_path / "sent.dcm", dcmread(radiograph).pixel_array, **OTHER)
+    archive.json("/instances", sent.read_bytes())
+    fetch = fetch.replace("http://orthanc:8042", archive.http).replace("1.2.3", OTHER_STUDY)
+    names = {}
+    with chdir(tmp_path):
+        exec(fetch, names)
+        assert not predict_folder(
+            ["in"], "out", writers=[kind(identity="keep") for kind in MADE.values()]
+        )
+        exec(send, names)
+    assert isinstance(names["client"], api.DICOMwebClient)
+    [key] = archive.json("/tools/lookup", OTHER_STUDY.encode())
+    assert archive.json(f"/studies/{key['ID']}/statistics")["CountInstances"] == 5
