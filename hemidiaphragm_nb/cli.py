@@ -92,6 +92,8 @@ def _writers(
     nifti: bool,
     seg: bool,
     sr: bool,
+    gsps: bool,
+    sc: bool,
     copy: bool,
     identity: str,
     key: str,
@@ -106,7 +108,7 @@ def _writers(
 
         chosen.append(NiftiWriter())
     if copy and identity == "keep":
-        refer = "SEG and SR of `keep` refer to the radiograph itself"
+        refer = "objects of `keep` refer to the radiograph itself"
         raise ValueError(f"--copy goes with --identity new: {refer}. Leave one of them out")
     if copy:
         from hemidiaphragm_nb.dicom_copy import CopyWriter
@@ -117,6 +119,12 @@ def _writers(
 
         how = dict(identity=identity, key=key, card=predictor.card)
         chosen += [SegWriter(**how)] * seg + [SrWriter(**how)] * sr
+    if gsps or sc:
+        from hemidiaphragm_nb.presentation_state import GspsWriter
+        from hemidiaphragm_nb.secondary_capture import ScWriter
+
+        how = dict(identity=identity, key=key, card=predictor.card)
+        chosen += [GspsWriter(**how)] * gsps + [ScWriter(**how)] * sc
     return chosen
 
 # %% ../nbs/engine/cli.ipynb #91036a56
@@ -220,6 +228,26 @@ _Sr = Annotated[
         help=("For radiographs that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm."),
     ),
 ]
+_Gsps = Annotated[
+    bool,
+    typer.Option(
+        "--gsps",
+        help=(
+            "For radiographs that are DICOM, also write a presentation state, STEM_gsps.dcm, that"
+            " a viewer draws over the radiograph."
+        ),
+    ),
+]
+_Sc = Annotated[
+    bool,
+    typer.Option(
+        "--sc",
+        help=(
+            "For radiographs that are DICOM, also write the overlay as a picture, STEM_sc.dcm, in"
+            " which it says that a computer made it."
+        ),
+    ),
+]
 
 # %% ../nbs/engine/cli.ipynb #1bc2104e
 _Copy = Annotated[
@@ -228,7 +256,7 @@ _Copy = Annotated[
         "--copy",
         help=(
             "With --identity new: also write STEM_copy.dcm, the radiograph without its patient, to"
-            " which SEG and SR refer. What is burnt into the pixels stays: look at it."
+            " which the other objects refer. What is burnt into the pixels stays: look at it."
         ),
     ),
 ]
@@ -236,9 +264,9 @@ _Identity = Annotated[
     str,
     typer.Option(
         help=(
-            "In SEG and SR: 'new', nothing of the radiograph's header: they refer to a picture that"
-            " nobody has, unless --copy writes it; 'keep', patient and study as in the radiograph,"
-            " to which they refer."
+            "In DICOM objects: 'new', nothing of the radiograph's header: they refer to a picture"
+            " that nobody has, unless --copy writes it; 'keep', patient and study as in the"
+            " radiograph, to which they refer."
         )
     ),
 ]
@@ -281,6 +309,8 @@ def _predict(
     torch: _Torch = False,
     seg: _Seg = False,
     sr: _Sr = False,
+    gsps: _Gsps = False,
+    sc: _Sc = False,
     copy: _Copy = False,
     report: _Report = None,
     no_report: _NoReport = False,
@@ -306,7 +336,7 @@ def _predict(
 
     options = dict(resume=not fresh, force=force, spacing=parse_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
-    writers = _writers(masks, nifti, seg, sr, copy, identity, key, predictor)
+    writers = _writers(masks, nifti, seg, sr, gsps, sc, copy, identity, key, predictor)
     outcome = Outcome()
     pages = report_writers(inputs, report, no_report)
     errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)

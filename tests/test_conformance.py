@@ -13,7 +13,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import cv2
 import highdicom
+import numpy as np
 import pytest
 from pydicom import dcmread, uid
 
@@ -23,6 +25,9 @@ from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.measure import as_columns, measure
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import predict
+from hemidiaphragm_nb.presentation_state import write_gsps
+from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.secondary_capture import write_sc
 
 KINDS = {
     "CR": uid.ComputedRadiographyImageStorage,
@@ -39,13 +44,14 @@ DETECTOR |= dict(WindowCenter=128, WindowWidth=256, PatientOrientation=["L", "F"
 
 @cache
 def objects() -> dict[str, Path]:
-    "SEG, SR and copy of three kinds of radiograph, under both identities, by what they are."
+    "All objects of three kinds of radiograph, under both identities, by what they are."
     folder = Path(tempfile.mkdtemp(prefix="conformance-"))
     found, image = {}, phantom(3, side=256).image
     for kind, sop in KINDS.items():
         header = LOSSY | (DETECTOR if kind == "DX" else {})
         source = write_example(folder / f"{kind}.dcm", image, kind=sop, **header)
-        answer = predict(source)
+        radiograph = read_radiograph(source)
+        answer = predict(radiograph)
         sizes = as_columns(measure(answer))
         for identity in ("new", "keep"):
             stem = folder / f"{kind}_{identity}"
@@ -54,6 +60,10 @@ def objects() -> dict[str, Path]:
             )
             made = write_sr(source, answer, f"{stem}_sr", identity, sizes=sizes)
             found[f"SR of {kind} ({identity})"] = made
+            made = write_gsps(source, answer, f"{stem}_gsps", identity)
+            found[f"GSPS of {kind} ({identity})"] = made
+            made = write_sc(source, radiograph, answer, f"{stem}_sc", identity)
+            found[f"capture of {kind} ({identity})"] = made
         found[f"copy of {kind}"] = write_copy(source, f"{stem}_copy")
     return found
 
@@ -101,9 +111,36 @@ def by_highdicom(path: Path) -> str:
     elif ds.Modality == "SR":
         regions = highdicom.sr.srread(path).content.get_planar_roi_measurement_groups()
         assert [r.roi.graphic_type.value for r in regions] == ["POINT", "POINT", "POLYLINE"]
+    elif ds.Modality == "PR":
+        layers = [layer.GraphicLayer for layer in ds.GraphicLayerSequence]
+        drawn = [item.GraphicLayer for item in ds.GraphicAnnotationSequence]
+        assert drawn == layers  # it has no reader of its own for what it writes
     else:
         highdicom.imread(path)
     return "no error"
+
+
+def by_dcmp2pgm(path: Path) -> str:
+    "dcmtk shows the radiograph with the state, as it is shown without."
+    names = dict(new="copy of {}", keep="radiograph {}")
+    kind, identity = re.fullmatch(r"(\w+)_(\w+)_gsps", path.name).groups()
+    image = pictures()[names[identity].format(kind)]
+    with tempfile.TemporaryDirectory() as out:
+        ran("dcmp2pgm", "-p", path, image, Path(out) / "state.pgm")
+        window = ["+Wi", "1"] if "WindowCenter" in dcmread(image) else ["+Wn"]
+        ran("dcm2pnm", *window, image, Path(out) / "plain.pgm")
+        shown = [cv2.imread(str(Path(out) / f"{n}.pgm"), -1) for n in ("state", "plain")]
+    if any(picture is None for picture in shown):
+        return "refused: it shows nothing"
+    off = np.abs(np.subtract(*shown, dtype=float)).max()
+    return "no error" if off <= 1 else f"shown otherwise, by {off:.0f} of 255"
+
+
+def pictures() -> dict[str, Path]:
+    "The radiographs themselves and their copies, by what they are."
+    copies = {name: path for name, path in objects().items() if name.startswith("copy")}
+    folder = next(iter(copies.values())).parent
+    return copies | {f"radiograph {kind}": folder / f"{kind}.dcm" for kind in KINDS}
 
 
 def as_pydicom_seg(path: Path) -> str:
@@ -142,7 +179,7 @@ def of_package(name: str) -> str:
     return ran("dpkg-query", "-W", "-f=${Version}", name)[1] or "unknown"
 
 
-EVERY = ("SEG", "SR", "copy")
+EVERY = ("SEG", "SR", "GSPS", "capture", "copy")
 TOOLS = {  # name: (what must be installed, version, which objects, the check)
     "dciodvfy": ("dciodvfy", lambda: of_package("dicom3tools"), EVERY, by_dciodvfy),
     "dcmdump": (
@@ -156,6 +193,12 @@ TOOLS = {  # name: (what must be installed, version, which objects, the check)
         lambda: first_number("dsrdump", "--version"),
         ("SR",),
         by_dcmtk("dsrdump"),
+    ),
+    "dcmp2pgm": (
+        "dcmp2pgm",
+        lambda: first_number("dcmp2pgm", "--version"),
+        ("GSPS",),
+        by_dcmp2pgm,
     ),
     "dcm2json": ("dcm2json", lambda: first_number("dcm2json", "--version"), EVERY, by_dcm2json),
     "highdicom": ("", lambda: version("highdicom"), EVERY, by_highdicom),
@@ -208,13 +251,17 @@ def test_new_objects_refer_to_the_copy_and_say_that_it_was_lossy(kind):
     instance = seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0]
     evidence = sr.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
     reference = evidence.ReferencedSOPSequence[0]
-    for item in (instance, reference):
+    state = made[f"GSPS of {kind} (new)"].ReferencedSeriesSequence[0]
+    drawn_on, of = state.ReferencedImageSequence[0], made[f"capture of {kind} (new)"]
+    for item in (instance, reference, drawn_on, of.SourceImageSequence[0]):
         assert item.ReferencedSOPInstanceUID == copy.SOPInstanceUID
         assert item.ReferencedSOPClassUID == copy.SOPClassUID == KINDS[kind]
-    assert seg.StudyInstanceUID == sr.StudyInstanceUID == copy.StudyInstanceUID
-    assert seg.PatientID == sr.PatientID == copy.PatientID
+    others = [seg, sr, of, made[f"GSPS of {kind} (new)"]]
+    assert {ds.StudyInstanceUID for ds in others} == {copy.StudyInstanceUID}
+    assert {ds.PatientID for ds in others} == {copy.PatientID}
+    assert state.SeriesInstanceUID == copy.SeriesInstanceUID
     assert evidence.SeriesInstanceUID == copy.SeriesInstanceUID
-    for ds in (seg, copy):
+    for ds in (seg, of, copy):
         assert [str(ds[name].value) for name in LOSSY] == list(LOSSY.values())
 
 
