@@ -11,7 +11,9 @@ PLAIN := $(VENV)/.plain$(if $(LOCKED),-locked)
 DEV := $(VENV)/.dev$(if $(LOCKED),-locked)
 DOCS := $(VENV)/.docs
 PAGE := hemidiaphragm_nb/static/page
-PAGE_SOURCES := $(wildcard web/*.* web/src/* web/examples/* hemidiaphragm_nb/static/viewer.*) hemidiaphragm_nb/weights/default/fast.onnx
+# a Python with onnxruntime prepares the page's network: it starts sooner then
+PAGE_PYTHON = $(if $(wildcard $(BIN)/python),$(abspath $(BIN))/python,python3)
+PAGE_SOURCES := $(wildcard web/*.* web/src/* web/examples/* hemidiaphragm_nb/static/viewer.*) hemidiaphragm_nb/weights/default/fast.onnx tools/page_network.py
 RECIPE := settings.ini setup.py pyproject.toml tools/bootstrap.py $(if $(LOCKED),requirements.lock)
 
 export PYTHONUTF8 := 1
@@ -48,7 +50,7 @@ page: $(PAGE)/index.html  ## build the page that predicts in the browser (Node, 
 
 $(PAGE)/index.html: $(PAGE_SOURCES)
 	@command -v npm >/dev/null || { echo "The page is built by npm, which is not here. Debian, Ubuntu: apt-get install npm; macOS: brew install node"; exit 1; }
-	cd web && npm ci --ignore-scripts && npm run build
+	cd web && npm ci --ignore-scripts && PYTHON="$(PAGE_PYTHON)" npm run build
 
 screenshot: $(DEV)  ## make images/app.png: the app with a phantom, in headless Chromium
 	$(BIN)/python -m pytest tests/test_app.py -k voila --screenshot images/app.png

@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .evaluate import Case, Evaluated, each_case
+from .exact_layer import exact_first_layer
 from .features import LUNG_THRESHOLD
 from .files import write_atomic
 from .frames import phantom_frames
@@ -229,8 +230,8 @@ def _int8_onnx(net, model, frames):  # an onnx.ModelProto, and facts for the car
     side = model.recipe.side
     examples = (phantom_frames(PHANTOMS, seed=5, side=side) if frames is None else frames).at(side)
     images = np.asarray(examples.images)
-    proto = quantise(to_onnx(correct_biases(net, images), side, model.recipe.tasks), images)
-    return proto, {
+    proto = to_onnx(correct_biases(net, images), side, model.recipe.tasks)
+    return exact_first_layer(quantise(proto, images)), {
         "calibrated_on": examples.fingerprint,
         "examples": len(examples),
         "quantised_by": f"onnxruntime {version('onnxruntime')}",

@@ -3,8 +3,10 @@
 import base64
 import contextlib
 import functools
+import os
 import shutil
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -64,7 +66,8 @@ def build(folder: Path) -> Path:
         if got.returncode:
             pytest.skip("the page's packages cannot be installed: `npm ci` in web/")
     command = ["node", "build.mjs", str(folder)]
-    made = subprocess.run(command, cwd=WEB, capture_output=True, text=True)
+    environment = os.environ | {"PYTHON": sys.executable}
+    made = subprocess.run(command, cwd=WEB, capture_output=True, text=True, env=environment)
     assert not made.returncode, tail(made.stderr)
     return folder
 

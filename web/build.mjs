@@ -2,6 +2,7 @@
 //
 //   node build.mjs [folder]        by default hemidiaphragm_nb/static/page
 
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   cpSync,
@@ -39,14 +40,18 @@ const options = {
 
 rmSync(OUT, { recursive: true, force: true });
 mkdirSync(OUT, { recursive: true });
-const worker = await build({ ...options, entryPoints: [join(HERE, "src", "worker.js")] });
 const { notice } = JSON.parse(readFileSync(join(HERE, "src", "facts.json"), "utf8"));
 const page = readFileSync(join(HERE, "index.html"), "utf8").replace("$notice", () => notice);
 writeFileSync(join(OUT, "index.html"), page);
 cpSync(join(HERE, "examples"), join(OUT, "examples"), { recursive: true });
 const styles = [join(LIBRARY, "static", "viewer.css"), join(HERE, "style.css")];
 writeFileSync(join(OUT, "style.css"), styles.map((path) => readFileSync(path, "utf8")).join("\n"));
-cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), join(OUT, "network.onnx"));
+const optimised = writeNetwork(join(OUT, "network.onnx"));
+const worker = await build({
+  ...options,
+  entryPoints: [join(HERE, "src", "worker.js")],
+  define: { ...options.define, OPTIMISED: String(optimised) },
+});
 const runtime = "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
 cpSync(join(HERE, "node_modules", runtime), join(OUT, "runtime.wasm"));
 writeFileSync(join(OUT, "licences.txt"), licences(worker.metafile));
@@ -76,6 +81,19 @@ console.log(
   `${OUT}: ${list(OUT).length} files, ${(bytes / 1e6).toFixed(1)} MB, version ${version}`,
 );
 if (bytes > MOST_BYTES) throw new Error(`the page is larger than ${MOST_BYTES / 1e6} MB`);
+
+// The network with its graph optimised beforehand: whether that could be done. It needs a Python
+// with onnxruntime (PYTHON names it); without one, each start of the page does it, in a second.
+function writeNetwork(path) {
+  const python = process.env.PYTHON || "python3";
+  const options = { cwd: join(HERE, ".."), stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" };
+  const made = spawnSync(python, ["-m", "tools.page_network", path], options);
+  if (made.status === 0) return true;
+  const why = made.error?.message ?? made.stderr.trim().split("\n").at(-1);
+  console.warn(`The network is not optimised beforehand, and the page starts slower (${why}).`);
+  cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), path);
+  return false;
+}
 
 // The files below a folder, by their names within it.
 function list(folder, below = "") {

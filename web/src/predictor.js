@@ -16,7 +16,7 @@ export async function loadNetwork(model, wasm) {
   ort.env.logLevel = "error";
   const session = await ort.InferenceSession.create(new Uint8Array(model), {
     executionProviders: ["wasm"],
-    graphOptimizationLevel: "all",
+    graphOptimizationLevel: OPTIMISED ? "disabled" : "all", // `build.mjs` says
   });
   return async function predict(frame) {
     const image = new ort.Tensor("float32", networkInput(frame, SIDE), [1, 1, SIDE, SIDE]);

@@ -6,7 +6,7 @@
 
 import { plane } from "./arrays.js";
 import FACTS from "./facts.json";
-import { Frame, standardise } from "./frame.js";
+import { FRAME, Frame, standardise } from "./frame.js";
 import { readRadiograph } from "./images.js";
 import { interpret } from "./interpret.js";
 import { measure } from "./measure.js";
@@ -16,7 +16,9 @@ import { Refusal } from "./refusal.js";
 import { resizeArea } from "./resize.js";
 
 const LONGEST = 2048; // px, of the picture that is shown
+const IDLE = 200; // ms without a file after which the network is run once
 let predict = null;
+let asked = false; // for an answer
 
 // The standardised radiograph as bytes, at the size that is shown.
 function shownPicture(standard) {
@@ -63,11 +65,17 @@ async function open(bytes) {
   };
 }
 
+// The first run of a network takes twice as long as the next ones: do it while nothing is asked.
+async function warmUp() {
+  if (!asked) await predict(plane(new Uint8Array(FRAME * FRAME), FRAME, FRAME));
+}
+
 async function take(message) {
   if (message.kind === "load") {
     try {
       predict = await loadNetwork(message.model, message.wasm);
       postMessage({ kind: "ready" });
+      setTimeout(() => (queue = queue.then(warmUp)), IDLE);
     } catch (error) {
       postMessage({ kind: "failed", message: String(error?.message ?? error) });
     }
@@ -87,5 +95,6 @@ async function take(message) {
 
 let queue = Promise.resolve();
 self.onmessage = ({ data }) => {
+  asked ||= data.kind === "open";
   queue = queue.then(() => take(data));
 };
