@@ -167,7 +167,10 @@ def expected_error(
 
 # %% ../nbs/15_predict.ipynb #acc43a55
 # px of the 512-px frame; the two give a finding on one real radiograph in ten
-MAX_DISAGREEMENT, MAX_RADIUS = (  # beyond them the readings disagree, or a radius makes a landmark uncertain
+(
+    MAX_DISAGREEMENT,
+    MAX_RADIUS,
+) = (  # beyond them the readings disagree, or a radius makes a landmark uncertain
     FINDINGS[code].limits["px512"] for code in ("landmark_disagreement", "landmark_uncertain")
 )
 
