@@ -221,7 +221,6 @@ def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
     return found
 
 # %% ../nbs/engine/dicom_header.ipynb #3cb674c1
-_AXES = ("LR", "AP", "HF")
 _IN_WORDS = dict(LEFT="L", RIGHT="R", FOOT="F", FEET="F", HEAD="H", ANTERIOR="A", POSTERIOR="P")
 
 
@@ -235,6 +234,9 @@ def _orientation(ds: pydicom.Dataset) -> list[str]:
         words = [[word] for word in words[0]]
     values = ["".join(_IN_WORDS.get(word, word) for word in value) for value in words]
     return [v for v in values if v] if len(values) > 2 else values
+
+# %% ../nbs/engine/dicom_header.ipynb #ca5c7f75
+_AXES = ("LR", "AP", "HF")
 
 
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:

@@ -307,7 +307,7 @@ def to_scoord(points) -> np.ndarray:
     """
     return (np.asarray(points, float) + 0.5).astype(np.float32)
 
-
+# %% ../nbs/engine/dicom_source.ipynb #638448a0
 def from_scoord(coordinates) -> np.ndarray:
     "And back, as float64."
     return np.asarray(coordinates, float) - 0.5

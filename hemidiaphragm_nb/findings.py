@@ -185,7 +185,7 @@ def finding_lines() -> list[str]:
     ends = {code: f" Then: {kind.effect}." if kind.effect else "" for code, kind in kinds}
     return [f"{c} [{k.severity}]: {k.meaning}. When: {k.threshold}.{ends[c]}" for c, k in kinds]
 
-
+# %% ../nbs/engine/findings.ipynb #2099eff2
 def finding_table() -> str:  # Markdown
     "The same as a table."
     rows = ["| code | severity | what it says | when | then |", "| --- | --- | --- | --- | --- |"]

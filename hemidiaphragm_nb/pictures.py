@@ -58,7 +58,7 @@ def undo_orientation(array: np.ndarray, orientation: int) -> np.ndarray:
         array = array[::-1]
     return array
 
-
+# %% ../nbs/engine/pictures.ipynb #21d2e7f3
 def _known(orientation) -> int:
     "An EXIF orientation that means something, as a number; 1 for anything else."
     return int(orientation) if orientation in range(1, 9) else 1

@@ -224,7 +224,7 @@ def recipe(
     _check_known(changes)
     return replace(PRESETS[preset], **changes)
 
-
+# %% ../nbs/engine/recipes.ipynb #2d78bbe3
 def read_recipe(settings: dict) -> Recipe:  # as `canonical` or a model's card has them
     "The recipe of settings from a file. Raises: RecipeError for an unknown field or value."
     _check_known(settings)
@@ -238,7 +238,7 @@ def _plain(value, default):
         return float(value)
     return list(value) if isinstance(value, tuple) else value
 
-
+# %% ../nbs/engine/recipes.ipynb #084bf1e4
 def canonical(thing) -> dict:
     "A dataclass's fields as JSON knows them, the same however they were written."
     settings = {}
