@@ -264,7 +264,7 @@ def _predict(
     radiograph, or shows no lungs, gets `no answer` and the reason. Points are in the image's own
     pixels, gap is positive where the right side stands higher, gap_mm empty where the pixel spacing
     is unknown: `hemidiaphragm columns` explains all columns. After an interruption the same command
-    goes on; with other images it adds to the table. Hidden files are passed over.
+    goes on; with other images it adds to the table. Hidden files are skipped.
     """
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.inputs import why_nothing

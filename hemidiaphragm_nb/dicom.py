@@ -29,7 +29,7 @@ from hemidiaphragm_nb.dicom_source import (
 )
 from .features import SIDES
 from .files import write_atomic
-from .formats import Refusal
+from .formats import Rejection
 from .measure import with_sizes
 from .predict import Prediction
 from .radiograph import Radiograph
@@ -86,10 +86,10 @@ def _series_and_instance(source: Source, kind: str, number: int, *content) -> di
 
 # %% ../nbs/engine/dicom.ipynb #00000017
 def _check_size(source: Source, mask: np.ndarray):
-    "Raises: Refusal for a prediction of another picture."
+    "Raises: Rejection for a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
     if mask.shape != size or not np.isin(mask, (0, 1, 2)).all():
-        raise Refusal(
+        raise Rejection(
             f"it has {size[0]} rows and {size[1]} columns, the prediction a mask of"
             f" {' x '.join(map(str, mask.shape))}, labels up to {mask.max(initial=0)}",
             "Give the prediction that was made of this file.",

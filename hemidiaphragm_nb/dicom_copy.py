@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 
 from .dicom_source import Source, is_dicom, radiograph_errors
 from .files import write_atomic
-from .formats import Refusal
+from .formats import Rejection
 from .predict import Prediction
 from .radiograph import Radiograph
 from .writer_types import Writer
@@ -63,11 +63,11 @@ def _complete(made: Dataset):
 
 # %% ../nbs/engine/dicom_copy.ipynb #407575da
 def _checked_syntax(path) -> uid.UID:
-    "How a file stores its pixels. Raises: Refusal where something is burnt into them."
+    "How a file stores its pixels. Raises: Rejection where something is burnt into them."
     ds = dcmread(path, force=True, specific_tags=["BurnedInAnnotation"])
     if str(ds.get("BurnedInAnnotation") or "").strip().upper() == "YES":
         reason = "its header says that text is burnt into its pixels, so no copy is made"
-        raise Refusal(reason, "Remove the text, or leave the copy out.")
+        raise Rejection(reason, "Remove the text, or leave the copy out.")
     implicit, little = ds.original_encoding
     explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
     return ds.file_meta.get(
@@ -89,7 +89,7 @@ def write_copy(
     with radiograph_errors(path):
         made = source.picture
         if "PhotometricInterpretation" not in made:
-            raise Refusal("it is not grey, and a copy is made of grey pictures only")
+            raise Rejection("it is not grey, and a copy is made of grey pictures only")
         syntax = _checked_syntax(path)
         made.update(source.header)
         made.file_meta = FileMetaDataset()

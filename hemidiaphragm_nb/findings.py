@@ -147,7 +147,7 @@ _NUMBERS = {  # of a landmark, a length, or the file
     ),
     "forced": Kind(
         SEVERE,
-        "what the network said is shown by force",
+        "what the network predicted is shown by force",
         "asked for by `force` where there is no answer, or none for a side",
         effect="shown, though there is no answer",
     ),
