@@ -19,7 +19,7 @@ def why_no_answer(findings: Sequence[Finding]) -> str:
     "The sentence of the first finding that leaves no answer; '' where none does."
     return next((f.message for f in findings if f.kind.effect == NO_ANSWER), "")
 
-
+# %% ../nbs/engine/abstain.ipynb #b3d8ddab
 def reason_first(findings: Sequence[Finding]) -> list[Finding]:
     "What is forced, then what leaves no answer, then the others, each in their order."
     return sorted(findings, key=lambda f: (f.code != "forced", f.kind.effect != NO_ANSWER))
@@ -41,7 +41,7 @@ def _without_landmark(p: "Prediction", side: str, lung: bool = False) -> "Predic
         p, points=points, mask=mask, disagreement=apart, radius90=radius, findings=findings
     )
 
-
+# %% ../nbs/engine/abstain.ipynb #b161743f
 def without_points_off_image(p: "Prediction") -> "Prediction":
     "The prediction; where a landmark lies off the image, without it and with a finding."
     edge = np.array([p.width, p.height]) - 0.5
@@ -58,12 +58,12 @@ def _lost_sides(findings: Sequence[Finding]) -> list[str]:
 
 
 def _forced(p: "Prediction", reason: str) -> "Prediction":
-    "All that the network said, marked as such."
+    "All that the network answered, marked as such."
     why = reason or next(f.message for f in p.findings if f.code == "lung_missing")
     mark = Finding("forced", f"shown by force, and no answer: {why}")
     return replace(p, forced=True, no_answer=reason, findings=reason_first([mark, *p.findings]))
 
-
+# %% ../nbs/engine/abstain.ipynb #9ecce8cd
 def _no_answer(p: "Prediction", reason: str) -> "Prediction":
     "Without anything that could be taken for an answer."
     for side in SIDES:
@@ -71,7 +71,7 @@ def _no_answer(p: "Prediction", reason: str) -> "Prediction":
     unknown = dict(gap_margin_px=np.nan, tilt=np.nan)
     return replace(p, no_answer=reason, findings=reason_first(p.findings), **unknown)
 
-
+# %% ../nbs/engine/abstain.ipynb #80002389
 def abstain(
     p: "Prediction",  # as the network gave it, with its findings
     force: bool = False,  # take nothing away, and say so

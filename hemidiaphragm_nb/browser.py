@@ -95,7 +95,7 @@ def png_bytes(picture: np.ndarray) -> bytes:  # (h, w) grey or (h, w, 3) RGB, ui
     bgr = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", bgr)[1].tobytes()
 
-
+# %% ../nbs/engine/browser.ipynb #7cf292af
 def radiograph_png(radiograph: Radiograph) -> bytes:
     "The radiograph as a grey PNG file for the screen."
     _, size = screen_size(radiograph.width, radiograph.height)

@@ -110,12 +110,14 @@ def _not_of_export(card: dict) -> list[str]:
     return _not_one_of({"precision": export.get("precision")}, _PRECISIONS) if export else []
 
 # %% ../nbs/engine/card_checks.ipynb #ae963324
-_MEMBERS = 32  # networks of an ensemble, at most
-_NEEDED = ("name", "tasks", "side", "beta", "decoder", "shared")
-
-
 class CardError(ValueError):
     "A model's card that this version does not understand; the message has every reason."
+
+# %% ../nbs/engine/card_checks.ipynb #20ad7964
+_MEMBERS = 32  # networks of an ensemble, at most
+
+
+_NEEDED = ("name", "tasks", "side", "beta", "decoder", "shared")
 
 
 def check_card(card: dict) -> dict:  # the same card
@@ -151,7 +153,7 @@ class ModelError(EscapedError):
             " as `hemidiaphragm train` writes them"
         )
 
-
+# %% ../nbs/engine/card_checks.ipynb #b6c88a2e
 def read_card(path: Path) -> dict:
     "A model's card, checked. Raises: OSError; ValueError naming the file and what is wrong."
     try:

@@ -196,7 +196,7 @@ def _opened(case: pd.Series) -> tuple[list[Problem], bytes]:
     (height, width), problems = radiograph.pixels.shape, []
     if max(height, width) > 2 * min(height, width):
         reason = f"its shape ({width} x {height} pixels) is beyond 2:1"
-        advice = "It is read because it is annotated, but prediction refuses such strips: crop"
+        advice = "It is read because it is annotated, but prediction rejects such strips: crop"
         advice += " radiographs to the chest"
         problems.append(Problem(name, reason, advice, "warning"))
     rotated = [p._replace(file=name) for p in landmark_orientation(case, radiograph)]

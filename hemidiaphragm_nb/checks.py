@@ -185,7 +185,7 @@ def _is_tilted(seen: tuple, m: dict[str, float], known: Reference) -> bool:
     form = known.distance(feature_vector(m, LUNG_FEATURES)) if "tilt" in m else np.inf
     return bool(swap) and grey > 0 and form < _QUARTER * known.limits["lungs"]
 
-
+# %% ../nbs/engine/checks.ipynb #878a64eb
 def _check_presentation(m: dict[str, float], known: Reference) -> list[Finding]:
     "Inverted, upside down or on its side."
     if not (seen := _presentation(m, known)) or _is_tilted(seen, m, known):
@@ -233,6 +233,12 @@ def _check_contrast(m: dict[str, float], known: Reference | None = None) -> list
 # %% ../nbs/engine/checks.ipynb #00000030
 # fraction of the field; the smallest lung of the real training radiographs has 0.08
 _TINY = FINDINGS["lung_missing"].limits["least"]
+
+
+def _is_missing(m: dict[str, float], side: str) -> bool:
+    return not np.exp(m[f"{side} size"]) >= _TINY
+
+
 _ENDS = {  # edge: (largest fraction of a lung's columns or rows there that passes, words)
     end: (FINDINGS["cut_off"].limits[end], words)
     for end, words in {
@@ -241,10 +247,6 @@ _ENDS = {  # edge: (largest fraction of a lung's columns or rows there that pass
         "sides": "side of the image: its outer part",
     }.items()
 }
-
-
-def _is_missing(m: dict[str, float], side: str) -> bool:
-    return not np.exp(m[f"{side} size"]) >= _TINY
 
 
 def _check_lung(m: dict[str, float], known: Reference, side: str) -> list[Finding]:
@@ -268,7 +270,7 @@ def _check_lung(m: dict[str, float], known: Reference, side: str) -> list[Findin
             )
     return found
 
-
+# %% ../nbs/engine/checks.ipynb #8f88bc3f
 def _check_lungs(m: dict[str, float], known: Reference) -> list[Finding]:
     "Both lungs missing, or one of them, or cut off."
     if all(_is_missing(m, side) for side in SIDES):
@@ -306,6 +308,8 @@ def _check_symmetry(m: dict[str, float], known: Reference) -> list[Finding]:
 # feature: (largest that passes, words); real training radiographs have at most 0.07, 0.005,
 # 0.004 and 0
 _LIMITS = FINDINGS["mask_implausible"].limits
+
+
 _FAULTS = {
     name: (_LIMITS[name], words)
     for name, words in {
@@ -315,8 +319,6 @@ _FAULTS = {
         "touching": "the masks of the two lungs touch each other",
     }.items()
 }
-# px of the 512-px frame: R/5, the published second-strictest threshold
-_OFF = FINDINGS["landmark_off_border"].limits["px512"]
 
 
 def _check_mask(m: dict[str, float], known: Reference) -> list[Finding]:
@@ -330,6 +332,10 @@ def _check_mask(m: dict[str, float], known: Reference) -> list[Finding]:
         worst = np.abs((form - known.mean[n:]) / known.spread[n:]).argmax()
         why.append(f"the masks are not shaped like lungs (mostly the {LUNG_FEATURES[worst]})")
     return [Finding("mask_implausible", f"implausible: {words}") for words in why]
+
+
+# px of the 512-px frame: R/5, the published second-strictest threshold
+_OFF = FINDINGS["landmark_off_border"].limits["px512"]
 
 
 def _check_landmarks(m: dict[str, float], known: Reference | None = None) -> list[Finding]:

@@ -86,47 +86,6 @@ app.add_typer(trainings)
 app.add_typer(studies)
 app.add_typer(clinic)
 
-# %% ../nbs/engine/cli.ipynb #13c99661
-def _writers(
-    masks: bool,
-    nifti: bool,
-    seg: bool,
-    sr: bool,
-    gsps: bool,
-    sc: bool,
-    copy: bool,
-    identity: str,
-    key: str,
-    predictor,
-) -> list:
-    "What is written beside JSON and table. Raises: ValueError for an identity that does not go."
-    from hemidiaphragm_nb.writers import MaskWriter, OverlayWriter
-
-    chosen = [OverlayWriter()] + [MaskWriter()] * masks
-    if nifti:
-        from hemidiaphragm_nb.nifti import NiftiWriter
-
-        chosen.append(NiftiWriter())
-    if copy and identity == "keep":
-        refer = "objects of `keep` refer to the radiograph itself"
-        raise ValueError(f"--copy goes with --identity new: {refer}. Leave one of them out")
-    if copy:
-        from hemidiaphragm_nb.dicom_copy import CopyWriter
-
-        chosen.append(CopyWriter(key))
-    if seg or sr:
-        from hemidiaphragm_nb.dicom import SegWriter, SrWriter
-
-        how = dict(identity=identity, key=key, card=predictor.card)
-        chosen += [SegWriter(**how)] * seg + [SrWriter(**how)] * sr
-    if gsps or sc:
-        from hemidiaphragm_nb.presentation_state import GspsWriter
-        from hemidiaphragm_nb.secondary_capture import ScWriter
-
-        how = dict(identity=identity, key=key, card=predictor.card)
-        chosen += [GspsWriter(**how)] * gsps + [ScWriter(**how)] * sc
-    return chosen
-
 # %% ../nbs/engine/cli.ipynb #91036a56
 _Inputs = Annotated[
     list[str],
@@ -327,16 +286,18 @@ def _predict(
     radiograph, or shows no lungs, gets `no answer` and the reason. Points are in the image's own
     pixels, gap is positive where the right side stands higher, gap_mm empty where the pixel spacing
     is unknown: `hemidiaphragm columns` explains all columns. After an interruption the same command
-    goes on; with other images it adds to the table. Hidden files are passed over.
+    goes on; with other images it adds to the table. Hidden files are skipped.
     """
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.inputs import why_nothing
     from hemidiaphragm_nb.report_page import report_writers
+    from hemidiaphragm_nb.writer_choice import choose_writers
     from hemidiaphragm_nb.writers import Outcome
 
     options = dict(resume=not fresh, force=force, spacing=parse_spacing(spacing))
     predictor = open_predictor(model, fast, torch)
-    writers = _writers(masks, nifti, seg, sr, gsps, sc, copy, identity, key, predictor)
+    wanted = (masks, nifti, seg, sr, gsps, sc, copy)
+    writers = choose_writers(*wanted, identity, key, predictor.card)
     outcome = Outcome()
     pages = report_writers(inputs, report, no_report)
     errors = _predict_all(inputs, out, predictor, [*writers, *pages], outcome, **options)
@@ -391,22 +352,10 @@ def _columns(
     ] = False,
 ):
     "Print name, unit and meaning of each column of predictions.csv."
-    import json
+    from hemidiaphragm_nb.column_help import column_lines
 
-    from hemidiaphragm_nb.columns import ALL_COLUMNS, described, table_schema
-    from hemidiaphragm_nb.record_schema import record_schema
-
-    if findings:
-        from hemidiaphragm_nb.findings import finding_lines
-
-        for line in finding_lines():
-            show_message(line)
-        return
-    if as_json or record:
-        typer.echo(json.dumps(record_schema() if record else table_schema(), indent=1))
-        return
-    for column in ALL_COLUMNS:
-        show_message(described(column))
+    for line in column_lines(as_json, findings, record):
+        show_message(line)
 
 # %% ../nbs/engine/cli.ipynb #0000001f
 @app.command("app")

@@ -34,7 +34,7 @@ from .problems import DatasetError, Problem, read_json, wrong_form
 
 # %% ../nbs/engine/coco.ipynb #00000026
 def _check_lungs(path: str, kinds: dict, annotations: list[dict]):
-    "Refuse lungs without an outline, and drawn categories that sound like a lung and are none."
+    "Reject lungs without an outline, and drawn categories that sound like a lung and are none."
     drawn = [a for a in annotations if a.get("segmentation") or not a.get("keypoints")]
     names = [str(kinds[a["category_id"]]["name"]) for a in drawn]
     advice = "Draw it as a polygon or a mask, and export it again"

@@ -51,7 +51,7 @@ def _landmark_columns() -> list[Column]:
         for axis in words
     ]
 
-
+# %% ../nbs/engine/columns.ipynb #a3ebec1e
 def _doubt_columns() -> list[Column]:
     "How uncertain the points are: two figures a side."
     apart = "Distance between the {} landmark off the heatmap and off the lung mask"

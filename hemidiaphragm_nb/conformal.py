@@ -41,7 +41,7 @@ def learn_factors(
         raise ValueError(f"{len(errors)} errors are too few for {groups} groups at {LEVEL:.0%}")
     return {"limits": limits.tolist(), "factors": [round(f, 3) for f in factors]}
 
-
+# %% ../nbs/engine/conformal.ipynb #456819f2
 def margin(
     score: float,  # px; NaN: unknown
     numbers: Mapping[str, list[float]],  # of `learn_factors`
@@ -58,7 +58,7 @@ def gap_score(
     "How far off the gap may be, up to a factor."
     return np.sqrt((expected**2 + apart**2).sum(-1))
 
-
+# %% ../nbs/engine/conformal.ipynb #fe27cfce
 def _each(**asked) -> dict:
     "What `learn_factors` gives for each, by name; without those of too few known scores."
     learnt = {}
@@ -89,7 +89,7 @@ def landmark_radii(
     sides = zip(SIDES, expected)
     return np.array([margin(e, numbers[s]) if s in numbers else one * e for s, e in sides])
 
-
+# %% ../nbs/engine/conformal.ipynb #e3f1c973
 def gap_margin(
     expected: np.ndarray,  # (2,) px of the 512-px frame: right, left
     apart: np.ndarray,  # (2,) px of the 512-px frame, heatmap from mask
@@ -112,7 +112,7 @@ def _is_sound(numbers, groups: int) -> bool:
         return False
     return len(lists[0]) == groups - 1 == len(lists[1]) - 1 and lists[0] == sorted(lists[0])
 
-
+# %% ../nbs/engine/conformal.ipynb #e94acc75
 def why_no_intervals(card: dict) -> list[str]:
     "A reason for each entry of a card's `intervals` that cannot be used; none where there is none."
     if (found := card.get("intervals")) is None:

@@ -20,7 +20,9 @@ from .result_page import figure_part, table_part, text_part, write_result_page
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
 
 # %% ../nbs/engine/course.ipynb #3174b8db
-DETECTABLE = 0.117  # smallest detectable change of the relative gap, shipped model
+# smallest detectable change of the relative gap, shipped model: what `agreement` makes of
+# results/covid_cxr/measure/radiographs.csv, to which the next cell holds it
+DETECTABLE = 0.117
 
 
 def course_value(

@@ -12,6 +12,8 @@ from .files import write_atomic
 
 # %% ../nbs/engine/csv_files.ipynb #b8d17404
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
@@ -20,7 +22,7 @@ def csv_text(value):
     formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
     return f"'{value}" if formula else value
 
-
+# %% ../nbs/engine/csv_files.ipynb #598d677c
 def csv_original(value):
     "The text that `csv_text` had for a cell."
     quoted = isinstance(value, str) and value.startswith("'") and _FORMULA.match(value)

@@ -13,7 +13,7 @@ import numpy as np
 import pydicom
 
 from .dicom_header import numbers
-from .formats import Refusal
+from .formats import Rejection
 from .pictures import to_grey
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c10006
@@ -319,7 +319,7 @@ def _segment(data: list[int], at: int, table: list[int]) -> int:
         table += data[at + 2 : at + 2 + length]
         return at + 2 + length
     if kind != 1 or not table:
-        raise Refusal("its palette is damaged", "Export it again, as grey.")
+        raise Rejection("its palette is damaged", "Export it again, as grey.")
     steps = np.linspace(table[-1], data[at + 2], length + 1)[1:]
     table += np.round(steps).astype(int).tolist()
     return at + 3
@@ -331,7 +331,7 @@ def _copied(data: list[int], at: int, starts: list[int], size: int) -> int:
     place = sum(digit << (8 * size * k) for k, digit in enumerate(digits))
     found = [start for start in (place // size, place) if start in starts]
     if not found:
-        raise Refusal("its palette is damaged", "Export it again, as grey.")
+        raise Rejection("its palette is damaged", "Export it again, as grey.")
     return found[0]
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c100f1
@@ -355,7 +355,7 @@ def _unfolded(
 
 # %% ../nbs/engine/dicom_grey.ipynb #d1c1001e
 def _colour_table(ds: pydicom.Dataset, colour: str, little: bool) -> tuple[np.ndarray, int]:
-    "The entries for a colour, and the value of the first. Raises: Refusal."
+    "The entries for a colour, and the value of the first. Raises: Rejection."
     name = f"{colour}PaletteColorLookupTable"
     form, table = numbers(ds, f"{name}Descriptor"), None
     if f"{name}Data" in ds:
@@ -367,11 +367,11 @@ def _colour_table(ds: pydicom.Dataset, colour: str, little: bool) -> tuple[np.nd
         entries = _unfolded(data.tolist(), length, size)
         table = _table(form, np.array(entries, np.uint8 if form[2] == 8 else np.uint16))
     if table is None:
-        raise Refusal("its palette is missing or damaged", "Export it again, as grey.")
+        raise Rejection("its palette is missing or damaged", "Export it again, as grey.")
     return table
 
 
 def palette_colours(stored: np.ndarray, ds: pydicom.Dataset, little: bool = True) -> np.ndarray:
-    "The colours (h, w, 3) of a PALETTE COLOR picture. Raises: Refusal."
+    "The colours (h, w, 3) of a PALETTE COLOR picture. Raises: Rejection."
     tables = [_colour_table(ds, colour, little) for colour in ("Red", "Green", "Blue")]
     return np.stack([_looked_up(stored, *table) for table in tables], -1)

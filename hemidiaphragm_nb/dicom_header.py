@@ -16,7 +16,7 @@ import pydicom
 from pydicom import uid
 from pydicom.filereader import _read_file_meta_info, read_preamble
 
-from .formats import MAX_BYTES, Refusal
+from .formats import MAX_BYTES, Rejection
 from .spacings import BY_HAND, believed_spacing
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00006
@@ -63,7 +63,7 @@ SegmentedBluePaletteColorLookupTableData SOPClassUID AnatomicRegionSequence
 def parse_dicom(data: bytes) -> pydicom.Dataset:
     """The elements of a DICOM file that describe its picture, and no others.
 
-    Raises: Refusal where it inflates beyond `MAX_BYTES`; what pydicom raises for a broken file."""
+    Raises: Rejection where it inflates beyond `MAX_BYTES`; what pydicom raises for a broken file."""
     file = BytesIO(data)
     read_preamble(file, force=True)
     if _read_file_meta_info(file).get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:
@@ -71,7 +71,7 @@ def parse_dicom(data: bytes) -> pydicom.Dataset:
         # from where pydicom will, wherever the header says that it ends
         inflater.decompress(data[file.tell() :], MAX_BYTES)
         if inflater.unconsumed_tail:
-            raise Refusal("it inflates beyond every limit")
+            raise Rejection("it inflates beyond every limit")
     force = data[128:132] != b"DICM"
     return _one_spelling(pydicom.dcmread(BytesIO(data), specific_tags=_TAGS, force=force))
 
@@ -221,7 +221,6 @@ def _coded_views(ds: pydicom.Dataset) -> list[tuple[str, str]]:
     return found
 
 # %% ../nbs/engine/dicom_header.ipynb #3cb674c1
-_AXES = ("LR", "AP", "HF")
 _IN_WORDS = dict(LEFT="L", RIGHT="R", FOOT="F", FEET="F", HEAD="H", ANTERIOR="A", POSTERIOR="P")
 
 
@@ -235,6 +234,9 @@ def _orientation(ds: pydicom.Dataset) -> list[str]:
         words = [[word] for word in words[0]]
     values = ["".join(_IN_WORDS.get(word, word) for word in value) for value in words]
     return [v for v in values if v] if len(values) > 2 else values
+
+# %% ../nbs/engine/dicom_header.ipynb #ca5c7f75
+_AXES = ("LR", "AP", "HF")
 
 
 def _directions(ds: pydicom.Dataset) -> tuple[str, str]:
@@ -255,14 +257,14 @@ _ADVICE = "Leave it out, or read it by force (`force`, --force) if the header is
 
 
 def _check_view(ds: pydicom.Dataset) -> None:
-    "Refuse a lateral, oblique or decubitus radiograph."
+    "Reject a lateral, oblique or decubitus radiograph."
     declared = _not_frontal(ds.get("ViewPosition", ""))
     for code, meaning in _coded_views(ds):
         declared = declared or _not_frontal(meaning) or (code in _CODES and f"of code {code}")
     if {"A", "P"} & set(_directions(ds)):
         declared = declared or "LATERAL"
     if declared:
-        raise Refusal(f"its header says that its view is {declared}, not frontal", _ADVICE)
+        raise Rejection(f"its header says that its view is {declared}, not frontal", _ADVICE)
 
 # %% ../nbs/engine/dicom_header.ipynb #86d90e73
 def _view(ds: pydicom.Dataset) -> str:
@@ -283,7 +285,7 @@ def header_turn(ds: pydicom.Dataset) -> int:
 def _sides_unsettled(ds: pydicom.Dataset) -> bool:
     "Whether an orientation is stated that does not say where right and left are."
     directions = _directions(ds)
-    lateral = {"A", "P"} & set(directions)  # which is refused, or read by force
+    lateral = {"A", "P"} & set(directions)  # which is rejected, or read by force
     return "PatientOrientation" in ds and directions not in _TURNS and not lateral
 
 
@@ -386,11 +388,11 @@ def _other_kind(ds: pydicom.Dataset) -> str:
 
 
 def _check_kind(ds: pydicom.Dataset) -> None:
-    "Refuse what no chest radiograph can be, by its header's modality, class or body part."
+    "Reject what no chest radiograph can be, by its header's modality, class or body part."
     if kind := _other_kind(ds):
-        raise Refusal(f"its header says that it is {kind}, not a radiograph", _ADVICE)
+        raise Rejection(f"its header says that it is {kind}, not a radiograph", _ADVICE)
     if _part(ds) in _LIMBS:
-        raise Refusal(f"its header says that it shows {_part(ds)}, not a chest", _ADVICE)
+        raise Rejection(f"its header says that it shows {_part(ds)}, not a chest", _ADVICE)
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c0001c
 _UNITS = {"D": ("day", 1 / 365), "W": ("week", 7 / 365), "M": ("month", 1 / 12), "Y": ("year", 1)}
@@ -435,17 +437,17 @@ def _header_warnings(ds: pydicom.Dataset) -> list[str]:
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c0001e
 def _forced(ds: pydicom.Dataset, force: bool) -> list[str]:
-    """Why it would be refused as no frontal chest radiograph, as warnings.
+    """Why it would be rejected as no frontal chest radiograph, as warnings.
 
-    Raises: Refusal for that reason, unless `force`."""
+    Raises: Rejection for that reason, unless `force`."""
     warnings = []
     for check in (_check_kind, _check_view):
         try:
             check(ds)
-        except Refusal as refusal:
+        except Rejection as rejection:
             if not force:
                 raise
-            warnings.append(f"{refusal.reason}; it was read by force")
+            warnings.append(f"{rejection.reason}; it was read by force")
     return warnings
 
 # %% ../nbs/engine/dicom_header.ipynb #31779f10
@@ -457,7 +459,7 @@ def header_facts(
     """The `view`, `spacing` (mm, rows and columns of the upright picture), `spacing_source`,
     `orientation` that has to be undone, and `warnings`.
 
-    Raises: Refusal for what is no frontal chest radiograph, unless `force`."""
+    Raises: Rejection for what is no frontal chest radiograph, unless `force`."""
     warnings, turn = _forced(ds, force), header_turn(ds)
     across = -1 if turn > 4 else 1  # rows become columns
     found, source, doubts = _believed(ds, spacing and spacing[::across])

@@ -18,7 +18,7 @@ from . import __version__
 from .dicom_source import IDENTITIES, Source, is_dicom
 from .files import write_atomic
 from .findings import NO_ANSWER
-from .formats import Refusal
+from .formats import Rejection
 from .predict import Prediction
 from .radiograph import Radiograph
 from .sr_content import PRODUCT
@@ -72,10 +72,10 @@ def series_and_instance(source: Source, kind: str, number: int, *content) -> dic
 
 # %% ../nbs/engine/dicom_object.ipynb #00000017
 def check_size(source: Source, mask: np.ndarray):
-    "Raises: Refusal for a prediction of another picture."
+    "Raises: Rejection for a prediction of another picture."
     size = (source.header.Rows, source.header.Columns)
     if mask.shape != size or not np.isin(mask, (0, 1, 2)).all():
-        raise Refusal(
+        raise Rejection(
             f"it has {size[0]} rows and {size[1]} columns, the prediction a mask of"
             f" {' x '.join(map(str, mask.shape))}, labels up to {mask.max(initial=0)}",
             "Give the prediction that was made of this file.",

@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate, get_frame
 
 from .dicom_grey import grey_values, palette_colours
 from .dicom_header import header_facts, numbers, parse_dicom
-from .formats import Refusal, check_size, check_stream, encode_picture
+from .formats import Rejection, check_size, check_stream, encode_picture
 from .formats import stream_precision, stream_size
 from .pictures import to_grey, undo_orientation
 
@@ -74,7 +74,7 @@ def encode_dicom(
 
 # %% ../nbs/engine/dicom_reader.ipynb #00000017
 def _check_rle(stream: bytes, pixels: int) -> None:
-    "Refuse an RLE frame of which a segment unfolds to over twice a plane of the picture."
+    "Reject an RLE frame of which a segment unfolds to over twice a plane of the picture."
     n, *starts = struct.unpack_from("<16I", stream)
     for start, end in zip(starts[:n], [*starts[1:n], len(stream)]):
         imagecodecs.packbits_decode(stream[start:end], out=2 * pixels + 64)
@@ -87,9 +87,9 @@ def _checked_frame(ds: pydicom.Dataset, syntax: uid.UID) -> bytes:
         _check_rle(stream, ds.Rows * ds.Columns)
         return stream
     if stream_size(stream) != (ds.Rows, ds.Columns):
-        raise Refusal("the size in its header is not that of its picture")
+        raise Rejection("the size in its header is not that of its picture")
     if b"\xff\xd9" not in stream[-64:]:
-        raise Refusal("its picture is cut short")
+        raise Rejection("its picture is cut short")
     check_stream(stream, ds.Rows, ds.Columns)
     return stream
 
@@ -170,24 +170,24 @@ YBR_ICT YBR_RCT""".split()
 
 
 def _check_header(ds: pydicom.Dataset) -> None:
-    "Refuse a data set without a picture, of several frames or of an impossible size."
+    "Reject a data set without a picture, of several frames or of an impossible size."
     pictures = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
     if not any(keyword in ds for keyword in pictures) or "Rows" not in ds:
-        raise Refusal(
+        raise Rejection(
             "it is a DICOM file without a picture, or cut short",
             "Copy it again, or leave reports out.",
         )
     if (numbers(ds, "NumberOfFrames") or [1])[0] > 1:
-        raise Refusal(
+        raise Rejection(
             f"it has {ds.NumberOfFrames} frames: a radiograph has one",
             "Export the frame that is the radiograph.",
         )
     check_size(ds.Rows, ds.Columns)
     colours = ds.get("PhotometricInterpretation", "")
     if colours not in _COLOURS:
-        raise Refusal(f"its colours are {colours!r}", "Export it as grey or RGB.")
+        raise Rejection(f"its colours are {colours!r}", "Export it as grey or RGB.")
     if ds.get("BitsAllocated") == 1:
-        raise Refusal("it is a binary mask, not a radiograph")
+        raise Rejection("it is a binary mask, not a radiograph")
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000002d
 def _guess_syntax(ds: pydicom.Dataset) -> uid.UID:
@@ -213,7 +213,7 @@ def read_dicom(
         ds.file_meta.TransferSyntaxUID = _guess_syntax(ds)
     (stored, words), messages = _stored_values(ds), ()
     if stored.shape[:2] != (ds.Rows, ds.Columns):
-        raise Refusal("its picture is not of the size that its header states")
+        raise Rejection("its picture is not of the size that its header states")
     little = ds.file_meta.TransferSyntaxUID.is_little_endian
     if ds.PhotometricInterpretation == "PALETTE COLOR":
         stored = palette_colours(stored, ds, little)

@@ -26,7 +26,7 @@ from pydicom.valuerep import validate_value
 
 from .dicom_header import header_turn, parse_dicom, patient_orientation
 from .dicom_picture import lossy_elements, picture_elements
-from .formats import Refusal, file_content, file_kind
+from .formats import Rejection, file_content, file_kind
 from .pictures import no_warnings
 from .pictures import undo_orientation
 from .radiograph import RadiographError
@@ -104,7 +104,7 @@ def is_dicom(path) -> bool:
     try:
         with open(path, "rb") as file:
             return file_kind(file.read(132)) == "dicom"
-    except (OSError, Refusal):
+    except (OSError, Rejection):
         return False
 
 # %% ../nbs/engine/dicom_source.ipynb #a04ba200
@@ -135,7 +135,7 @@ def radiograph_errors(path):
     try:
         with no_warnings():
             yield
-    except Refusal as no:
+    except Rejection as no:
         raise RadiographError(path, no.reason, no.advice) from None
     except Exception as error:
         cause = error if os.environ.get("HEMIDIAPHRAGM_DEBUG") else None
@@ -158,21 +158,21 @@ def _source_dataset(path) -> tuple[Dataset, Dataset]:
     """The header and picture of a single-frame DICOM radiograph, as they are; and as `parse_dicom`
     reads them.
 
-    Raises: Refusal; whatever a broken header raises.
+    Raises: Rejection; whatever a broken header raises.
     """
     data = file_content(os.fspath(path))
     if file_kind(data) != "dicom":
         only = "SEG and SR are for radiographs that came as DICOM."
-        raise Refusal("it is not a DICOM file", only)
-    facts = parse_dicom(data)  # refuses what inflates beyond every limit
+        raise Rejection("it is not a DICOM file", only)
+    facts = parse_dicom(data)  # rejects what inflates beyond every limit
     ds = dcmread(BytesIO(data), force=True)
     if missing := [name for name in _NEEDED if not ds.get(name)]:
-        raise Refusal(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
+        raise Rejection(f"its header lacks {', '.join(missing)}", "Export the radiograph again.")
     if int(ds.get("NumberOfFrames") or 1) > 1:
         reason = "it has several frames: a radiograph has one"
-        raise Refusal(reason, "Export the frame that is the radiograph.")
+        raise Rejection(reason, "Export the frame that is the radiograph.")
     if ds.SOPClassUID not in _CLASSES:
-        raise Refusal("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
+        raise Rejection("its SOP class is not that of a single-frame radiograph (CR, DX or SC)")
     return ds, facts
 
 # %% ../nbs/engine/dicom_source.ipynb #0000000c
@@ -249,9 +249,9 @@ def _source_header(ds: Dataset) -> Dataset:
 
 # %% ../nbs/engine/dicom_source.ipynb #00000010
 def _check_uids(ds: Dataset) -> None:
-    "Refuse a header whose ids are no valid UIDs: they go into the objects as they are."
+    "Reject a header whose ids are no valid UIDs: they go into the objects as they are."
     if bad := [name for name in _IDS if not uid.UID(str(ds[name].value)).is_valid]:
-        raise Refusal(
+        raise Rejection(
             f"its {', '.join(bad)} is no valid UID", "Repair it, or leave SEG and SR out."
         )
 
@@ -307,7 +307,7 @@ def to_scoord(points) -> np.ndarray:
     """
     return (np.asarray(points, float) + 0.5).astype(np.float32)
 
-
+# %% ../nbs/engine/dicom_source.ipynb #638448a0
 def from_scoord(coordinates) -> np.ndarray:
     "And back, as float64."
     return np.asarray(coordinates, float) - 0.5

@@ -149,7 +149,7 @@ def save_figure(figure, path: str | Path, **options):  # of matplotlib; options 
     figure.savefig(picture, format=path.suffix[1:], **options)
     write_atomic(path, lambda file: file.write_bytes(picture.getvalue()))
 
-
+# %% ../nbs/engine/files.ipynb #3bede05c
 def save_picture(pixels, path: str | Path):  # a uint8 array, grey (h, w) or RGB (h, w, 3)
     "Write pixels as PNG; whole or not at all."
     from PIL import Image  # late: whoever writes tables needs no pictures

@@ -147,7 +147,7 @@ _NUMBERS = {  # of a landmark, a length, or the file
     ),
     "forced": Kind(
         SEVERE,
-        "what the network said is shown by force",
+        "what the network predicted is shown by force",
         "asked for by `force` where there is no answer, or none for a side",
         effect="shown, though there is no answer",
     ),
@@ -185,7 +185,7 @@ def finding_lines() -> list[str]:
     ends = {code: f" Then: {kind.effect}." if kind.effect else "" for code, kind in kinds}
     return [f"{c} [{k.severity}]: {k.meaning}. When: {k.threshold}.{ends[c]}" for c, k in kinds]
 
-
+# %% ../nbs/engine/findings.ipynb #2099eff2
 def finding_table() -> str:  # Markdown
     "The same as a table."
     rows = ["| code | severity | what it says | when | then |", "| --- | --- | --- | --- | --- |"]

@@ -110,7 +110,7 @@ def _visible(folder: Path) -> tuple[list[Path], list[Problem]]:
 
 
 def files_by_id(
-    folder: Path,  # listed without its subfolders; hidden files are passed over
+    folder: Path,  # listed without its subfolders; hidden files are skipped
 ) -> tuple[dict[str, Path], list[Problem]]:  # id -> file, and what is no file of its own id
     "List the files of a folder by id."
     paths, problems = _visible(folder)

@@ -63,7 +63,7 @@ def _folders(
 
 # %% ../nbs/engine/inputs.ipynb #7a3ac87a
 def _walk(folder: Path) -> list[Path]:
-    """The files below a folder in a stable order, hidden ones passed over; and the subfolders that
+    """The files below a folder in a stable order, hidden ones skipped; and the subfolders that
     cannot be listed.
     """
     found = []
@@ -130,7 +130,7 @@ def _listed(match: Path, skip: Path | None) -> Iterator[tuple[Path, Path | None]
 def find_inputs(
     inputs: Iterable[str],  # files, folders and glob patterns
     skip: Path | None = None,  # a folder whose files are left out: where the results go
-    passed: Callable = lambda file: None,  # called with each file of a folder that is no image
+    skipped: Callable = lambda file: None,  # called with each file of a folder that is no image
 ) -> Iterator[
     tuple[Path, Path]
 ]:  # (file, where its results go relative to the output folder, without ending)
@@ -146,7 +146,7 @@ def find_inputs(
                 continue
             seen.add(place)
             if name is None:
-                passed(file)
+                skipped(file)
             else:
                 yield file, name
 
@@ -161,7 +161,7 @@ def _what_is_there(folder: str) -> str:
     return (
         f"no image among its {len(names)} files ({hidden} hidden{example}). Images are known by"
         f" their ending ({' '.join(sorted(ENDINGS))}), DICOM files by their content too;"
-        " hidden files and earlier results are passed over"
+        " hidden files and earlier results are skipped"
     )
 
 
@@ -176,7 +176,7 @@ def why_nothing(
             return f"{given}: it names nothing but earlier results in {skip}"
         return (
             f"{given}: its images lie in {skip}, where the results go, and what is there is"
-            " passed over. Choose another folder for the results"
+            " skipped. Choose another folder for the results"
         )
     return f"{given}: {_what_is_there(given) if folder else 'nothing that it names is an image'}"
 

@@ -98,7 +98,7 @@ def open_predictor(
                 f"{stale}: export the weights again with hemidiaphragm_nb.export.export_onnx"
             )
         warnings.warn(
-            f"{stale}: it is passed over, and the weights run in torch. Export them again,"
+            f"{stale}: it is skipped, and the weights run in torch. Export them again,"
             " or remove the file"
         )
     from hemidiaphragm_nb.networks import TorchPredictor

@@ -198,7 +198,7 @@ def _limit(name: str) -> float:
 
 
 def check_weights(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:  # the same
-    "Refuse weights that are no numbers, or absurd. Raises: ValueError naming the first."
+    "Reject weights that are no numbers, or absurd. Raises: ValueError naming the first."
     floats = {k: v for k, v in tensors.items() if v.is_floating_point() and v.numel()}
     bad = [k for k, v in floats.items() if not (v.abs() <= _limit(k)).all()]
     if bad:
@@ -262,7 +262,7 @@ def load(
     cls: TorchPredictor,
     folder: Path,
     device: str = "cpu",
-    trial: bool = True,  # refuse a network that answers every picture alike
+    trial: bool = True,  # reject a network that answers every picture alike
 ) -> TorchPredictor:
     "Read a saved model. Raises: ModelError naming the folder and what is wrong with it."
     folder = Path(folder)

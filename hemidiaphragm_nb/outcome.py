@@ -16,14 +16,14 @@ from .prediction_table import as_in_table
 from .writer_types import Writer
 
 # %% ../nbs/engine/outcome.ipynb #5a1e0010
-def _passed_over(files: Sequence[Path]) -> list[str]:
+def _skipped(files: Sequence[Path]) -> list[str]:
     "A line where files of the folders were no images."
     if not files:
         return []
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     others = f" and {len(files) - 1} more have" if files[1:] else " has"
     return [
-        f"{count} passed over: {files[0]}{others} no ending of an image; a file that is given by"
+        f"{count} skipped: {files[0]}{others} no ending of an image; a file that is given by"
         " its name is read whatever its ending"
     ]
 
@@ -55,7 +55,7 @@ class Outcome:
     files: list[dict[str, list[str]]] = field(default_factory=list)  # written, by writer
     earlier: int = 0  # rows of earlier calls that stay in the table
     # files of folders that are neither images nor results
-    passed: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
     out: Path = Path()  # the folder of the results
     writers: Sequence[Writer] = ()  # of predictions
 
@@ -88,5 +88,5 @@ class Outcome:
         # where there is no answer, a segmentation is not written whatever the image's form
         answered = ((row, files) for row, files in zip(self.rows, self.files) if row not in none)
         written = {row["file"]: files for row, files in answered}
-        lines += _passed_over(self.passed)
+        lines += _skipped(self.skipped)
         return lines + [line for writer in self.writers for line in _not_written(writer, written)]

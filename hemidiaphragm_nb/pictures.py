@@ -18,7 +18,7 @@ import tifffile
 import zlib
 from hemidiaphragm_nb.formats import (
     MAX_BYTES,
-    Refusal,
+    Rejection,
     check_scans,
     check_size,
     check_stream,
@@ -37,7 +37,7 @@ def to_grey(array: np.ndarray) -> np.ndarray:
     opaque = array.shape[-1] in (1, 3)
     colour, alpha = (array, None) if opaque else (array[..., :-1], array[..., -1])
     if colour.shape[-1] not in (1, 3):
-        raise Refusal(f"it has {array.shape[-1]} samples a pixel")
+        raise Rejection(f"it has {array.shape[-1]} samples a pixel")
     known = array.dtype in (np.uint8, np.uint16, np.float32)  # to OpenCV
     colour = np.ascontiguousarray(colour if known else colour.astype(np.float32))
     grey = colour[..., 0] if colour.shape[-1] == 1 else cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)
@@ -58,7 +58,7 @@ def undo_orientation(array: np.ndarray, orientation: int) -> np.ndarray:
         array = array[::-1]
     return array
 
-
+# %% ../nbs/engine/pictures.ipynb #21d2e7f3
 def _known(orientation) -> int:
     "An EXIF orientation that means something, as a number; 1 for anything else."
     return int(orientation) if orientation in range(1, 9) else 1
@@ -67,22 +67,22 @@ def _known(orientation) -> int:
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """The names of a PNG file's chunks, and each as it stands there.
 
-    Refuses a file whose checksums fail or that ends early."""
+    Rejects a file whose checksums fail or that ends early."""
     at, chunk = 8, b""
     while chunk != b"IEND":
         if at + 12 > len(data):
-            raise Refusal("the file is cut short", "Copy it again from its source.")
+            raise Rejection("the file is cut short", "Copy it again from its source.")
         length, chunk = struct.unpack(">I4s", data[at : at + 8])
         whole = memoryview(data)[at : at + 12 + length]
         at += len(whole)
         if zlib.crc32(whole[4:-4]) != int.from_bytes(whole[-4:], "big"):
             reason = "the file is damaged: a checksum fails, or it is cut short"
-            raise Refusal(reason, "Copy it again from its source.")
+            raise Rejection(reason, "Copy it again from its source.")
         yield chunk, whole
 
 
 def _check_png(data: bytes) -> None:
-    "Refuse a PNG file whose checksums fail or that ends early."
+    "Reject a PNG file whose checksums fail or that ends early."
     deque(_png_chunks(data), maxlen=0)
 
 # %% ../nbs/engine/pictures.ipynb #00000021
@@ -117,7 +117,7 @@ def _deep_png(data: bytes) -> np.ndarray:
         return imagecodecs.png_decode(data)
     array = cv2.imdecode(np.frombuffer(_bare_png(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise Refusal("the file is damaged", "Copy it again from its source.")
+        raise Rejection("the file is damaged", "Copy it again from its source.")
     return cv2.cvtColor(array, cv2.COLOR_BGRA2RGBA if array.shape[-1] == 4 else cv2.COLOR_BGR2RGB)
 
 # %% ../nbs/engine/pictures.ipynb #00000023
@@ -137,9 +137,9 @@ def decode_picture(data: bytes, kind: str) -> tuple[np.ndarray, int]:
     stream = BytesIO(data)
     with Image.open(stream, formats=[kind.upper()]) as image:
         if kind == "jpeg" and data.find(b"\xff\xd9", stream.tell()) < 0:
-            raise Refusal("the file is cut short", "Copy it again.")
+            raise Rejection("the file is cut short", "Copy it again.")
         if kind == "png" and getattr(image, "n_frames", 1) > 1:
-            raise Refusal("it is animated", "Save one frame.")
+            raise Rejection("it is animated", "Save one frame.")
         orientation = image.getexif().get(0x0112, 1)
         deep_colour = kind == "png" and data[24] == 16 and data[25] in (2, 4, 6)
         array = _deep_png(data) if deep_colour else _pillow_pixels(image)
@@ -162,17 +162,17 @@ def _next_directory(data: bytes, at: int, order: str, big: bool) -> int:
 
 # %% ../nbs/engine/pictures.ipynb #a15f0002
 def _check_directories(data: bytes) -> None:
-    "Refuse a TIFF file whose chain of directories turns back on itself, or is endless."
+    "Reject a TIFF file whose chain of directories turns back on itself, or is endless."
     order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
     start, place = (8, "Q") if big else (4, "I")
     if len(data) < start + struct.calcsize(place):
-        raise Refusal("the file is cut short", "Copy it again from its source.")
+        raise Rejection("the file is cut short", "Copy it again from its source.")
     at, seen = struct.unpack_from(order + place, data, start)[0], set()
     while at:
         if at in seen:
-            raise Refusal("its pages form a loop", "It is damaged: export it again.")
+            raise Rejection("its pages form a loop", "It is damaged: export it again.")
         if len(seen) == _MAX_PAGES:
-            raise Refusal(f"it holds over {_MAX_PAGES} pages instead of one")
+            raise Rejection(f"it holds over {_MAX_PAGES} pages instead of one")
         seen.add(at)
         at = _next_directory(data, at, order, big)
 
@@ -185,14 +185,14 @@ ZSTD""".split()
 
 
 def _check_page(page: tifffile.TiffPage, data: bytes) -> None:
-    "Refuse a page that is cut short in its file, gigantic when unpacked, or a volume."
+    "Reject a page that is cut short in its file, gigantic when unpacked, or a volume."
     check_size(page.imagelength, page.imagewidth)
     pieces = [(at, at + size) for at, size in zip(page.dataoffsets, page.databytecounts)]
     if any(end > len(data) for _, end in pieces):
-        raise Refusal("the file is cut short", "Copy it again from its source.")
+        raise Rejection("the file is cut short", "Copy it again from its source.")
     unpacked = float(np.prod(page.chunks, dtype=float)) * page.dtype.itemsize  # a strip or tile
     if max(page.nbytes, unpacked) > 2 * MAX_BYTES or page.imagedepth > 1:
-        raise Refusal("it is gigantic or a volume")
+        raise Rejection("it is gigantic or a volume")
     compression = getattr(page.compression, "name", str(page.compression))
     if compression in _OF_THE_PAGE:
         return
@@ -202,7 +202,7 @@ def _check_page(page: tifffile.TiffPage, data: bytes) -> None:
     for at, end in pieces:
         if stream_size(data[at:end]) is None:
             advice = "Save it uncompressed, or with LZW, Deflate or JPEG."
-            raise Refusal(f"its compression is {compression}, which is not read", advice)
+            raise Rejection(f"its compression is {compression}, which is not read", advice)
         check_stream(data[at:end], rows, columns)
 
 # %% ../nbs/engine/pictures.ipynb #00000029
@@ -211,13 +211,13 @@ def _page_pixels(page: tifffile.TiffPage) -> np.ndarray:
     stated = {int(tag.value) for tag in page.tags.getall("PhotometricInterpretation", default=())}
     if len(stated) != 1:
         reason = "it does not say, or says twice, whether large values are dark or bright"
-        raise Refusal(f"{reason} (PhotometricInterpretation)", "Export it again.")
+        raise Rejection(f"{reason} (PhotometricInterpretation)", "Export it again.")
     colours, extra, array = page.photometric.name, page.extrasamples, page.asarray()
     known = ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE")
     if page.compression.name == "JPEG":
         known += ("YCBCR",)  # which its decoder turns into RGB
     if colours not in known:
-        raise Refusal(f"its colours are {colours}", "Save it as grey or RGB.")
+        raise Rejection(f"its colours are {colours}", "Save it as grey or RGB.")
     if page.planarconfig == 2 and array.ndim == 3:
         array = np.moveaxis(array, 0, -1)
     if extra and (len(extra) > 1 or extra[0] != 2):  # anything but one unassociated alpha
@@ -244,7 +244,7 @@ def decode_tiff(data: bytes) -> tuple[np.ndarray, int]:
     with tifffile.TiffFile(BytesIO(data)) as tiff:
         pages = [page for page in tiff.pages[:_MAX_PAGES] if not page.keyframe.is_reduced]
         if len(pages) != 1:
-            raise Refusal(
+            raise Rejection(
                 f"it holds {len(pages)} pages instead of one",
                 "Save the radiograph as a single page.",
             )

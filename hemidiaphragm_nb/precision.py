@@ -18,7 +18,7 @@ def has_bf16(device: torch.device | str = "cpu") -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
-
+# %% ../nbs/engine/precision.ipynb #73926d0a
 def use_bf16(recipe: Recipe, device: torch.device | str = "cpu") -> bool:
     "What the recipe's precision means on this device."
     return recipe.precision == "bf16" or (recipe.precision == "auto" and has_bf16(device))
@@ -28,7 +28,7 @@ def as_tuple(preds) -> tuple:
     "The network's outputs as a tuple, for one task as for two."
     return preds if isinstance(preds, tuple) else (preds,)
 
-
+# %% ../nbs/engine/precision.ipynb #25aa04a2
 class Bf16(Callback):
     "Run the forward pass in bfloat16 and pass its outputs on as float32."
 

@@ -111,7 +111,7 @@ class Prediction:
     tilt: float = np.nan  # degrees, of the line through both apices; positive: the left one lower
     sizes: dict = field(default_factory=dict)  # by column, measured once: see `with_sizes`
     no_answer: str = ""  # why there is none, or with `force` would be none
-    forced: bool = False  # it shows what the network said, though there is no answer
+    forced: bool = False  # it shows what the network predicted, though there is no answer
 
     @property
     def status(self) -> str:
@@ -182,13 +182,13 @@ def landmark_findings(
 ) -> list[Finding]:
     "Plain words for each side whose landmark is doubtful."
     found, stated = [], radius if stated is None else stated
-    for side, distance, r, told in zip(SIDES, apart, radius, stated):
+    for side, distance, r, shown in zip(SIDES, apart, radius, stated):
         doubt = f"{side} landmark uncertain: "
         if distance > MAX_DISAGREEMENT:
             message = f"{doubt}heatmap and mask disagree by {distance:.0f} px of 512"
             found.append(Finding("landmark_disagreement", message, side))
         if r > MAX_RADIUS:
-            elsewhere = f"it may lie {told:.0f} px of 512 elsewhere"
+            elsewhere = f"it may lie {shown:.0f} px of 512 elsewhere"
             message = f"{doubt}{elsewhere}, and farther one time in ten"
             found.append(Finding("landmark_uncertain", message, side))
     return found
@@ -231,7 +231,7 @@ def interpret(
     frame: Frame,  # how the radiograph lies in it
     card: dict,  # of the predictor: its recipe, and the factor of the radius
     checks: bool = True,  # ask too whether the image and the mask are plausible
-    force: bool = False,  # show what the network said where there is no answer
+    force: bool = False,  # show what the network predicted where there is no answer
 ) -> Prediction:  # in the radiograph's own pixels, of no file yet
     """The answer that a network's outputs give: the lung mask, the landmarks of heatmap and mask in
     one, their radius, and the findings that speak against them; no answer where these leave none.
@@ -280,7 +280,7 @@ def interpret(
 
 # %% ../nbs/15_predict.ipynb #84dfa7f2
 def _check_pixels(pixels):
-    "Refuse pixels of which nothing can be predicted. Raises: ValueError saying what is expected."
+    "Reject pixels of which nothing can be predicted. Raises: ValueError saying what is expected."
     if not isinstance(pixels, np.ndarray):
         wrong = f"a {type(pixels).__module__}.{type(pixels).__qualname__}"
     elif pixels.ndim != 2 or pixels.dtype.kind not in "uif":
@@ -325,7 +325,7 @@ def of_radiograph(answer: Prediction, r: Radiograph) -> Prediction:
 def predict(
     radiograph: Radiograph | str | Path,  # as read, or a file to read
     predictor: Predictor | None = None,  # None: the one that comes with the library
-    force: bool = False,  # show what the network said, marked, where there is no answer
+    force: bool = False,  # show what the network predicted, marked, where there is no answer
 ) -> Prediction:
     """Mask, landmarks, gap and findings for one radiograph; no answer, and why, for one that is no
     frontal chest radiograph or shows no lungs.

@@ -93,7 +93,7 @@ def as_in_table(text: str) -> str:
     "Bytes that are no text stand there as their escape sequence."
     return text.encode("utf-8", "backslashreplace").decode()
 
-
+# %% ../nbs/engine/prediction_table.ipynb #998a0a3b
 def name_of_results(
     out: Path,
     row: dict,  # of `read_table`

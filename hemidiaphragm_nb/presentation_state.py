@@ -25,7 +25,7 @@ from hemidiaphragm_nb.dicom_object import (
     without_clock_and_chance,
 )
 from .dicom_source import Source, as_stored, radiograph_errors, to_scoord
-from .formats import Refusal
+from .formats import Rejection
 from .overlay import LUNG_COLOURS, RED, YELLOW
 from .predict import Prediction
 from .radiograph import Radiograph
@@ -109,7 +109,7 @@ def _drawn(stored: Prediction, words: str) -> dict[str, tuple[list, list]]:
 def _shown_picture(source: Source) -> Dataset:
     "Of the radiograph what a presentation state refers to, and how it is shown."
     if "PhotometricInterpretation" not in source.picture:
-        raise Refusal("it is not grey, and a presentation state is for grey pictures only")
+        raise Rejection("it is not grey, and a presentation state is for grey pictures only")
     made = Dataset()
     made.update(source.picture)
     del made.PixelData

@@ -45,7 +45,7 @@ def read_json(path: str | Path):
         problem = Problem(str(path), f"is no readable JSON ({plainly(e)})", "Export it again")
         raise DatasetError(problem) from e
 
-
+# %% ../nbs/engine/problems.ipynb #1e996403
 def wrong_form(path: str | Path, form: str, error: Exception, advice: str) -> DatasetError:
     "The error for a file that is not in that form, by what went wrong when it was read."
     why = f"it lacks {error}" if isinstance(error, KeyError) else plainly(error)

@@ -98,7 +98,7 @@ def _wide(table: pd.DataFrame) -> pd.DataFrame:
     wide.columns = [f"{c}_{s}" for c, s in wide.columns]
     return wide.reset_index()
 
-
+# %% ../nbs/engine/published.ipynb #45ba97b1
 def as_printed(
     table: pd.DataFrame,  # columns X_mean and X_std, or rows mean and std in a column `statistic`
     digits: int = 2,  # after the decimal point
@@ -133,7 +133,7 @@ def _arrow(better, b) -> str:
     "The arrow of one comparison with `b`, the column's name."
     return "≈" if pd.isna(better) else "↑" if better == b else "←"
 
-
+# %% ../nbs/engine/published.ipynb #0fd5e0f7
 def arrow_table(
     pairs: pd.DataFrame,  # of `wilcoxon_pairs`
     column: str = "better",  # or 'better_holm'

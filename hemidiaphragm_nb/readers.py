@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from .files import plainly
-from .formats import Refusal, check_size, file_content, file_kind
+from .formats import Rejection, check_size, file_content, file_kind
 from .pictures import no_warnings
 from .pictures import decode_picture, decode_tiff
 from .spacings import BY_HAND, believed_spacing
@@ -27,7 +27,7 @@ def _decode(
     DICOM file, `spacing` (mm, rows and columns), `spacing_source`, `view` and `warnings`; and the
     `orientation` (1 to 8) that was undone.
 
-    Raises: Refusal; for a broken file whatever its decoder raises."""
+    Raises: Rejection; for a broken file whatever its decoder raises."""
     kind = file_kind(data)
     if kind == "dicom":
         # here, for loading pydicom takes longer than reading a picture
@@ -46,9 +46,9 @@ MAX_ASPECT = 2
 
 
 def _check_shape(height: int, width: int, limit: float) -> None:
-    "Refuse what is longer than `limit` times its width, or wider than `limit` times its height."
+    "Reject what is longer than `limit` times its width, or wider than `limit` times its height."
     if max(height, width) > limit * min(height, width):
-        raise Refusal(
+        raise Rejection(
             f"its shape ({width} x {height} pixels) is beyond {limit:g}:1, as a lateral or a"
             " strip is",
             "Crop the picture to the chest, or leave it out.",
@@ -60,13 +60,13 @@ def _checked_pixels(pixels: np.ndarray, max_aspect: float) -> np.ndarray:
     whole = pixels.dtype.kind in "bui"
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
     if pixels.ndim != 2:
-        raise Refusal(f"it has {pixels.ndim} dimensions")
+        raise Rejection(f"it has {pixels.ndim} dimensions")
     check_size(*pixels.shape)
     _check_shape(*pixels.shape, max_aspect)
     if not whole and not np.isfinite(pixels).all():
-        raise Refusal("it holds values that are not finite (NaN or infinite)")
+        raise Rejection("it holds values that are not finite (NaN or infinite)")
     if pixels.min() == pixels.max():
-        raise Refusal("it is constant: every pixel has the same value")
+        raise Rejection("it is constant: every pixel has the same value")
     return pixels
 
 # %% ../nbs/engine/readers.ipynb #0000000f
@@ -79,7 +79,7 @@ def check_spacing(spacing: tuple[float, float]) -> tuple[float, float]:
 # %% ../nbs/engine/readers.ipynb #35d36249
 def read_radiograph(
     path: str | os.PathLike,
-    max_aspect: float = MAX_ASPECT,  # refuse what is more than this many times as long as wide
+    max_aspect: float = MAX_ASPECT,  # reject what is more than this many times as long as wide
     force: bool = False,  # read what is no frontal chest radiograph by its DICOM header, too
     spacing: tuple[float, float] | None = None,  # mm, rows and columns of the upright picture,
     # stated by hand: it overrides the file's
@@ -94,8 +94,8 @@ def read_radiograph(
             data = file_content(os.fspath(path))
             pixels, facts = _decode(data, force, spacing)
             pixels = _checked_pixels(pixels, max_aspect)
-    except Refusal as refusal:
-        raise RadiographError(path, refusal.reason, refusal.advice) from None
+    except Rejection as rejection:
+        raise RadiographError(path, rejection.reason, rejection.advice) from None
     except Exception as error:
         why = " ".join(plainly(error).split())[:120]
         raise RadiographError(

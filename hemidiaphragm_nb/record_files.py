@@ -19,7 +19,7 @@ def json_path(stem: Path) -> Path:
     "STEM.json beside a result's other files."
     return stem.with_name(f"{stem.name}.json")
 
-
+# %% ../nbs/engine/record_files.ipynb #09c72ea2
 def raw_record(stem: Path):
     "What stands in STEM.json, whatever it is. Raises: OSError, ValueError."
     return json.loads(json_path(stem).read_text(encoding="utf-8"))

@@ -110,14 +110,14 @@ def as_record(
     }
 
 # %% ../nbs/engine/records.ipynb #f7d88f48
-TABLE = tuple(column.name for column in ALL_COLUMNS)
-
-
 def _codes(record: dict) -> str:
     "The findings' codes, each once; '' in records that have none."
     found = record.get("findings")
     found = found if isinstance(found, list) else []
     return " ".join(dict.fromkeys(str(f["code"]) for f in found if isinstance(f, dict)))
+
+# %% ../nbs/engine/records.ipynb #5f36138d
+TABLE = tuple(column.name for column in ALL_COLUMNS)
 
 
 def table_row(record: dict) -> dict:

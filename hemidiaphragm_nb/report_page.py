@@ -193,12 +193,12 @@ def _histogram(values: Sequence[float], unit: str, name: str) -> str:
     return f"<figure>{head}{''.join(parts)}</svg><figcaption>{words}</figcaption></figure>"
 
 # %% ../nbs/engine/report_page.ipynb #673a0884
-def _summary(rows: Sequence[dict], refused: Sequence[RadiographError]) -> str:
-    "How many images were read, refused and have findings, and how often each finding is."
+def _summary(rows: Sequence[dict], rejected: Sequence[RadiographError]) -> str:
+    "How many images were read, rejected and have findings, and how often each finding is."
     some = sum(1 for row in rows if row["findings"])
     counts = [
         ("images read", len(rows)),
-        ("images refused by the last call", len(refused)),
+        ("images rejected by the last call", len(rejected)),
         ("with a finding", some),
         ("without a finding", len(rows) - some),
         ("without an answer", sum(1 for row in rows if row["status"] == NO_ANSWER)),
@@ -213,12 +213,12 @@ def _summary(rows: Sequence[dict], refused: Sequence[RadiographError]) -> str:
     return html_table(("", "Images"), counts) + (html_table(head, lines) if codes else "")
 
 
-def _refused(errors: Sequence[RadiographError]) -> str:
+def _rejected(errors: Sequence[RadiographError]) -> str:
     "What could not be read, in the order of the inputs."
     if not errors:
         return ""
     lines = ((shown(as_in_table(e.path)), shown(f"{e.reason}. {e.advice}".strip())) for e in errors)
-    title = f"<summary>Refused by the last call: {len(errors)}</summary>"
+    title = f"<summary>Rejected by the last call: {len(errors)}</summary>"
     return f"<details>{title}{html_table(('File', 'Reason'), lines)}</details>"
 
 # %% ../nbs/engine/report_page.ipynb #ade331bf
@@ -241,7 +241,7 @@ def _models(records: Sequence[tuple]) -> str:
 
 def report_page(
     rows: Sequence[dict],  # as `ReportWriter` makes them, in the table's order
-    refused: Sequence[RadiographError] = (),
+    rejected: Sequence[RadiographError] = (),
     models: Sequence[tuple] = (),  # (recipe, day it was made, version) of each model
 ) -> str:  # HTML
     "The whole page."
@@ -264,8 +264,8 @@ def report_page(
         script=parts["js"],
         made_by=_models(models),
         notice=NOTICE,
-        summary=_summary(rows, refused),
-        refused=_refused(refused),
+        summary=_summary(rows, rejected),
+        rejected=_rejected(rejected),
         histograms="\n".join(filter(None, gaps)) or "<p>No gap is known.</p>",
         columns="\n".join(columns),
         rows=_as_script([row | {"at": i} for i, row in enumerate(rows)]),
@@ -279,17 +279,17 @@ class ReportWriter(RecordWriter):
     "A report of the folder: report.html in it, or another file."
 
     def __init__(self, path: Path | None = None):  # None: report.html beside the table
-        self.path, self.written, self.refused = path and Path(path), None, []
+        self.path, self.written, self.rejected = path and Path(path), None, []
 
-    def refuse(self, error: RadiographError):
+    def reject(self, error: RadiographError):
         "Take a file that has no row."
-        self.refused.append(error)
+        self.rejected.append(error)
 
     @contextmanager
     def open(self, out: Path) -> Iterator[Callable[[dict], None]]:  # gives what takes a record
         "Gather the rows; the page is written when all are there, if there are any."
         page = self.path or out / PAGE
-        self.written, self.refused = None, []
+        self.written, self.rejected = None, []
         rows: list[tuple[dict, Future]] = []
         models: dict[tuple, None] = {}
         with ThreadPoolExecutor(2) as pool:
@@ -305,7 +305,7 @@ class ReportWriter(RecordWriter):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
             drawn = (row | dict(zip(("thumbnail", "size"), small.result())) for row, small in rows)
-            if rows or self.refused:
+            if rows or self.rejected:
                 self._write(page, list(drawn), list(models))
 
     def _write(self, page: Path, rows: list[dict], models: list[tuple]):
@@ -314,7 +314,7 @@ class ReportWriter(RecordWriter):
             if not is_report(page):
                 raise ValueError("what stands there is no report of this program; move it")
             page.parent.mkdir(parents=True, exist_ok=True)
-            text = report_page(rows, self.refused, models)
+            text = report_page(rows, self.rejected, models)
             write_atomic(page, lambda file: file.write_bytes(text.encode("utf-8", "replace")))
             self.written = page
         except (OSError, ValueError) as error:

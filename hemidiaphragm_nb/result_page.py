@@ -23,7 +23,7 @@ def text_part(*sentences: str) -> str:
     "Sentences as paragraphs; what does not print, or would be markup, is escaped."
     return "".join(f"<p>{escape(shown(sentence))}</p>" for sentence in sentences)
 
-
+# %% ../nbs/engine/result_page.ipynb #cf43aa3d
 def table_part(
     table,  # a DataFrame; its index is the rows' heading
     digits: int = 3,  # significant, of numbers

@@ -205,13 +205,23 @@ def saved_patients(data: str = "covid_cxr") -> pd.DataFrame | None:
     return None if table is None else table[["id", "patient_id"]].drop_duplicates()
 
 # %% ../nbs/engine/results.ipynb #e4ae1187
-_FACTS = ("preset", "side", "width", "tasks", "augmentation", "epochs", "batch", "device")
-_KINDS = {"phantom": "Synthetic radiographs", "covid_cxr": "Real radiographs (covid_cxr)"}
-
-
 def _updates(run: pd.Series, images: int | None) -> str:
     "How many updates a run made, in brackets; '' where the number of training images is unknown."
     return f" ({run['epochs'] * (images // run['batch']):,} updates)" if images else ""
+
+# %% ../nbs/engine/results.ipynb #8234edc7
+_FACTS = ("preset", "side", "width", "tasks", "augmentation", "epochs", "batch", "device")
+
+
+def _facts(runs: pd.DataFrame, images: int | None) -> dict[str, str]:
+    "The settings by name, all values of each; with the epochs the updates."
+    known = {name: " or ".join(map(str, runs[name].unique())) for name in _FACTS if name in runs}
+    if "epochs" in known:
+        known["epochs"] += _updates(runs.iloc[0], images)
+    return known
+
+# %% ../nbs/engine/results.ipynb #b10e9e2a
+_KINDS = {"phantom": "Synthetic radiographs", "covid_cxr": "Real radiographs (covid_cxr)"}
 
 
 def describe(
@@ -223,8 +233,7 @@ def describe(
     gaps = results.missing() if isinstance(results, Archive) else []
     tested = " or ".join(f"{v:g}" for v in np.unique(runs["images"]))
     repeats = runs["repeat"].nunique()
-    facts = ", ".join(f"{k} {' or '.join(map(str, runs[k].unique()))}" for k in _FACTS if k in runs)
-    facts = facts.replace(", batch", f"{_updates(runs.iloc[0], images)}, batch")
+    facts = ", ".join(f"{name} {values}" for name, values in _facts(runs, images).items())
     text = (
         f"{_KINDS.get(data, data or 'Results')}: {len(runs)} of {len(runs) + len(gaps)} planned"
         f" runs, {repeats} repeat{'s' * (repeats > 1)}, {tested} test images each; {facts}; data"

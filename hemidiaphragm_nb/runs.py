@@ -82,7 +82,7 @@ def table(self: Store, plan: Plan | None = None) -> pd.DataFrame:
     "One row a finished run: settings, machine and figures."
     return self.results(plan).runs
 
-
+# %% ../nbs/engine/runs.ipynb #be74c265
 @patch
 def cases(self: Store, plan: Plan | None = None) -> pd.DataFrame:
     "One row a finished run and test image."
@@ -128,7 +128,7 @@ def summaries(self: Results, name: str) -> list[dict]:
     "A row's figures, one dict a repeat, for `accuracy_rows`, `score_rows` and `summarise_repeats`."
     return self.runs[self.runs["name"] == name].loc[:, "images":].to_dict("records")
 
-
+# %% ../nbs/engine/runs.ipynb #22f94b2c
 @patch
 def errors(
     self: Results,

@@ -137,7 +137,7 @@ _FLOATS = {1: "<f4", 10: "<f2", 11: "<f8"}  # ONNX's types of tensors that are n
 
 
 def _check_onnx_weights(data: bytes):
-    "Refuse weights that are no numbers, or absurd. Raises: ValueError naming the first."
+    "Reject weights that are no numbers, or absurd. Raises: ValueError naming the first."
     for tensor in _tensors(memoryview(data)):
         facts = dict(_fields(tensor))
         values = next((facts[k] for k in (9, 4, 10) if k in facts), b"")

@@ -15,7 +15,7 @@ from highdicom.sc import SCImage
 from pydicom import Dataset, uid
 
 from . import __version__
-from .dicom_copy import refuse_burnt_in
+from .dicom_copy import reject_burnt_in
 from hemidiaphragm_nb.dicom_object import (
     EQUIPMENT,
     DicomWriter,
@@ -93,7 +93,7 @@ def write_sc(
     with radiograph_errors(path):
         check_size(source, as_stored(prediction, source.orientation).mask)
         if identity == "new":
-            refuse_burnt_in(path)
+            reject_burnt_in(path)
         picture = captured_picture(radiograph, prediction)
         content = (picture.tobytes(), algorithm_parameters(card), __version__)
         made = SCImage.from_ref_dataset(

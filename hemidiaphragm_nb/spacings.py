@@ -7,7 +7,6 @@ __all__ = ['BY_HAND', 'spacing_words', 'believed_spacing']
 
 # %% ../nbs/engine/spacings.ipynb #b4000002
 BY_HAND = "stated by hand"  # the source of a spacing that stands in no file
-_MAX_LENGTH = 1000  # mm, of a radiograph's longer side
 
 
 def spacing_words(spacing: tuple[float, float], source: str) -> str:
@@ -16,6 +15,9 @@ def spacing_words(spacing: tuple[float, float], source: str) -> str:
     if source in ("", BY_HAND):
         return f"the spacing {source} ({numbers})".replace("  ", " ")
     return f"the spacing in its header ({numbers}, {source})"
+
+# %% ../nbs/engine/spacings.ipynb #565a1e83
+_MAX_LENGTH = 1000  # mm, of a radiograph's longer side
 
 
 def believed_spacing(

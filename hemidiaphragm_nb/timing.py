@@ -107,7 +107,7 @@ def rivals_row(name: str, unit: str, rival: str, ours, other, **more) -> dict:
     "A row of two rivals' costs."
     return dict(name=name, unit=unit, rival=rival) | more | compared(ours, other)
 
-
+# %% ../nbs/engine/timing.ipynb #31d33192
 def skipped_row(name: str, reason: object) -> dict:
     return dict(name=name, skipped=str(reason))
 
@@ -120,7 +120,7 @@ def _result(row: dict) -> str:
     result = "reached" if row.get("ratio", 0) >= target else "MISSED"
     return f"{result} (at least {target:g})" if target else ""
 
-
+# %% ../nbs/engine/timing.ipynb #01a9c0d8
 def as_table(rows: list[dict]) -> pd.DataFrame:
     "The rows as a reader wants them."
     spread = "{ratio:.2g} ({ratio_low:.2g} to {ratio_high:.2g})"

@@ -177,7 +177,7 @@ def _exported(folder: Path, key: str) -> dict:
         return _read_export(Path(folder) / "runs" / f"{key}.json")
     return {}
 
-
+# %% ../nbs/engine/update_curves.ipynb #d69b2e9b
 def is_complete(
     curve: Curve,
     folder: Path,  # of exported curves

@@ -54,7 +54,7 @@ def gap_in_patient(
     low, high = UPRIGHT if view_kind(view) == "fixed" else BEDSIDE
     return gap_mm / high, gap_mm / low
 
-
+# %% ../nbs/engine/usual_range.ipynb #28cce206
 def _in_words(low: float, high: float) -> str:
     "Two lengths as a range, or one."
     same = f"{low:.0f}" == f"{high:.0f}"

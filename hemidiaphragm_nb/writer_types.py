@@ -49,7 +49,7 @@ class RecordWriter(ABC):
         those of earlier calls.
         """
 
-    def refuse(self, error: RadiographError) -> None:
+    def reject(self, error: RadiographError) -> None:
         "Take the error of an input that has no result. Here nothing is done with it."
 
 # %% ../nbs/engine/writer_types.ipynb #824b9eff

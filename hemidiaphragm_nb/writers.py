@@ -161,14 +161,14 @@ def _hand(record: dict, takers: _Takers) -> RadiographError | None:
             return _not_made(record["file"], error, writer)
 
 # %% ../nbs/engine/writers.ipynb #76550c06
-def _refuse(writers: Iterable[RecordWriter], error: RadiographError) -> RadiographError:
+def _reject(writers: Iterable[RecordWriter], error: RadiographError) -> RadiographError:
     """Tell the writers of records of a file without a result. Gives the file's error, with what
     went wrong where one could not be told.
     """
     reason = error.reason
     for writer in writers:
         try:
-            writer.refuse(error)
+            writer.reject(error)
         except Exception as other:
             reason += f"; {writer_name(writer)} could not be told of it {_what_failed(other)}"
     return error if reason == error.reason else RadiographError(error.path, reason, error.advice)
@@ -319,8 +319,8 @@ def _find(inputs: Iterable[str], call: _Call, outcome: Outcome) -> list[tuple[Pa
     "The files with the names of their results, which the outcome counts, and what is no image."
     used = partial(_is_of_another, call.out) if call.resume else lambda name, file: False
     others = []
-    found = list(with_names(find_inputs(inputs, skip=call.out, passed=others.append), used))
-    outcome.passed = [file for file in others if not is_result(file)]
+    found = list(with_names(find_inputs(inputs, skip=call.out, skipped=others.append), used))
+    outcome.skipped = [file for file in others if not is_result(file)]
     outcome.total = len(found)
     return found
 
@@ -363,7 +363,7 @@ def predict_folder(
         for file, record, error in pool.map(lambda job: _one_file(call, *job), found):
             untouched |= {file} if isinstance(error, _Occupied) else set()
             if error := error or _hand(record, [*takers, count]):
-                error = _refuse((writer for writer, _ in takers), error)
+                error = _reject((writer for writer, _ in takers), error)
                 errors.append(error)
             report(file, error)
         now = [file for file, _ in found if file not in untouched]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from tests.fuzzing import megabytes
 
-MEGABYTES = 1024  # of memory that refusing a file may take, over what is in use before
+MEGABYTES = 1024  # of memory that rejecting a file may take, over what is in use before
 SECONDS = 10  # of processor time
 
 
 def _bounded(read: Callable[[], object], error: type[Exception]) -> str:
-    "In the child: 'refused', or what else came of `read`."
+    "In the child: 'rejected', or what else came of `read`."
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     roof = int((megabytes("VmSize") + 2 * MEGABYTES) * 2**20)
     resource.setrlimit(resource.RLIMIT_AS, (roof, roof))
@@ -25,19 +25,19 @@ def _bounded(read: Callable[[], object], error: type[Exception]) -> str:
     try:
         read()
         return "it was read"
-    except error as refusal:
-        if isinstance(refusal.__cause__, MemoryError):
+    except error as rejection:
+        if isinstance(rejection.__cause__, MemoryError):
             return f"over {2 * MEGABYTES} MB asked for"
     except BaseException as other:
         return f"{type(other).__name__}: {other}"[:100]
     grown, spent = megabytes("VmHWM") - before, time.process_time() - start
     if grown > MEGABYTES:
         return f"it took {grown:.0f} MB"
-    return f"it took {spent:.1f} s" if spent > SECONDS else "refused"
+    return f"it took {spent:.1f} s" if spent > SECONDS else "rejected"
 
 
 def outcome(read: Callable[[], object], error: type[Exception]) -> str:
-    "'refused' where `read` raises `error` within the bounds; else what it does."
+    "'rejected' where `read` raises `error` within the bounds; else what it does."
     out, into = os.pipe()
     if not (child := os.fork()):
         ending = "the process died"

@@ -56,15 +56,19 @@ def fault(radiograph) -> str:
 
 
 def evaluated(read, error: type[Exception], path: Path) -> str:
-    "'radiograph', 'refused', or what is wrong with the outcome of `read(path)`."
+    "'radiograph', 'rejected', or what is wrong with the outcome of `read(path)`."
     start = time.process_time()
     try:
         radiograph = read(path)
         outcome = fault(radiograph) or "radiograph"
-    except error as refusal:
-        named = str(refusal).startswith(f"{path}: ") and refusal.reason and "\n" not in str(refusal)
-        outcome = "refused" if named else f"an error without file or reason: {refusal}"
-        if isinstance(refusal.__cause__, MemoryError):
+    except error as rejection:
+        named = (
+            str(rejection).startswith(f"{path}: ")
+            and rejection.reason
+            and "\n" not in str(rejection)
+        )
+        outcome = "rejected" if named else f"an error without file or reason: {rejection}"
+        if isinstance(rejection.__cause__, MemoryError):
             outcome = f"it asked for over {MEGABYTES} MB of memory"
     except BaseException as other:
         outcome = f"{type(other).__name__}: {other}"
@@ -101,7 +105,7 @@ class Tally:
     "What came of the mutants."
 
     radiographs: int = 0
-    refused: int = 0
+    rejected: int = 0
     findings: dict[int, str] = field(default_factory=dict)  # by the mutant's number
     peak: float = 0.0  # MB
     slowest: float = 0.0  # s
@@ -109,8 +113,8 @@ class Tally:
     def add(self, number: int, outcome: str, peak: float, seconds: float) -> None:
         self.peak, self.slowest = max(self.peak, peak), max(self.slowest, seconds)
         self.radiographs += outcome == "radiograph"
-        self.refused += outcome == "refused"
-        if outcome not in ("radiograph", "refused"):
+        self.rejected += outcome == "rejected"
+        if outcome not in ("radiograph", "rejected"):
             self.findings[number] = outcome
 
 
@@ -194,7 +198,7 @@ def main() -> None:
         print(f"{keep_mutant(asked.seed, number, asked.keep)}: {outcome}")
     print(
         f"{asked.n} mutants of {len(corpus())} files: {tally.radiographs} radiographs, "
-        f"{tally.refused} refused, {len(tally.findings)} findings; "
+        f"{tally.rejected} rejected, {len(tally.findings)} findings; "
         f"peak {tally.peak:.0f} MB, slowest {tally.slowest:.1f} s"
     )
     sys.exit(1 if tally.findings else 0)

@@ -237,5 +237,5 @@ def broken(name: str, data: bytes, rng: random.Random) -> bytes | None:
         return None
     try:
         return breaker(data, rng)
-    except Exception:  # the writer refuses what no file can hold
+    except Exception:  # the writer rejects what no file can hold
         return None

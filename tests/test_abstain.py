@@ -113,7 +113,7 @@ def test_a_lower_leg_has_no_answer():
     path = get_testdata_file("RG3_UNCR.dcm", download=False)
     if not path:
         pytest.skip("no RG3 here: `pip install pydicom-data` brings it")
-    leg = read_radiograph(path, force=True)  # its header says EXTREMITY, and is refused without
+    leg = read_radiograph(path, force=True)  # its header says EXTREMITY, and is rejected without
     answer, session = predict(leg), Session.open(leg)
     assert answer.status == "no answer" and np.isnan(answer.gap_px) and not answer.mask.any()
     assert answer.findings[0].code in ("not_frontal", "lungs_missing")

@@ -68,7 +68,7 @@ def websocket_status(address: str, origin: str) -> int:
     return status(address, **key)
 
 
-def test_another_origin_is_refused_even_with_the_token(tmp_path):
+def test_another_origin_is_rejected_even_with_the_token(tmp_path):
     if not find_spec("voila"):
         pytest.skip("no Voilà here: `pip install voila` installs it")
     with served(tmp_path) as (process, address):

@@ -1,4 +1,4 @@
-"The drawn geometry: what is refused, what is drawn, and that matrix, bend and points agree."
+"The drawn geometry: what is rejected, what is drawn, and that matrix, bend and points agree."
 
 import math
 from dataclasses import replace
@@ -53,10 +53,10 @@ def close(found, expected, eps):
         ("reread", 1, "True or False"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(name, value, complaint):
-    with pytest.raises(AugmentationError) as refused:
+def test_what_cannot_be_drawn_is_rejected(name, value, complaint):
+    with pytest.raises(AugmentationError) as rejected:
         replace(NONE, **{name: value})
-    assert complaint in str(refused.value)
+    assert complaint in str(rejected.value)
 
 
 def test_draws_depend_on_neither_other_components_nor_the_batch():

@@ -256,11 +256,11 @@ def test_what_cannot_be_read_is_one_problem_among_all(name, folder, tmp_path):
 
 
 def test_a_table_without_permission_is_a_problem(tmp_path, monkeypatch):
-    def refuse(path):
+    def reject(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     (tmp_path / "t.csv").write_text("id\n")
-    monkeypatch.setattr(type(tmp_path), "read_bytes", refuse)
+    monkeypatch.setattr(type(tmp_path), "read_bytes", reject)
     [problem] = read_csv(tmp_path / "t.csv", ["id"])[1]
     assert "Permission denied" in problem.reason and "Errno" not in problem.reason
 
@@ -314,7 +314,7 @@ def turned(folder, orientation: int, size=(SIDE, SIDE), points=True):
 
 @pytest.mark.parametrize("orientation", [2, 3, 5, 6, 7, 8])
 @pytest.mark.parametrize("size", [(SIDE, SIDE), (SIDE - 20, SIDE)])
-def test_a_mask_of_the_stored_pixels_is_refused_everywhere(orientation, size, tmp_path):
+def test_a_mask_of_the_stored_pixels_is_rejected_everywhere(orientation, size, tmp_path):
     table, upright = turned(tmp_path, orientation, size)
     with pytest.raises(DatasetError, match="Turn the mask: ") as loaded:
         load_frames(table, progress=False)
@@ -339,7 +339,7 @@ def test_an_upside_down_mask_is_asked_for(tmp_path):
         load_frames(table, progress=False)
 
 
-def test_a_single_lung_on_the_wrong_half_of_a_turned_image_is_refused(tmp_path):
+def test_a_single_lung_on_the_wrong_half_of_a_turned_image_is_rejected(tmp_path):
     table, upright = turned(tmp_path, 3)
     Image.fromarray(undo_orientation(upright * (upright == 2), 3)).save(tmp_path / "masks/a.png")
     with pytest.raises(DatasetError, match="left side lies on the image's left"):

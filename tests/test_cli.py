@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import cv2
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -48,6 +49,31 @@ def test_retry_reaches_the_plan(command, retry, tmp_path, monkeypatch):
     words = [*command.split(), "--out", str(tmp_path), *["--retry"] * retry]
     r = CliRunner().invoke(cli.app, words)
     assert isinstance(r.exception, Asked) and r.exception.args == (retry,)
+
+
+@pytest.mark.parametrize("ablation", [False, True])
+def test_an_ablation_takes_the_place_of_the_folds(ablation, tmp_path, monkeypatch):
+    plans = []
+
+    def note_plan(plan, *given, **others):
+        plans.append(plan)
+        raise Asked
+
+    monkeypatch.setattr(hemidiaphragm_nb.crossval, "run_plan", note_plan)
+    words = ["crossval", "--out", str(tmp_path), *["--ablation"] * ablation]
+    assert isinstance(CliRunner().invoke(cli.app, words).exception, Asked)
+    names = {run.analysis for run in plans[0]}
+    assert names == {"ablation" if ablation else "crossval"}
+    assert ("shipped recipe" in {run.name for run in plans[0]}) is ablation
+
+
+def test_an_ablation_leaves_its_table(tmp_path, monkeypatch):
+    table = pd.DataFrame({"Dice": [0.9]}, index=["half the side"])
+    monkeypatch.setattr(hemidiaphragm_nb.crossval, "run_ablation", lambda *given: "cases")
+    monkeypatch.setattr(hemidiaphragm_nb.crossval, "ablation_table", {"cases": table}.get)
+    r = CliRunner().invoke(cli.app, ["crossval", "--ablation", "--out", str(tmp_path)])
+    assert r.exit_code == 0 and "half the side" in r.output
+    assert pd.read_csv(tmp_path / "ablation.csv", index_col=0)["Dice"].tolist() == [0.9]
 
 
 def test_retry_forgets_the_failure_of_a_curve(tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def test_the_command_names_each_column_with_its_unit():
 def test_the_resource_is_a_result_and_no_record(out, tmp_path):
     assert is_result(out / RESOURCE)
     r = CliRunner().invoke(app, ["predict", str(out.parent), "--out", str(tmp_path / "other")])
-    assert r.exit_code == 0 and "passed over" not in r.output, r.output
+    assert r.exit_code == 0 and "skipped" not in r.output, r.output
 
 
 def test_a_radiograph_of_that_name_keeps_its_own_results(out, tmp_path):

@@ -253,7 +253,7 @@ def test_palette_in_segments(bits, read):
 @pytest.mark.parametrize(
     "data", [b"", b"\1\0\2\0", b"\2\0\1\0\0\0\0\0", b"\7\0\1\0\0\0", b"\0\0\0"]
 )
-def test_damaged_palette_is_refused(data, read):
+def test_damaged_palette_is_rejected(data, read):
     for before in ("", "Segmented"):
         with pytest.raises(RadiographError, match="palette"):
             read((STORED >> 4).astype(np.uint8), 8, **coloured(data, 16, before))
@@ -287,7 +287,7 @@ NOT_FRONTAL += ["LD", "LFD"]
 
 
 @pytest.mark.parametrize("view", NOT_FRONTAL)
-def test_declared_view_that_is_not_frontal_is_refused(view, read):
+def test_declared_view_that_is_not_frontal_is_rejected(view, read):
     with pytest.raises(RadiographError, match="not frontal"):
         read(ViewPosition=view)
 
@@ -295,14 +295,14 @@ def test_declared_view_that_is_not_frontal_is_refused(view, read):
 @pytest.mark.parametrize(
     "directions", [["A", "F"], ["P", "F"], ["a ", "F"], ["AR", "F"], ["L", "P"]]
 )
-def test_orientation_of_a_lateral_is_refused(directions, read):
+def test_orientation_of_a_lateral_is_rejected(directions, read):
     with pytest.raises(RadiographError, match="LATERAL"):
         read(PatientOrientation=directions)
 
 
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("meaning, value", [("left lateral", "1"), ("seitlich", "399067008")])
-def test_coded_view_that_is_not_frontal_is_refused(meaning, value, nested, read):
+def test_coded_view_that_is_not_frontal_is_rejected(meaning, value, nested, read):
     code = pydicom.Dataset()
     code.CodeValue, code.CodeMeaning, code.CodingSchemeDesignator = value, meaning, "SCT"
     if nested:
@@ -314,7 +314,7 @@ def test_coded_view_that_is_not_frontal_is_refused(meaning, value, nested, read)
 
 
 @pytest.mark.parametrize("place", ["CodeValue", "LongCodeValue", "URNCodeValue"])
-def test_code_of_a_lateral_is_refused_wherever_it_stands(place, read):
+def test_code_of_a_lateral_is_rejected_wherever_it_stands(place, read):
     value = "urn:oid:2.16.840.1.113883.6.96:399067008" if "URN" in place else "399067008"
     with pytest.raises(RadiographError, match="its view is of code 399067008"):
         read(ViewCodeSequence=[coded(**{place: value})])
@@ -330,7 +330,7 @@ FRONTAL = "PORTABLE AP-PORTABLE SEMI-ERECT FLAT BILATERAL POSTERO-ANTERIOR LORDO
 
 
 @pytest.mark.parametrize("view", [*FRONTAL, "AP SUPINE", "PA BEIDSEITIG", "SUPINE TABLE", "a.p."])
-def test_no_frontal_view_is_refused(view, read):
+def test_no_frontal_view_is_rejected(view, read):
     assert read(ViewPosition=view).warnings == ()
 
 
@@ -402,7 +402,7 @@ def test_nothing_is_said_of_a_part_that_is_not_stated(part, read):
     assert read(BodyPartExamined=part).warnings == ()
 
 
-def test_other_parts_are_stated_or_refused(read):
+def test_other_parts_are_stated_or_rejected(read):
     assert "shows SKULL" in read(BodyPartExamined="SKULL").warnings[0]
     assert "shows SPINE" in read(BodyPartExamined="THORACIC SPINE").warnings[0]
     unknown = read(BodyPartExamined="DOE JANE").warnings[0]
@@ -419,7 +419,7 @@ CARPUS UP_EXM LOW_EXM LOWER-LIMB RT_HAND hands LFOOT WRISTS FEMURS LEGS""".split
 
 
 @pytest.mark.parametrize("part", [*LIMBS, "UPPER LIMB", "LOWER LIMB", "HAND AND WRIST"])
-def test_limbs_are_refused_however_they_are_written(part, read):
+def test_limbs_are_rejected_however_they_are_written(part, read):
     with pytest.raises(RadiographError, match="not a chest"):
         read(BodyPartExamined=part)
 
@@ -441,7 +441,7 @@ def coded(**elements) -> pydicom.Dataset:
         dict(CodeValue="1", CodeMeaning="Lower leg"),
     ],
 )
-def test_coded_limb_is_refused(code, read):
+def test_coded_limb_is_rejected(code, read):
     with pytest.raises(RadiographError, match="not a chest"):
         read(AnatomicRegionSequence=[coded(**code)])
     with pytest.raises(RadiographError, match="not a chest"):
@@ -468,7 +468,7 @@ MultiFrameGrayscaleWordSecondaryCaptureImageStorage""".split()
 
 @pytest.mark.parametrize("modality", ["", "OT", "DX"])
 @pytest.mark.parametrize("name", OTHERS)
-def test_class_of_another_picture_is_refused(name, modality, read):
+def test_class_of_another_picture_is_rejected(name, modality, read):
     with pytest.raises(RadiographError, match="not a radiograph"):
         read(SOPClassUID=getattr(uid, name), Modality=modality)
 
@@ -479,7 +479,7 @@ def test_class_of_a_radiograph_passes(name, read):
 
 
 @pytest.mark.parametrize("modality", [["CT", "DX"], ["DX", "CT"], "SEG", "SR", "OCT", "RTSTRUCT"])
-def test_modality_of_another_picture_is_refused(modality, read):
+def test_modality_of_another_picture_is_rejected(modality, read):
     with pytest.raises(RadiographError, match="not a radiograph"):
         read(Modality=modality)
 
@@ -776,7 +776,7 @@ def test_codes_of_views_and_limbs_are_those_of_the_standard():
 
 
 @pytest.mark.parametrize("part", "Handgelenk Unterschenkel muñeca genou ANKLEJOINT POLSO".split())
-def test_limb_in_other_words_is_refused(part, read):
+def test_limb_in_other_words_is_rejected(part, read):
     with pytest.raises(RadiographError, match="not a chest"):
         read(BodyPartExamined=part)
 

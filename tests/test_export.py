@@ -133,7 +133,7 @@ def test_exporting_leaves_the_network_as_it_was(frames, tmp_path):
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_an_unknown_precision_is_refused_and_nothing_written(tmp_path):
+def test_an_unknown_precision_is_rejected_and_nothing_written(tmp_path):
     with pytest.raises(ExportError, match="float.*int8"):
         export_onnx(untrained(side=64, width=4), tmp_path / "network.onnx", "int4")
     assert not list(tmp_path.iterdir())

@@ -114,7 +114,7 @@ main()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files of limited size")
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    "The operating system refuses the bytes and names no file: the message does."
+    "The operating system rejects the bytes and names no file: the message does."
     out = tmp_path / "out"
     words = [sys.executable, "-c", FULL, str(out)]
     r = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from hemidiaphragm_nb.formats import Refusal, encode_picture
+from hemidiaphragm_nb.formats import Rejection, encode_picture
 from hemidiaphragm_nb.pictures import read_picture, read_tiff
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.bounded import outcome
@@ -35,7 +35,7 @@ def test_tiff_of_a_loop_of_directories(pages, back_to, order, big):
     first, step = (16, 16) if big else (8, 6)
     places = [first + step * page for page in range(pages)]
     data = chain(places, [*places[1:], places[back_to]], big, order)
-    assert outcome(lambda: read_tiff(data), Refusal) == "refused"
+    assert outcome(lambda: read_tiff(data), Rejection) == "rejected"
 
 
 def test_tiff_of_a_sound_page_that_points_back_to_itself():
@@ -43,16 +43,16 @@ def test_tiff_of_a_sound_page_that_points_back_to_itself():
     (at,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, at)
     struct.pack_into("<I", data, at + 2 + 12 * count, at)
-    with pytest.raises(Refusal, match="loop"):
+    with pytest.raises(Rejection, match="loop"):
         read_tiff(bytes(data))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
 @pytest.mark.parametrize("colours", ["separated", "cielab"])
-def test_tiff_of_other_colours_is_refused(colours, compression):
+def test_tiff_of_other_colours_is_rejected(colours, compression):
     samples = np.dstack([GREY] * (4 if colours == "separated" else 3))
     data = encode_picture(samples, "tiff", photometric=colours, compression=compression)
-    with pytest.raises(Refusal, match=f"its colours are {colours.upper()}"):
+    with pytest.raises(Rejection, match=f"its colours are {colours.upper()}"):
         read_tiff(data)
 
 

@@ -26,7 +26,7 @@ BUGS = {
 }
 
 
-def test_broken_files_are_read_or_refused():
+def test_broken_files_are_read_or_rejected():
     print(python(*FUZZING, limit=600))
 
 

@@ -97,7 +97,7 @@ def test_unknown_landmarks_are_far_from_everything():
 
 
 @pytest.mark.parametrize("like", [np.asarray, torch.tensor], ids=["array", "tensor"])
-def test_encode_refuses_what_it_cannot_encode(like):
+def test_encode_rejects_what_it_cannot_encode(like):
     pair = like(PAIR)
     with pytest.raises(ValueError, match=r"\(\.\.\., k, 2\)"):
         encode(like(np.zeros((3, 2))), 16)
@@ -152,7 +152,7 @@ def test_decode_takes_tensors_of_any_float_type(device, dtype):
     near(found, PAIR, rtol=0, atol=1e-2 if dtype is torch.float32 else 0.5)
 
 
-def test_decode_refuses_what_it_cannot_decode():
+def test_decode_rejects_what_it_cannot_decode():
     with pytest.raises(ValueError, match=r"shared=True .*\(batch, 1, side, side\)"):
         decode(encode(PAIR, 16), shared=True)
     with pytest.raises(ValueError, match=r"shared=False .*\(batch, 2 or more, side"):

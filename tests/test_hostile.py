@@ -1,6 +1,6 @@
 """What a stranger can send is a folder: its images, its CSV and JSON files.
 
-Files that unfold in memory and names that lead out of the folder are refused by the one error of
+Files that unfold in memory and names that lead out of the folder are rejected by the one error of
 their reader, in little memory and time. The library unpacks no archive: users unpack what the data
 sets publish.
 """
@@ -24,38 +24,38 @@ read_coco_mask, read_coco = find("read_coco_mask", "read_coco")
 UNPACKERS = "zipfile tarfile unpack_archive extractall gzip bz2 lzma py7zr rarfile".split()
 
 
-def refused(read, *arguments, by=DatasetError) -> bool:
+def rejected(read, *arguments, by=DatasetError) -> bool:
     "Whether `by` is raised, in little memory and time."
     ending = outcome(lambda: read(*arguments), by)
-    return ending == "refused" or pytest.fail(ending)
+    return ending == "rejected" or pytest.fail(ending)
 
 
 @pytest.mark.parametrize("name", bombs.RADIOGRAPHS)
 def test_image_bomb(name, tmp_path):
     path = tmp_path / "bomb"
     path.write_bytes(bombs.RADIOGRAPHS[name]())
-    assert refused(read_radiograph, path, by=RadiographError)
+    assert rejected(read_radiograph, path, by=RadiographError)
 
 
 @pytest.mark.parametrize("name", bombs.MASKS)
 def test_mask_bomb(name, tmp_path):
     path = tmp_path / "mask.png"
     path.write_bytes(bombs.MASKS[name]())
-    assert refused(read_mask, str(path))
+    assert rejected(read_mask, str(path))
 
 
 @pytest.mark.parametrize("name", [*bombs.DARWIN, "deep"])
 def test_darwin_bomb(name, tmp_path):
     path = tmp_path / "x.json"
     path.write_text("[" * 200_000 if name == "deep" else json.dumps(bombs.DARWIN[name]))
-    assert refused(read_darwin_mask, str(path), (64, 64))
+    assert rejected(read_darwin_mask, str(path), (64, 64))
 
 
 @pytest.mark.parametrize("name", bombs.COCO)
 def test_coco_bomb(name, tmp_path):
     path = tmp_path / "x.json"
     path.write_text(json.dumps(bombs.COCO[name]))
-    assert refused(read_coco_mask, f"{path}#1", (64, 64))
+    assert rejected(read_coco_mask, f"{path}#1", (64, 64))
 
 
 @pytest.mark.parametrize("name", bombs.OUTSIDE)
@@ -63,25 +63,25 @@ def test_a_name_leads_nowhere(name, tmp_path):
     "No CSV or JSON file makes the library touch a file outside its folder."
     (tmp_path / "secret.png").write_bytes(corpus()["png16"])
     folder = bombs.collection(tmp_path / "coco", bombs.coco(name=name))
-    assert refused(read_coco, folder / "x.json")
+    assert rejected(read_coco, folder / "x.json")
     annotated = bombs.darwin(name=name)
-    assert refused(read_covid_darwin, bombs.collection(tmp_path / "darwin", annotated, name))
+    assert rejected(read_covid_darwin, bombs.collection(tmp_path / "darwin", annotated, name))
     if name:
         folder = bombs.collection(tmp_path / "metadata")
         (folder / "metadata.csv").write_text(f"id,patient_id,view\na,1,AP\n{name},2,AP\n")
-        assert refused(read_folder, folder)
+        assert rejected(read_folder, folder)
 
 
 @pytest.mark.parametrize("name", bombs.COCO_NONSENSE)
 def test_coco_nonsense(name, tmp_path):
     folder = bombs.collection(tmp_path / "set", bombs.COCO_NONSENSE[name])
-    assert refused(read_coco, folder / "x.json")
+    assert rejected(read_coco, folder / "x.json")
 
 
 @pytest.mark.parametrize("name", bombs.DARWIN_NONSENSE)
 def test_darwin_nonsense(name, tmp_path):
     folder = bombs.collection(tmp_path / "set", bombs.DARWIN_NONSENSE[name])
-    assert refused(read_covid_darwin, folder)
+    assert rejected(read_covid_darwin, folder)
 
 
 def test_landmarks_of_a_file_outside_are_reported_and_not_opened(tmp_path):
@@ -115,7 +115,7 @@ def linked(tmp_path):
 
 @pytest.mark.parametrize("name", [*LINKS, "pipe.png"])
 def test_what_a_link_leads_to_is_no_radiograph(name, linked):
-    assert refused(read_radiograph, linked / "images" / name, by=RadiographError)
+    assert rejected(read_radiograph, linked / "images" / name, by=RadiographError)
 
 
 def test_a_search_through_links_ends(linked):
@@ -152,5 +152,5 @@ def test_a_reader_without_limits_is_noticed(tmp_path):
         "read, error = find('read_radiograph', 'RadiographError')\n"
         f"print(outcome(lambda: read({str(path)!r}), error))"
     )
-    assert python("-c", code, cwd=package).splitlines()[-1] != "refused"
-    assert python("-c", code).splitlines()[-1] == "refused"
+    assert python("-c", code, cwd=package).splitlines()[-1] != "rejected"
+    assert python("-c", code).splitlines()[-1] == "rejected"

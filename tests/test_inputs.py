@@ -1,4 +1,4 @@
-"What `predict` finds in folders, patterns and links, what it passes over, and what it says then."
+"What `predict` finds in folders, patterns and links, what it skips, and what it says then."
 
 import shutil
 
@@ -24,7 +24,7 @@ def radiographs(tmp_path):
 
 @pytest.mark.parametrize("where", [".", "..", "sub"])
 def test_results_among_the_radiographs_say_so(tmp_path, where):
-    "The only images are passed over because the results go there: no other reason is given."
+    "The only images are skipped because the results go there: no other reason is given."
     folder = tmp_path / "a/C"
     write_image(folder / "sub/film.png")
     out = folder / where
@@ -85,7 +85,7 @@ def test_files_that_are_passed_over_are_counted(radiographs, tmp_path):
     def lines():
         r = CliRunner().invoke(app, command)
         assert r.exit_code == 0 and "2 of 2 images predicted" in r.output, r.output
-        return [line for line in r.output.splitlines() if "passed over" in line]
+        return [line for line in r.output.splitlines() if "skipped" in line]
 
     assert not lines() and not lines()  # where the program's own results are all that is there
     shutil.copytree(radiographs / "out", radiographs / "earlier")
@@ -94,12 +94,12 @@ def test_files_that_are_passed_over_are_counted(radiographs, tmp_path):
     (radiographs / ".hidden.txt").write_text("text")
     assert not lines()
     (radiographs / "notes.txt").write_text("text")
-    first = f"1 file passed over: {radiographs / 'notes.txt'} has no ending of an image"
+    first = f"1 file skipped: {radiographs / 'notes.txt'} has no ending of an image"
     assert [line.split(";")[0] for line in lines()] == [first]
     headless = b"\x08\0\x05\0CS\x0a\0ISO_IR 100" + bytes(200)  # a DICOM file without preamble
     (radiographs / "IM0001").write_bytes(headless)
     command.insert(1, str(radiographs))  # each once
-    first = f"2 files passed over: {radiographs / 'IM0001'} and 1 more have no ending of an image"
+    first = f"2 files skipped: {radiographs / 'IM0001'} and 1 more have no ending of an image"
     assert [line.split(";")[0] for line in lines()] == [first]
 
 

@@ -209,7 +209,7 @@ def test_tensors_are_evaluated_as_arrays_are():
         same(scores[key], value)
 
 
-def test_evaluation_refuses():
+def test_evaluation_rejects():
     with pytest.raises(ValueError, match="nothing to evaluate"):
         Evaluation().per_image()
     with pytest.raises(ValueError, match="1 ids for 12 images"):

@@ -37,7 +37,7 @@ VALUES = {"NaN": math.nan, "infinite": math.inf, "minus infinite": -math.inf, "a
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("name", ["first weight", "a running variance"])
-def test_weights_that_are_no_numbers_are_refused(model, value, name):
+def test_weights_that_are_no_numbers_are_rejected(model, value, name):
     file = model / "weights.safetensors"
     tensors = load_file(file)
     chosen = next(k for k in tensors if k.endswith("weight" if name[0] == "f" else "running_var"))
@@ -100,13 +100,13 @@ def test_a_network_larger_than_its_file_is_not_built(model):
     assert grown < 100_000 and "tensors differ" in str(error.value)  # KiB
 
 
-def test_what_a_recipe_refuses():
+def test_what_a_recipe_rejects():
     for key, value in dict(seed=-1, patience=-1, lam_hem=math.nan, wd=-1, clip=math.inf).items():
         with pytest.raises(RecipeError, match=f"{key} is"):
             recipe(**{key: value})
 
 
-def test_a_card_that_is_no_object_is_refused(model):
+def test_a_card_that_is_no_object_is_rejected(model):
     for text in ("[]", "1", "null", '{"recipe": []}', "{"):
         (model / "card.json").write_text(text)
         with pytest.raises(ModelError, match="no usable model .card.json: "):
@@ -152,7 +152,7 @@ ABSURD = {
 
 @pytest.mark.parametrize("norm", ["batch", "group", "instance", None])
 @pytest.mark.parametrize("change", ABSURD.values(), ids=ABSURD)
-def test_absurd_weights_are_refused(tmp_path, change, norm):
+def test_absurd_weights_are_rejected(tmp_path, change, norm):
     "Their maps would be the same for every radiograph: landmarks in a corner, a gap of 0."
     if change is a_variance and norm != "batch":
         pytest.skip("no variance among the weights")

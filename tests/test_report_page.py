@@ -109,7 +109,7 @@ def test_the_summary_counts_what_the_table_has(folder):
     parsed, table = Parsed(page_of(folder)), read_table(folder / "out")
     counts = {cells[0]: cells[1] for cells in parsed.cells if len(cells) == 2}
     some = sum(row["status"] == "warnings" for row in table)
-    assert counts["images read"] == "4" and counts["images refused by the last call"] == "1"
+    assert counts["images read"] == "4" and counts["images rejected by the last call"] == "1"
     assert counts["with a finding"] == str(some) and counts["with a gap in mm"] == "1"
     assert counts[str(folder / "in/broken.png")].startswith("it is not a PNG, JPEG, TIFF or DICOM")
     described = [cells[:3] for cells in parsed.cells if len(cells) == 3]

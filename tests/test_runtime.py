@@ -1,4 +1,4 @@
-"Foreign models: a card is validated before anything is built, weights that are no numbers refused."
+"Foreign models: a card is validated before anything is built, weights must be numbers."
 
 import json
 import math
@@ -78,7 +78,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change, reason", CHANGES.values(), ids=CHANGES)
-def test_a_foreign_card_is_refused(tmp_path, change, reason):
+def test_a_foreign_card_is_rejected(tmp_path, change, reason):
     body, card = shipped()
     if change != {"export": {}}:  # which is sound in a card of weights for torch
         with pytest.raises(CardError, match=reason):
@@ -96,7 +96,7 @@ def test_every_reason_is_named_at_once():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30], ids=["NaN", "infinite", "absurd"])
-def test_onnx_weights_that_are_no_numbers_are_refused(tmp_path, value):
+def test_onnx_weights_that_are_no_numbers_are_rejected(tmp_path, value):
     onnx = pytest.importorskip("onnx")
     body, card = shipped()
     model = onnx.load_model_from_string(body)
@@ -112,7 +112,7 @@ def test_onnx_weights_that_are_no_numbers_are_refused(tmp_path, value):
 # 20: of larger biases bf16 keeps no digit that depends on the picture
 @pytest.mark.parametrize("weight, bias, reason", [(0, 1, "the same all"), (None, 20, "beyond 10")])
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_an_exported_network_that_answers_all_alike_is_refused(
+def test_an_exported_network_that_answers_all_alike_is_rejected(
     tmp_path, weight, bias, reason, engine
 ):
     pytest.importorskip(engine)
@@ -126,7 +126,7 @@ def test_an_exported_network_that_answers_all_alike_is_refused(
         load_onnx(tmp_path / "m.onnx", engine)
 
 
-def test_a_card_that_says_other_tasks_is_refused(tmp_path):
+def test_a_card_that_says_other_tasks_is_rejected(tmp_path):
     body, card = shipped()
     _write_exported(tmp_path / "m.onnx", body, card | recipe(tasks=["mask"]))
     with pytest.raises(ExportError, match="2 outputs for the tasks mask"):
@@ -134,7 +134,7 @@ def test_a_card_that_says_other_tasks_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_a_card_that_was_edited_in_the_file_is_refused(tmp_path, engine):
+def test_a_card_that_was_edited_in_the_file_is_rejected(tmp_path, engine):
     "Its lengths, as protobuf writes them, fit no longer: each engine has an error of its own."
     pytest.importorskip(engine)
     body, card = shipped()
@@ -155,7 +155,7 @@ def test_a_card_of_weights_without_an_export_is_named(tmp_path):
         load_onnx(tmp_path / "m.onnx")
 
 
-def test_a_number_without_end_is_refused_at_once():
+def test_a_number_without_end_is_rejected_at_once():
     with pytest.raises(ValueError, match="more than ten bytes"):
         _varint(memoryview(b"\xff" * 10**7), 0)
 

@@ -21,6 +21,26 @@ def test_ruff_changes_nothing(command, places):
     run(sys.executable, "-m", "ruff", *command, *paths)
 
 
+WIDTH = 100
+BY_HAND = [path for place in (LIBRARY / "static", ROOT / "web") for path in place.rglob("*")]
+BY_HAND = [p for p in BY_HAND if p.suffix in (".js", ".mjs", ".css", ".html")]
+BY_HAND = [p for p in BY_HAND if not {"node_modules", "page"} & set(p.relative_to(ROOT).parts)]
+
+
+@pytest.mark.parametrize("path", BY_HAND, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_line_by_hand_is_wide(path):
+    "JavaScript, style sheets and pages, which ruff does not read."
+    lines = path.read_text(encoding="utf8").splitlines()
+    assert [n for n, line in enumerate(lines, 1) if len(line) > WIDTH] == []
+
+
+def test_the_notice_stands_once():
+    "What a page, a report, a card and a help text say of the use comes from `notice`."
+    sources = [*BY_HAND, *(p for p in LIBRARY.rglob("*.py") if p.name != "_modidx.py")]
+    stated = {p.name for p in sources if "not a medical device" in p.read_text("utf8").lower()}
+    assert stated == {"notice.py"}
+
+
 def private_imports(source: str) -> list[str]:
     "What a module takes of another one of the library although its name begins with `_`."
     found = []

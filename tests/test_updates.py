@@ -86,7 +86,7 @@ def test_the_test_part_is_not_there(data):
         assert getattr(data, name).table["id"].tolist() == ids
 
 
-def test_one_person_in_two_parts_is_refused(monkeypatch):
+def test_one_person_in_two_parts_is_rejected(monkeypatch):
     frames = load_data(PHANTOMS)
     split = split_by_patient(frames.table, seed=0)
     people = frames.table["patient_id"]

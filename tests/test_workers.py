@@ -58,7 +58,7 @@ def test_a_run_that_kills_its_process_at_every_start_is_given_up(tmp_path):
 
 @pytest.mark.extra
 def test_a_pool_that_cannot_start_leaves_the_work_to_this_process(tmp_path):
-    "A script without a guard starts itself in each worker, which Python refuses."
+    "A script without a guard starts itself in each worker, which Python rejects."
     plan = Plan("unguarded", (RUN, replace(RUN, repeat=1)))
     top = "import multiprocessing\nif multiprocessing.parent_process(): raise SystemExit(1)"
     assert run_in_a_script(tmp_path, plan, "True", top) == ["done", "done"]

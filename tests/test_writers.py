@@ -179,7 +179,7 @@ def test_a_writer_of_records_takes_what_the_table_has_and_its_failure_costs_the_
 
 
 class Breaks(RecordWriter):
-    "A writer of records that raises in one of its tasks: open, take (of `a`), refuse or close."
+    "A writer of records that raises in one of its tasks: open, take (of `a`), reject or close."
 
     name = "breaks"
 
@@ -201,14 +201,14 @@ class Breaks(RecordWriter):
             self._at("take")
         self.took.append(record["results"])
 
-    def refuse(self, error):
-        self._at("refuse")
+    def reject(self, error):
+        self._at("reject")
 
 
 FAILED = "could not be made (RuntimeError: mine); the writer breaks failed."
 TASKS = {
     "take": ("a.png", FAILED, ["b"]),
-    "refuse": (
+    "reject": (
         "c.png",
         "the writer breaks could not be told of it (RuntimeError: mine).",
         ["a", "b"],
@@ -240,7 +240,7 @@ def test_a_writer_of_records_that_fails_in_any_task_ends_no_batch(task, radiogra
     assert not (out / "predictions.csv.part").exists()
 
 
-@pytest.mark.parametrize("task", ["open", "take", "refuse", "close"])
+@pytest.mark.parametrize("task", ["open", "take", "reject", "close"])
 def test_an_interruption_in_a_writer_interrupts(task, radiographs, tmp_path):
     (radiographs / "c.png").write_bytes(b"nothing")
     writers = [Breaks("close", RuntimeError("mine")), Breaks(task, KeyboardInterrupt())]
@@ -841,7 +841,7 @@ def test_a_torn_record_is_made_again(text, radiographs, tmp_path):
     assert json.loads((out / "a.json").read_text()) == json.loads(whole)
 
 
-def test_a_row_stays_where_another_writer_is_refused(radiographs):
+def test_a_row_stays_where_another_writer_is_rejected(radiographs):
     given = [str(radiographs / f"{stem}.png") for stem in "ab"]
     assert predict_folder(given, radiographs) == []
     before = rows_of(radiographs)

@@ -18,7 +18,7 @@ def calibrate() -> dict:
     files.write_atomic(path, lambda file: file.write_text(text, encoding="utf-8"))
     data, exported = runtime.read_exported(folder / runtime.EXPORTED)
     body = data[: exported["network"]["bytes"]]
-    export._write_exported(folder / runtime.EXPORTED, body, exported | found)
+    export.write_exported(folder / runtime.EXPORTED, body, exported | found)
     words = cards.card_text(card, radiographs)
     files.write_atomic(folder / "README.md", lambda file: file.write_text(words, encoding="utf-8"))
     return found["intervals"]

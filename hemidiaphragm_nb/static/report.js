@@ -34,7 +34,11 @@
   }
 
   const ORDERS = {
-    severity: (a, b) => (b.status === "no answer") - (a.status === "no answer") || b.severity - a.severity || b.findings.length - a.findings.length || a.at - b.at,
+    severity: (a, b) =>
+      (b.status === "no answer") - (a.status === "no answer") ||
+      b.severity - a.severity ||
+      b.findings.length - a.findings.length ||
+      a.at - b.at,
     gap: (a, b) => Math.abs(b.gap_px512 ?? -1) - Math.abs(a.gap_px512 ?? -1) || a.at - b.at,
     table: (a, b) => a.at - b.at,
   };
@@ -139,7 +143,12 @@
   const views = counted(rows.map((row) => row.view));
   fill(at("view"), [["*", "all"], ...views.map(([v, n]) => [v, `${v || "unknown"} (${n})`])]);
 
-  const turns = { first: () => 0, previous: () => page - 1, next: () => page + 1, last: () => Infinity };
+  const turns = {
+    first: () => 0,
+    previous: () => page - 1,
+    next: () => page + 1,
+    last: () => Infinity,
+  };
   for (const [id, to] of Object.entries(turns)) {
     at(id).addEventListener("click", () => {
       page = to();

@@ -346,7 +346,8 @@ function presentation(m) {
   );
   const least = (which) => Math.min(...distances.filter((_, i) => wrong[i] === which)) ** 2;
   const best = distances.indexOf(Math.min(...distances));
-  if (least(false) - least(true) < LIMITS.presentation || distances[best] > LIMITS.image) return null;
+  const gain = least(false) - least(true);
+  if (gain < LIMITS.presentation || distances[best] > LIMITS.image) return null;
   return PRESENTATIONS[best];
 }
 

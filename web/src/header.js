@@ -402,8 +402,8 @@ function headerWarnings(h) {
     ],
     [
       turn !== 1,
-      `its header says that it is ${how}: it was ${back} back, and coordinates in tables are those` +
-        ` of the ${back} picture`,
+      `its header says that it is ${how}: it was ${back} back, and coordinates in tables are` +
+        ` those of the ${back} picture`,
     ],
     [
       unsettled,

@@ -112,7 +112,9 @@ function showPoints() {
     points: pointsOrNull(radiograph.points),
     model_points: pointsOrNull(radiograph.answer.points),
     edited: SIDES.map((_, side) => radiograph.edited(side)),
-    gap_label: Number.isNaN(px) ? "" : Number.isNaN(mm) ? `${signed(px)} px` : `${signed(px)} px (${signed(mm)} mm)`,
+    gap_label: Number.isNaN(px)
+      ? ""
+      : `${signed(px)} px${Number.isNaN(mm) ? "" : ` (${signed(mm)} mm)`}`,
   });
   const words = radiograph.gapInWords().replace(/ (px|mm)/g, "\u00a0$1");
   $("gap").textContent = capital(words);
@@ -420,8 +422,8 @@ async function start() {
   connect();
   if (location.protocol === "file:") {
     say(
-      "Open this folder through a web server (or `hemidiaphragm page`): a browser lets no page read" +
-        " its files from disk.",
+      "Open this folder through a web server (or `hemidiaphragm page`): a browser lets no page" +
+        " read its files from disk.",
     );
     $("progress").hidden = true;
     return;
