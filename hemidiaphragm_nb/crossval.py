@@ -167,7 +167,8 @@ def run_ship(
 
     Raises: ExperimentError, DatasetError.
     """
-    out, plan = Path(out), ship_plan(data, members, scale=scale)
+    out = Path(out)
+    plan = Store(out / "store").as_begun(ship_plan(data, members, scale=scale))
     trained(plan, filled(plan, out, workers, scheduler, retry))[0, "all but test"].save(
         out / "model", half=True
     )
@@ -298,6 +299,7 @@ def run_crossval(
     Raises: ExperimentError, DatasetError.
     """
     out, plan = Path(out), crossval_plan(data, folds, members, repeats, scale=scale)
+    plan = Store(out / "store").as_begun(plan)
     store = filled(plan, out, workers, scheduler, retry)
     cases = fold_cases(plan, store, _whole_frames(data, scale))
     warned, saved = _warning_cases(cases), cases.drop(columns="findings")
@@ -319,7 +321,8 @@ def run_ablation(
 
     Raises: ExperimentError, DatasetError.
     """
-    out, plan = Path(out), ablation_plan(data, base, scale)
+    out = Path(out)
+    plan = Store(out / "store").as_begun(ablation_plan(data, base, scale))
     store = filled(plan, out, workers, scheduler, retry)
     cases = _ablation_cases(plan, store, _whole_frames(data, scale))
     _save_cases(out, plan, radiographs=cases)
