@@ -25,9 +25,7 @@ _UNITS = {"points": "{:+.1f}", "Dice": "{:+.4f}", "of the map": "{:+.2f}"}
 
 def _row(claim: str, verdict: str, compared: str, found: Effect, unit: str, about: str) -> dict:
     "A row of `claim_table`."
-    effect, low, high = (
-        _UNITS[unit].format(v) for v in (found.difference, found.low, found.high)
-    )
+    effect, low, high = (_UNITS[unit].format(v) for v in (found.difference, found.low, found.high))
     cells = (claim, verdict, compared, f"{effect} {unit}", f"{low} to {high}")
     people = {"patients": found.patients, "trainings": found.trainings, "conditions": about}
     return dict(zip(_COLUMNS, cells)) | people
