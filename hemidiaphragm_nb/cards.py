@@ -33,8 +33,8 @@ CARD = """# Model card: the weights that come with hemidiaphragm_nb
 **Intended use.** {use}. Frontal chest X-rays of adults, portable or fixed; input: {input}.
 
 **Networks.** The mean of {count} two-headed networks ({kind}; {parameters:,} parameters in all)
-at {side} px, heatmaps with β = {beta:g} px, λ_hem = {lam_hem:g}; {epochs} epochs each in batches of {batch},
-augmentation "{augmentation}", on {train} images, validated on {valid}.
+at {side} px, heatmaps with β = {beta:g} px, λ_hem = {lam_hem:g}; {epochs} epochs each in
+batches of {batch}, augmentation "{augmentation}", on {train} images, validated on {valid}.
 
 **Data.** {source}. Images by licence, as their collection states it: {licences}. Some of these
 licences forbid commercial use or derivatives; whether weights are a derivative is for your lawyer,
@@ -42,7 +42,8 @@ not for this card.
 
 **How good, on patients never seen.** Cross-validation by patient of this recipe, {folds} folds of
 {networks} networks each, once (n = 1); accuracy in % of landmarks within R = 100 px of
-the 512-px frame and its fractions, with 95 % intervals by patient. Portable: AP radiographs; fixed: PA.
+the 512-px frame and its fractions, with 95 % intervals by patient.
+Portable: AP radiographs; fixed: PA.
 
 {table}
 

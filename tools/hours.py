@@ -31,7 +31,7 @@ COMMANDS = {
     "updates": "hemidiaphragm updates --data FOLDER --store STORE --out results/covid_cxr/updates",
     "crossval": "hemidiaphragm crossval --data FOLDER --scale full",
     "ablation": "hemidiaphragm crossval --data FOLDER --scale full --ablation",
-    "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full`, then `adopt` of `engine/cards`",
+    "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full`, `cards.adopt`",
     "measure": "notebook `engine/agreement`, last section (no training)",
     "explain": "notebook `13_explain`, last section (no training)",
     "checks": "notebooks `engine/checks` and `engine/tilt`, last sections (no training)",
@@ -43,10 +43,10 @@ the repository. Written by `python -m tools.hours`, held by `tests/test_results.
 
 ## Commands and hours
 
-Hours are the sum of each training's own clock, from the result files. On a GPU trainings ran beside
-each other (`together`) and each has its share of the time, so the sum is the GPU's time for training,
-without reading data and evaluation. On a processor the clock is of one thread beside other work.
-*Not stored* where the files keep no time. `n` is repeats.
+Hours are the sum of each training's own clock, from the result files. On a GPU trainings ran
+beside each other (`together`) and each has its share of the time, so the sum is the GPU's time for
+training, without reading data and evaluation. On a processor the clock is of one thread beside other
+work. *Not stored* where the files keep no time. `n` is repeats.
 
 """
 
@@ -114,14 +114,15 @@ def page() -> str:
     with open(PARTED, encoding="utf-8") as file:
         parted = list(csv.DictReader(file))
     gone = [r for r in parted if r["learned"] == "yes"]
-    cut = {r["analysis"] for r in parted} - {r["analysis"] for r in gone}
+    repeats = len({r["repeat"] for r in gone})
+    cut = ", ".join(sorted({r["analysis"] for r in parted} - {r["analysis"] for r in gone}))
     tail = f"""
 ## What is not finished
 
 - `saturation_256`, `balance_256`: a second resolution, n = 1. More: the
   plans named above with more repeats; a store that holds them goes on.
-- `paper`: the first 20 of 200 epochs of one setting (n = 1). The whole, some 37 hours of the GPU that
-  ran these: `hemidiaphragm replicate --data FOLDER --scale full --preset paper`.
+- `paper`: the first 20 of 200 epochs of one setting (n = 1). The whole, some 37 hours of the
+  GPU that ran these: `hemidiaphragm replicate --data FOLDER --scale full --preset paper`.
 - `updates`: curves with `complete: false` stop before their end; `hemidiaphragm updates` goes on.
 
 ## One person under two patients
@@ -130,10 +131,12 @@ Patients 192 and 196 of the data look like one person, and one file stands under
 (`cases.SAME_PERSON`): 195 persons, not 197. New plans keep a person in one part. Stored splits were
 by patient; `covid_cxr/parted.csv` lists every test image whose person the same run had in training
 or validation. Where the network learned from the other images, the test images are left out of the
-figures: {len(gone)} image-repeats in {len({r["repeat"] for r in gone})} of the transfer's ten
-repeats, in the test of the stage on common radiographs, and nowhere else. In
-{", ".join(sorted(cut))} the images of 196 were tested in repeat 3 and those of 192 validated on, by which nothing was chosen: they
-stay. Counted as one patient, the intervals of the analyses move by tenths of a point, and no verdict does.
+figures: {len(gone)} image-repeats in {repeats} of the transfer's ten repeats, in the test of the
+stage on common radiographs, and nowhere else. In
+{cut}
+the images of 196 were tested in repeat 3 and those of 192 validated on, by which nothing was
+chosen: they stay. Counted as one patient, the intervals of the analyses move by tenths of a point,
+and no verdict does.
 """
     return _HEAD + table + "\n" + tail
 
