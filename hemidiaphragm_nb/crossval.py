@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOGETHER', 'networks', 'crossval_plan', 'filled', 'trained', 'fold_cases', 'ship_plan', 'run_ship', 'ablation_plan',
-           'ablation_table', 'run_crossval', 'run_ablation']
+           'ablation_changes', 'ablation_table', 'run_crossval', 'run_ablation']
 
 # %% ../nbs/engine/crossval.ipynb #ca75d18c
 import json
@@ -167,7 +167,8 @@ def run_ship(
 
     Raises: ExperimentError, DatasetError.
     """
-    out, plan = Path(out), ship_plan(data, members, scale=scale)
+    out = Path(out)
+    plan = Store(out / "store").as_begun(ship_plan(data, members, scale=scale))
     trained(plan, filled(plan, out, workers, scheduler, retry))[0, "all but test"].save(
         out / "model", half=True
     )
@@ -179,7 +180,7 @@ def ablation_plan(
     base: Recipe | None = None,  # None: the scale's
     scale: str = "quick",  # a name in `SCALES`
 ) -> Plan:
-    "One change of the recipe a run, all on the same split."
+    "Changes of the recipe, a run each, on the same split: `ablation_changes` names them."
     spec, base = at_scale(data, base, scale)
     half = replace(base, side=max(64, base.side // 2))
 
@@ -214,6 +215,24 @@ def ablation_plan(
         ),
     )
 
+# %% ../nbs/engine/crossval.ipynb #a1e0c030
+_LABELS = ("name", "key", "analysis", "preset", "repeat")
+
+
+def ablation_changes(
+    plan: pd.DataFrame,  # a row a run, as `Plan.table` has it and facts.json stores it
+    against: str = "half the side",
+) -> pd.Series:  # name -> the settings that differ from `against`, and their values
+    "What each row of an ablation changes."
+    runs = plan.drop(columns=[c for c in _LABELS if c != "name" and c in plan]).set_index("name")
+    runs = runs.astype(object).where(runs.notna(), "")
+    runs["start"] = ["another run's weights" if s else "" for s in runs["start"]]
+    first, rows = runs.loc[against], {}
+    for name, run in runs.iterrows():
+        changed = {c: run[c] for c in runs if str(run[c]) != str(first[c])}
+        rows[name] = ", ".join(f"{k} {v}".strip() for k, v in changed.items())
+    return pd.Series(rows, name="changes")
+
 # %% ../nbs/engine/crossval.ipynb #0000ab03
 TOGETHER = {
     "two networks": ("half the side", "half the side, another seed")
@@ -225,11 +244,11 @@ def _ablation_cases(
 ) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with variant
     "Validation and test radiographs, read by every variant and by the ensembles of `TOGETHER`."
     split = run_split(plan.runs[0], frames.table)
-    unseen = frames.subset(np.concatenate([split["valid"], split["test"]]))
+    held_out = frames.subset(np.concatenate([split["valid"], split["test"]]))
     models = {run.name: store.model(run) for run in plan if run.name != "phantoms alone"}
     models |= {name: ensemble([models[m] for m in those]) for name, those in TOGETHER.items()}
     return pd.concat(
-        [evaluate(unseen, model).cases.assign(variant=name) for name, model in models.items()],
+        [evaluate(held_out, model).cases.assign(variant=name) for name, model in models.items()],
         ignore_index=True,
     )
 
@@ -298,6 +317,7 @@ def run_crossval(
     Raises: ExperimentError, DatasetError.
     """
     out, plan = Path(out), crossval_plan(data, folds, members, repeats, scale=scale)
+    plan = Store(out / "store").as_begun(plan)
     store = filled(plan, out, workers, scheduler, retry)
     cases = fold_cases(plan, store, _whole_frames(data, scale))
     warned, saved = _warning_cases(cases), cases.drop(columns="findings")
@@ -319,7 +339,8 @@ def run_ablation(
 
     Raises: ExperimentError, DatasetError.
     """
-    out, plan = Path(out), ablation_plan(data, base, scale)
+    out = Path(out)
+    plan = Store(out / "store").as_begun(ablation_plan(data, base, scale))
     store = filled(plan, out, workers, scheduler, retry)
     cases = _ablation_cases(plan, store, _whole_frames(data, scale))
     _save_cases(out, plan, radiographs=cases)

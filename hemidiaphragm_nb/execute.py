@@ -67,6 +67,8 @@ def artifacts(case: Case) -> dict:
 # %% ../nbs/engine/execute.ipynb #104695a1
 def run_split(run: Run, table: pd.DataFrame) -> dict:
     "Positions by subset: train, valid, test, and what a stage holds out. Raises: DatasetError."
+    if not run.data.people:  # a run of before: by patient alone
+        table = table.drop(columns="person", errors="ignore")
     if run.subset == "all":
         return split_by_patient(table, seed=run.repeat)
     if run.subset == "all but test":

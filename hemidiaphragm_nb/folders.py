@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from .cases import LANDMARKS, case_table
+from .cases import LANDMARKS, SAME_PERSON, case_table, persons
 from .files import image_stem, plainly, save_picture, shown
 from .csv_files import csv_original, save_table
 from .problems import DatasetError, Problem
@@ -326,7 +326,8 @@ def read_folder(
     # whose masks and landmarks; other than 'a' keeps only the cases they annotated
     annotator: str = "a",
 ) -> pd.DataFrame:  # the table of cases
-    """Read a folder's table of cases.
+    """Read a folder's table of cases, with the column `person` where metadata.csv or
+    `cases.SAME_PERSON` has it: whom splits keep together.
 
     Raises: DatasetError listing every error of `scan_folder`; pictures are opened later.
     """
@@ -343,7 +344,8 @@ def read_folder(
         raise DatasetError(
             Problem(str(path), f"annotator {annotator!r} has no case", "Choose another annotator")
         )
-    return table
+    known = "person" not in table and table["id"].isin(list(SAME_PERSON)).any()
+    return table.assign(person=persons(table)) if known else table
 
 # %% ../nbs/engine/folders.ipynb #00000047
 def _load_case(

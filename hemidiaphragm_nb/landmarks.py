@@ -92,6 +92,24 @@ def _people(table: "pd.DataFrame") -> np.ndarray:
             people[people == b] = a
     return people
 
+# %% ../nbs/02_landmarks.ipynb #a1e0c005
+def _whose(table: "pd.DataFrame") -> np.ndarray:
+    "The person of each row: `person` where the column has one, else the patient of `_people`."
+    people = _people(table)
+    if "person" not in table:
+        return people
+    named = table["person"].fillna("").astype(str).to_numpy(dtype=str)
+    return np.where(named == "", people, named)
+
+
+def _together(table: "pd.DataFrame", who: np.ndarray, subset: np.ndarray) -> np.ndarray:
+    "Each patient's subset, patients of one `person` in that which has most of the person's images."
+    subset = subset.copy()
+    for rows in table.groupby(_whose(table)).indices.values():
+        own, images = np.unique(who[rows], return_counts=True)
+        subset[own] = subset[own[images.argmax()]]
+    return subset
+
 # %% ../nbs/02_landmarks.ipynb #9d1a84cd
 def _counts(
     table: "pd.DataFrame", stratify: str | None
@@ -179,6 +197,7 @@ def split_by_patient(
             subset[i] = candidates[np.argmax((lacking[candidates] / total) @ counts[i])]
             lacking[subset[i]] -= counts[i]
             size[subset[i]] += 1
+    subset = _together(table, who, subset)
     names = ("train", "valid", "test")
     return {name: np.flatnonzero(subset[who] == k) for k, name in enumerate(names)}
 
@@ -208,9 +227,14 @@ def split_by_fold(
         warnings.filterwarnings(
             "ignore", message="The least populated class"
         )  # a view with fewer cases than folds
-        rest, test = list(
-            StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(view, view, people)
-        )[fold]
+        deal = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        tests = [test for _, test in deal.split(view, view, people)]
+    patients, who = np.unique(people, return_inverse=True)
+    of_patient = np.zeros(len(patients), int)
+    for k, test in enumerate(tests):
+        of_patient[who[test]] = k
+    tested = _together(table, who, of_patient)[who] == fold
+    rest, test = np.flatnonzero(~tested), np.flatnonzero(tested)
     inner = split_by_patient(table.iloc[rest], (0.875, 0.125, 0.0), seed)
     return {"train": rest[inner["train"]], "valid": rest[inner["valid"]], "test": test}
 
@@ -236,11 +260,12 @@ def split_by_device(
             )
         )
     people, view = _people(table), table["view"].fillna("").astype(str)
+    whose = _whose(table)
     radiographs = np.flatnonzero(is_view(view, "portable"))
     half = split_by_patient(table.iloc[radiographs], (0.5, 0.0, 0.5), seed)
     held_out, seen = radiographs[half["test"]], radiographs[half["train"]]
     if subset == "common":
-        seen = np.flatnonzero((view == "PA").to_numpy() & ~np.isin(people, people[held_out]))
+        seen = np.flatnonzero((view == "PA").to_numpy() & ~np.isin(whose, whose[held_out]))
     subsets = {k: seen[v] for k, v in split_by_patient(table.iloc[seen], seed=seed).items()}
     order = sorted(
         subsets["train"],

@@ -31,6 +31,8 @@ class DataSpec:
     n: int = 0  # number of made-up cases
     seed: int = 0  # of the made-up cases
     fingerprint: str = ""  # `FrameSet.fingerprint` of a folder's frames at this side
+    # "1": splits keep one `person` together; "": by patient alone, as runs of before were split
+    people: str = field(default="", metadata={"later": True})
     # where the folder is today: no part of what the data are
     path: str = field(default="", compare=False)
 
@@ -107,7 +109,8 @@ def data_spec(
         return DataSpec(str(source), side, n, seed)
     frames = load_frames(read_folder(source), side=side, option="")
     path = str(Path(source).resolve())
-    spec = DataSpec("folder", side, fingerprint=frames.fingerprint, path=path)
+    people = "1" if "person" in frames.table else ""
+    spec = DataSpec("folder", side, fingerprint=frames.fingerprint, people=people, path=path)
     _LOADED[spec] = frames
     return spec
 

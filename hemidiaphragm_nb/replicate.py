@@ -21,6 +21,7 @@ from .saturation import saturation_plan, saturation_report
 from .study import size_of
 from .store import Store
 from .plan import load_data
+from .cases import persons
 from .together_runs import run_together
 from .workers import run_plan
 from .recipes import recipe
@@ -83,14 +84,16 @@ def run_analysis(
     if name == "explain":
         with context(STYLE):
             return write_report(explain_report(explained_cases(data, scale)), out / name), []
-    plan, store = analysis_plan(name, data, scale, repeats, preset), Store(out / "store")
+    store = Store(out / "store")
+    plan = store.as_begun(analysis_plan(name, data, scale, repeats, preset))
     if together:
         status = run_together(plan, store, together, retry=retry)
     else:
         status = run_plan(plan, store, workers=workers, scheduler=scheduler, retry=retry)
     failed = _failed(status)
     results = load_results(export_results(store, out / name / "results", plan))
-    patients = load_data(next(iter(plan)).data).table[["id", "patient_id"]]
+    cases = load_data(next(iter(plan)).data).table
+    patients = cases[["id"]].assign(patient_id=persons(cases))
     with context(STYLE):
         return write_report(_REPORTS[name](results, patients), out / name), failed
 
@@ -113,7 +116,7 @@ def run_transfer(
     if brain != "gliomas":
         weights = fetch_brain_weights() if brain == "published" else brain
         first = adopt_brain(store, weights, recipe("vidal", **SIZES[scale]["recipe"]))
-    plan = transfer_plan(data, repeats, scale, first)
+    plan = store.as_begun(transfer_plan(data, repeats, scale, first))
     drawn = frozenset(run.key for run in plan if run.name == AFTER and run.repeat == 0)
     how = dict(weights=drawn, retry=retry)
     if together:

@@ -12,7 +12,7 @@ import traceback
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -308,6 +308,20 @@ def plan(self: Store, name: str = "") -> Plan:
         names = sorted(p.stem for p in path.parent.glob("*.json"))
         raise ExperimentError(f"{self.folder} has no plan {name!r}; it has {names}")
     return Plan.load(path)
+
+# %% ../nbs/engine/store.ipynb #a1e0c021
+def _by_patient(run: Run) -> Run:
+    "The run, split by patient alone."
+    start = _by_patient(run.start) if run.start else None
+    return replace(run, data=replace(run.data, people=""), start=start)
+
+
+@patch
+def as_begun(self: Store, plan: Plan) -> Plan:
+    "The plan, split by patient alone where this store holds runs of it that were split so."
+    pairs = [(_by_patient(run), run) for run in plan]
+    begun = any(former in self for former, run in pairs if former != run)
+    return Plan(plan.name, tuple(former for former, _ in pairs)) if begun else plan
 
 # %% ../nbs/engine/store.ipynb #2f608f6d
 @patch

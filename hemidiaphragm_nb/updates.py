@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.core import (
@@ -41,7 +40,6 @@ from .landmarks import split_by_patient
 from .losses import heatmap_loss
 from .networks import TorchPredictor
 from .plan import DataSpec, data_spec, load_data
-from .problems import DatasetError, Problem
 from .recipe_choice import write_summary
 from .recipes import Recipe, canonical
 from .train import fit, make_learner
@@ -56,9 +54,6 @@ from hemidiaphragm_nb.update_curves import (
 from .workers import run_on_executor
 
 # %% ../nbs/engine/updates.ipynb #ed40af7c
-_SAME_PERSON = ("192", "196")  # two patients of covid_cxr that look like one
-
-
 @dataclass
 class StudyData:
     "What the study may see: two parts of split 0, at one side."
@@ -74,14 +69,10 @@ def study_data(
 ) -> StudyData:
     """Read the frames and take the training and the validation set of split 0.
 
-    Raises: DatasetError for an unusable folder, or a split that separates one person's images.
+    Raises: DatasetError for an unusable folder.
     """
     frames = load_data(data_spec(source, side))
     split = split_by_patient(frames.table, seed=0)
-    same = np.flatnonzero(frames.table["patient_id"].isin(_SAME_PERSON))
-    if not any(set(same) <= set(part) for part in split.values()):
-        reason = f"split 0 separates the patients {' and '.join(_SAME_PERSON)}, who look like one"
-        raise DatasetError(Problem(str(source), reason, "Give both one patient_id"))
     return StudyData(*(frames.subset(split[k]) for k in ("train", "valid")), frames.fingerprint)
 
 # %% ../nbs/engine/updates.ipynb #d8ffccf4

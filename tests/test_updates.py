@@ -19,7 +19,6 @@ from hemidiaphragm_nb.checkpoint import checkpoint_rows
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, weights_hash
 from hemidiaphragm_nb.plan import data_spec, load_data
-from hemidiaphragm_nb.problems import DatasetError
 from hemidiaphragm_nb.recipes import Recipe
 from hemidiaphragm_nb.train import train
 from hemidiaphragm_nb.update_curves import BASE, MARKS, Curve, planned_curves
@@ -84,16 +83,6 @@ def test_the_test_part_is_not_there(data):
     for name in ("train", "valid"):
         ids = frames.table["id"].iloc[split[name]].tolist()
         assert getattr(data, name).table["id"].tolist() == ids
-
-
-def test_one_person_in_two_parts_is_rejected(monkeypatch):
-    frames = load_data(PHANTOMS)
-    split = split_by_patient(frames.table, seed=0)
-    people = frames.table["patient_id"]
-    apart = tuple(people.iloc[split[name][0]] for name in ("train", "test"))
-    monkeypatch.setattr(updates, "_SAME_PERSON", apart)
-    with pytest.raises(DatasetError, match="look like one"):
-        study_data(PHANTOMS, 64)
 
 
 def test_what_is_measured(data):
