@@ -14,6 +14,7 @@ from .files import plainly
 from .heatmaps import DECODERS
 from .radiograph import FRAME
 from .radiograph import WORKING_SIDES
+from .registry import why_unknown
 from pathlib import Path
 import json
 
@@ -30,7 +31,6 @@ _CHOICES = {  # the same of its recipe
     "decoder": list(DECODERS),
     "shared": [False, True],
     "mask_channels": [1, 2],
-    "metric": list(METRICS),
     "channels_last": [False, True],
 }
 
@@ -128,6 +128,7 @@ def check_card(card: dict) -> dict:  # the same card
     reasons = [f"the recipe has no {key}" for key in _NEEDED if key not in recipe]
     reasons += _not_one_of(card, _KNOWN) + _not_one_of(recipe, _CHOICES)
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": _RADIUS_FACTORS})
+    reasons += [why] if (why := why_unknown("metric", card, METRICS)) else []
     reasons += why_no_intervals(card)
     reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
     reasons += _not_of_data(card) + _not_of_images(card) + _not_of_export(card)

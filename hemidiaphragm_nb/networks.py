@@ -29,12 +29,12 @@ from .precision import as_tuple
 from .pretrained import LiteUNet, enlarged, load_imagenet
 from .radiograph import FRAME, shrink, to_float
 from hemidiaphragm_nb.recipes import (
-    OWN_NETWORKS,
     Recipe,
     RecipeError,
-    built_in_networks,
+    built_in_names,
     read_recipe,
 )
+from .registry import OWN, own_parts, register, why_unknown
 from .runtime import Outputs
 from .trial import check_answers, trial_picture
 from .card_checks import ModelError, read_card
@@ -58,8 +58,8 @@ def build_net(recipe: Recipe) -> nn.Module:
     set_seed(recipe.seed)
     heads = dict(heat_channels=1 if recipe.shared else 2, mask_channels=recipe.mask_channels)
     heads |= dict(heat_bias=1.0, mask_bias=-1.5)
-    if recipe.arch in OWN_NETWORKS:
-        net = _check_own(OWN_NETWORKS[recipe.arch](recipe), recipe)
+    if recipe.arch in OWN["arch"]:
+        net = _check_own(OWN["arch"][recipe.arch](recipe), recipe)
     elif recipe.arch == "brain":
         net = _RadiographBrainUNet(width=recipe.width)
     elif recipe.arch in ("lite0", "imagenet"):
@@ -77,19 +77,7 @@ def register_network(name: str) -> Callable:
     heatmaps (n, 2 or with `shared` 1, S, S), from 0 to 1; masks (n, `mask_channels`, S, S), as
     log-odds. Of one task: the tensor itself. Raises: RecipeError for a name that is taken.
     """
-    if not name.isidentifier() or name in built_in_networks():
-        raise RecipeError(
-            f"a network cannot be called {name!r}: it must be a new name, as of Python"
-        )
-
-    def register(build: Callable) -> Callable:
-        place, known = (build.__module__, build.__qualname__), OWN_NETWORKS.get(name)
-        if known and (known.__module__, known.__qualname__) != place:
-            raise RecipeError(f"{known.__module__} has registered another network {name!r}")
-        OWN_NETWORKS[name] = build
-        return build
-
-    return register
+    return register("arch", name, taken=built_in_names("arch"))
 
 
 @torch.no_grad()
@@ -150,9 +138,8 @@ class TorchPredictor:
     card: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        self.card = self.card | {"recipe": asdict(self.recipe)}
-        if build := OWN_NETWORKS.get(self.recipe.arch):
-            self.card["network"] = {"name": self.recipe.arch, "module": build.__module__}
+        settings = asdict(self.recipe)
+        self.card = self.card | {"recipe": settings} | own_parts(settings)
 
     @torch.no_grad()
     def predict(
@@ -242,15 +229,9 @@ def _check_shapes(path: Path, recipe: Recipe, card: dict):
 def _read_card(path: Path) -> tuple[dict, Recipe]:
     "A model's card and its recipe. Raises: OSError; ValueError naming the file and what is wrong."
     card = read_card(path)
-    arch, own = card["recipe"].get("arch"), card.get("network")
-    if isinstance(own, dict) and arch not in (*built_in_networks(), *OWN_NETWORKS):
-        place = f"module {own.get('module')}"
-        if own.get("module") == "__main__":
-            place = "script or notebook that it was trained in"
-        raise ValueError(
-            f"{path.name}: its network, {arch!r}, is of somebody's own: first import or run the"
-            f" {place}, which registers it"
-        )
+    for key in ("arch", "loss"):  # the distance is among what `read_card` asks for
+        if why := why_unknown(key, card, built_in_names(key)):
+            raise ValueError(f"{path.name}: {why}")
     try:
         return card, read_recipe(card["recipe"])
     except ValueError as error:

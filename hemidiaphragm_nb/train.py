@@ -25,21 +25,41 @@ from .checkpoint import BestWeights, CheckpointCallback, History, Plateau
 from .checkpoint import ProgressBar, resume_from, save_checkpoint
 from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
-from .losses import JointLoss, UncertaintyLoss
+from .losses import JointLoss, UncertaintyLoss, task_losses
 from .networks import TorchPredictor, initial_net, model_card
 from .pixels import as_array
 from .predict import heatmap_points
 from .precision import Bf16, as_tuple, use_bf16
 from .progress import progress_bar
-from .recipes import PRESETS, Recipe
+from .recipes import PRESETS, Recipe, RecipeError
+from .registry import OWN
 
 # %% ../nbs/08_train.ipynb #129c89b5
-class FrameLoss(nn.Module):
-    "Equation 5 (or learned weights) on a batch's targets; the points are for the metrics alone."
+class _OwnLoss(nn.Module):
+    "A registered loss, with the tasks' losses of equations 3 and 4 beside it for the history."
 
     def __init__(self, recipe: Recipe):
         super().__init__()
-        if recipe.weighting == "learned":
+        self.loss, self.tasks = OWN["loss"][recipe.loss](recipe), recipe.tasks
+        if not callable(self.loss):
+            kind = type(self.loss).__name__
+            raise RecipeError(f"the loss {recipe.loss!r} gives a {kind}, not a function")
+
+    def forward(self, preds, heat, mask):
+        with torch.no_grad():
+            self.last_parts = task_losses(preds, heat, mask, self.tasks)
+        return self.loss(preds, heat, mask)
+
+
+class FrameLoss(nn.Module):
+    """Equation 5 (or learned weights, or a loss of your own) on a batch's targets; the points are
+    for the metrics alone."""
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        if recipe.loss in OWN["loss"]:
+            self.loss = _OwnLoss(recipe)
+        elif recipe.weighting == "learned":
             self.loss = UncertaintyLoss(tasks=recipe.tasks)
         else:
             self.loss = JointLoss(recipe.lam_hem, recipe.lam_segm, recipe.tasks)

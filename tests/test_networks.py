@@ -17,7 +17,8 @@ from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, register_network
 from hemidiaphragm_nb.precision import as_tuple
-from hemidiaphragm_nb.recipes import OWN_NETWORKS, RecipeError, recipe
+from hemidiaphragm_nb.recipes import RecipeError, recipe
+from hemidiaphragm_nb.registry import OWN
 from hemidiaphragm_nb.runtime import shipped_folder
 from hemidiaphragm_nb.train import train
 from hemidiaphragm_nb.trial import _NEAREST, _SMALLEST_RANGE, trial_picture
@@ -222,7 +223,7 @@ def test_an_ensemble_was_trained_on_what_its_members_were():
         assert "trained_on" not in ensemble([one(0, trained_on=a), one(1, **other)]).card
 
 
-OWN = """
+LAYERS = """
 from torch import nn
 from hemidiaphragm_nb.networks import register_network
 
@@ -242,10 +243,10 @@ def plain_layers(recipe):
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     "A module of somebody's own that registers a network, imported; forgotten at the end."
-    (tmp_path / "own_layers.py").write_text(OWN)
+    (tmp_path / "own_layers.py").write_text(LAYERS)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield importlib.import_module("own_layers")
-    OWN_NETWORKS.pop("plain_layers", None)
+    OWN["arch"].pop("plain_layers", None)
     sys.modules.pop("own_layers", None)
 
 
@@ -260,7 +261,7 @@ def test_a_network_of_ones_own_is_trained_saved_and_loaded(own, tmp_path):
     loaded = TorchPredictor.load(tmp_path / "model", trial=False)
     answers = [m.predict(frames.images[:2]) for m in (model, loaded)]
     assert np.array_equal(answers[0].heatmaps, answers[1].heatmaps)
-    OWN_NETWORKS.clear()
+    OWN["arch"].clear()
     with pytest.raises(ModelError, match="first import or run the module own_layers") as error:
         TorchPredictor.load(tmp_path / "model")
     assert "'plain_layers'" in str(error.value) and str(tmp_path / "model") in str(error.value)
@@ -271,7 +272,7 @@ def test_a_network_of_ones_own_is_trained_saved_and_loaded(own, tmp_path):
 def test_a_card_chooses_no_module_to_import(own, tmp_path, monkeypatch):
     settings = replace(SMALL, arch="plain_layers")
     TorchPredictor(build_net(settings), settings, {"format": 1, "frame": 512}).save(tmp_path / "m")
-    OWN_NETWORKS.clear()
+    OWN["arch"].clear()
     (tmp_path / "trap.py").write_text("raise SystemExit('it ran')")
     card = json.loads((tmp_path / "m/card.json").read_text())
     for module in ("trap", "\x1b[2J", 7, None):
@@ -295,6 +296,62 @@ def test_two_networks_of_one_name(own):
     with pytest.raises(RecipeError, match="own_layers has registered another"):
         register_network("plain_layers")(plain_layers)
     assert register_network("plain_layers")(own.plain_layers) is own.plain_layers  # again
-    OWN_NETWORKS["plain_layers"] = plain_layers
+    OWN["arch"]["plain_layers"] = plain_layers
     with pytest.raises(RecipeError, match="gives a NoneType"):
         build_net(replace(SMALL, arch="plain_layers"))
+
+
+PARTS = """
+from hemidiaphragm_nb.distances import register_distance
+from hemidiaphragm_nb.losses import heatmap_loss, register_loss
+
+@register_distance("own_distance")
+def own_distance(x, y, tx, ty):
+    return abs(x - tx) + abs(y - ty)
+
+@register_loss("own_loss")
+def own_loss(recipe):
+    return lambda preds, heat, mask: heatmap_loss(preds[0], heat) + 0 * preds[1].sum()
+"""
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    "A module of somebody's own that registers a distance and a loss, imported."
+    (tmp_path / "own_parts.py").write_text(PARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("own_parts")
+    for key in ("metric", "loss"):
+        OWN[key].clear()
+    sys.modules.pop("own_parts", None)
+
+
+def test_a_distance_and_a_loss_of_ones_own_are_trained_saved_and_asked_for(parts, tmp_path):
+    frames = phantom_frames(12, seed=1, side=64)
+    split = split_by_patient(frames.table, seed=0)
+    settings = replace(SMALL, metric="own_distance", loss="own_loss", epochs=1)
+    model = train(frames, split, settings, tmp_path / "model", progress=False, device="cpu")
+    card = json.loads((tmp_path / "model/card.json").read_text())
+    row = card["last_epoch"]  # the loss is the heatmaps' alone, and the history has both tasks
+    assert row["valid_loss"] == pytest.approx(row["valid_heatmap"], rel=1e-3)
+    assert row["valid_mask"] > 0
+    loaded = TorchPredictor.load(tmp_path / "model", trial=False)
+    answers = [m.predict(frames.images[:2]).heatmaps for m in (model, loaded)]
+    assert np.array_equal(*answers)
+    for key, noun in (("metric", "distance"), ("loss", "loss")):
+        name = f"own_{noun}"
+        assert card[noun] == {"name": name, "module": "own_parts"}
+        known = OWN[key].pop(name)
+        wanted = f"its {noun}, '{name}', is of somebody's own: first import or run the module"
+        with pytest.raises(ModelError, match=wanted):
+            TorchPredictor.load(tmp_path / "model")
+        with pytest.raises(RecipeError, match=f"A {noun} of your own is known once"):
+            replace(SMALL, **{key: name})
+        OWN[key][name] = known
+
+
+@pytest.mark.parametrize("setting", ["metric", "loss"])
+def test_names_that_a_recipe_does_not_know_are_refused_with_those_it_knows(setting, parts):
+    name = {"metric": "own_distance", "loss": "own_loss"}[setting]
+    with pytest.raises(RecipeError, match=f"{setting} is 'none_such'.*{name}"):
+        replace(SMALL, **{setting: "none_such"})
