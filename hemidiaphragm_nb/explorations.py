@@ -40,7 +40,7 @@ def exploration(
         (_STATIC / f"explore.{end}").read_text(encoding="utf-8") for end in ("css", "js")
     )
     numbers = json.dumps({**data, "colours": COLOURS}, separators=(",", ":"), ensure_ascii=False)
-    numbers = numbers.replace("<", "\u003c")  # no text can end the script
+    numbers = numbers.replace("<", "\\u003c")  # no text can end the script
     return (
         f'<div class="hd-explore" data-kind="{kind}"><style>{style}</style>'
         f'<p class="hd-title">{escape(title)}</p>'
