@@ -59,6 +59,10 @@ class RunForDocs(exec_show_docs):
     def __call__(self, cell):
         if not mixes_imports(cell):
             super().__call__(cell)
+        elif hasattr(self, "k"):  # its imports alone: signatures below may name them
+            imports = (ast.Import, ast.ImportFrom)
+            body = [node for node in cell.parsed_() if isinstance(node, imports)]
+            self.k.run_cell(ast.unparse(ast.Module(body, [])))
 
 
 class Prepare(FilterDefaults):
@@ -79,7 +83,7 @@ def page_name(notebook: str) -> str:
 def numbered(title: str, source: Path) -> str:
     "A lesson's title behind its number."
     number = re.match(r"\d+", source.name)
-    return f"{number[0]} {title}" if number else title
+    return f"{number[0]} {title}" if number and not title[:1].isdigit() else title
 
 
 def links_line(source: Path) -> str:
