@@ -2,7 +2,8 @@
 
 `python -m tools.build_docs`: nbdev prepares the notebooks, Sphinx renders them. nbdev drops hidden
 cells and adds the documentation of each exported name; what it writes for Quarto is put here into
-the form that myst-nb reads. At the end every link within the site is checked.
+the form that myst-nb reads. The landing page and the how-tos are in `docs/`, the reference comes
+from `tools/api_pages.py`. At the end every link within the site is checked, pictures included.
 """
 
 import ast
@@ -11,9 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urlparse
+from urllib.parse import urlparse
 
 import nbformat
 import yaml
@@ -21,6 +21,8 @@ from nbdev.config import get_config
 from nbdev.processors import FilterDefaults, exec_show_docs
 from nbdev.serve_drv import exec_nb
 
+from tools.api_pages import write_api
+from tools.links import broken_site_links
 from tools.project import NOTEBOOKS, ROOT, tracked_files
 
 SITE = ROOT / "_docs"
@@ -31,7 +33,11 @@ EXTRA = {
     "CONTRIBUTING.md": "contributing",
     "CHANGELOG.md": "changelog",
     "docs/names.md": "names",
+    "docs/conformance.md": "conformance",
 }
+HOW_TO = (
+    "quickstart own_data fine_tune own_network gpu cluster dicom_node colab".split()
+)  # docs/howto/, in order
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -53,6 +59,10 @@ class RunForDocs(exec_show_docs):
     def __call__(self, cell):
         if not mixes_imports(cell):
             super().__call__(cell)
+        elif hasattr(self, "k"):  # its imports alone: signatures below may name them
+            imports = (ast.Import, ast.ImportFrom)
+            body = [node for node in cell.parsed_() if isinstance(node, imports)]
+            self.k.run_cell(ast.unparse(ast.Module(body, [])))
 
 
 class Prepare(FilterDefaults):
@@ -63,8 +73,31 @@ class Prepare(FilterDefaults):
 
 
 def page_name(notebook: str) -> str:
-    "Name of a notebook's page: `03_heatmaps.ipynb` gives `heatmaps`, as nbdev's links have it."
-    return re.sub(r"^\d+_", "", Path(notebook).stem)
+    """Name of a notebook's page: `03_heatmaps.ipynb` gives `heatmaps`, as nbdev's links have it;
+    the front page's is `overview`, for the site begins with a landing page.
+    """
+    name = re.sub(r"^\d+_", "", Path(notebook).stem)
+    return "overview" if name == "index" else name
+
+
+def numbered(title: str, source: Path) -> str:
+    "A lesson's title behind its number."
+    number = re.match(r"\d+", source.name)
+    return f"{number[0]} {title}" if number and not title[:1].isdigit() else title
+
+
+def links_line(source: Path) -> str:
+    "Links of a page to its notebook: to edit, to download, to open on Colab and on Binder."
+    place = "index.ipynb" if source.stem == "index" else f"nbs/{source.relative_to(NOTEBOOKS)}"
+    repository = get_config().git_url.removeprefix("https://github.com/")
+    links = {
+        "Edit": f"{get_config().git_url}/edit/main/{place}",
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/main/{place}",
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{place}",
+    }
+    words = [f'<a href="notebooks/{source.name}" download>Download</a>']
+    words += [f'<a href="{address}">{name}</a>' for name, address in links.items()]
+    return f'<p class="hd-links">This notebook: {" · ".join(words)}</p>'
 
 
 def site_link(link: str, names: set[str]) -> str:
@@ -113,18 +146,20 @@ def api_cell(text: str):
     return nbformat.v4.new_markdown_cell(f'<a id="{anchor(text)}"></a>\n\n{text}')
 
 
-def title_cell(text: str):
-    "nbdev's front matter as a heading and a summary."
+def title_cell(text: str, source: Path):
+    "nbdev's front matter as a heading, a summary and links to the notebook."
     front = yaml.safe_load(text.strip().strip("-"))
-    return nbformat.v4.new_markdown_cell(
-        f"# {front['title']}\n\n> {front.get('description', '')}".rstrip("> \n")
-    )
+    title = numbered(front["title"], source)
+    if source.stem == "index":
+        title = "Results and course"
+    summary = f"# {title}\n\n> {front.get('description', '')}".rstrip("> \n")
+    return nbformat.v4.new_markdown_cell(f"{summary}\n\n{links_line(source)}")
 
 
-def convert(cell, names: set[str]):
-    "`cell`, prepared by nbdev for Quarto, in the form for myst-nb."
+def convert(cell, names: set[str], source: Path):
+    "`cell` of a notebook, prepared by nbdev for Quarto, in the form for myst-nb."
     if cell.cell_type == "raw" and cell.source.lstrip().startswith("---"):
-        return title_cell(relinked(cell.source, names))
+        return title_cell(relinked(cell.source, names), source)
     if cell.cell_type == "markdown":
         cell.source = relinked(cell.source, names)
     if cell.cell_type != "code":
@@ -132,22 +167,51 @@ def convert(cell, names: set[str]):
     if text := api_text(cell):
         return api_cell(relinked(text, names))
     hidden = re.search(r"^#\|\s*echo:\s*false", cell.source, re.M)
-    cell.metadata = {"tags": ["remove-input"]} if hidden else {}
+    folded = re.search(r"^#\|\s*code-fold:\s*true", cell.source, re.M)
+    tags = ["remove-input"] if hidden else ["hide-input"] if folded else []
+    cell.metadata = {"tags": tags}
     cell.source = DIRECTIVE.sub("", cell.source)
     cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     return cell
 
 
-def contents(pages: list[str]):
-    "The site's table of contents, for the end of the first page."
+def contents(pages: list[str]) -> str:
+    "The site's table of contents, for the end of the landing page."
     course = [page for page in pages if page in {page_name(path.name) for path in lessons()}]
-    shelves = {"The course": course, "The engine room": [p for p in pages if p not in course]}
+    shelves = {"How to": HOW_TO, "The course": ["overview", *course], "Reference": ["api"]}
+    shelves["The engine room"] = [p for p in pages if p not in shelves["The course"]]
     shelves["The project"] = list(EXTRA.values())
     trees = (
         f"```{{toctree}}\n:hidden:\n:caption: {caption}\n\n" + "\n".join(entries) + "\n```"
         for caption, entries in shelves.items()
     )
-    return nbformat.v4.new_markdown_cell("\n\n".join(trees))
+    return "\n\n".join(trees)
+
+
+def front_picture() -> str:
+    "The exploration that the front page has stored."
+    book = nbformat.read(NOTEBOOKS / "index.ipynb", as_version=4)
+    shown = (
+        output["data"]["text/html"]
+        for cell in book.cells
+        for output in cell.get("outputs", [])
+        if "hd-explore" in output.get("data", {}).get("text/html", "")
+    )
+    return next(shown, "")
+
+
+def write_guides(pages: list[str]) -> None:
+    "The landing page with the table of contents, and the how-tos."
+    landing = (ROOT / "docs/landing.md").read_text(encoding="utf-8")
+    block = f"```{{raw}} html\n{front_picture()}\n```"
+    text = f"{landing.replace('{front}', block)}\n\n{contents(pages)}\n"
+    (PAGES / "index.md").write_text(text, encoding="utf-8")
+    for name in HOW_TO:
+        guide = (ROOT / f"docs/howto/{name}.md").read_text(encoding="utf-8")
+        (PAGES / f"{name}.md").write_text(guide, encoding="utf-8")
+    for page in PAGES.glob("*.md"):  # among themselves they link as files do
+        text = re.sub(r"\]\((\w+)\.md\)", r"](\1.html)", page.read_text(encoding="utf-8"))
+        page.write_text(text, encoding="utf-8")
 
 
 def lessons() -> list[Path]:
@@ -174,50 +238,21 @@ def prepare() -> dict[str, nbformat.NotebookNode]:
 
 def write_pages() -> None:
     "Write every page that Sphinx is to read into `PAGES`."
-    notebooks, names = prepare(), set(tracked_files())
-    for page, notebook in notebooks.items():
+    books, names = prepare(), set(tracked_files())
+    sources = {page_name(path.name): path for path in notebooks()}
+    for page, notebook in books.items():
         names |= {f"{page}.html#{anchor(text)}" for text in map(api_text, notebook.cells) if text}
     PAGES.mkdir()
-    for page, notebook in notebooks.items():
-        notebook.cells = [convert(cell, names) for cell in notebook.cells]
+    for page, notebook in books.items():
+        notebook.cells = [convert(cell, names, sources[page]) for cell in notebook.cells]
         notebook.metadata["language_info"] = {"name": "python"}
-        if page == "index":
-            notebook.cells.append(contents([other for other in notebooks if other != "index"]))
         nbformat.write(notebook, PAGES / f"{page}.ipynb")
     for file, page in EXTRA.items():
         (PAGES / f"{page}.md").write_text(
             relinked((ROOT / file).read_text(encoding="utf-8"), names), encoding="utf-8"
         )
-
-
-class Anchors(HTMLParser):
-    "Collects the links and the anchors of a page."
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.links, self.anchors = [], set()
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attributes):
-        values = dict(attributes)
-        self.anchors |= {values.get("id"), values.get("name")}
-        self.links += [values[key] for key in ("href", "src") if values.get(key)]
-
-
-def broken_links(site: Path) -> list[str]:
-    "Links of the site's pages to files or anchors within it that are not there."
-    pages = {path.resolve(): Anchors(path) for path in site.rglob("*.html")}
-    broken = []
-    for path, page in pages.items():
-        for link in page.links:
-            target, fragment = urldefrag(link)
-            if urlparse(link).scheme or link.startswith("//"):
-                continue
-            file = (path.parent / unquote(urlparse(target).path)).resolve() if target else path
-            known = file in pages and (not fragment or unquote(fragment) in pages[file].anchors)
-            if not (known or (file.exists() and file not in pages)):
-                broken.append(f"{path.relative_to(site.resolve())}: {link}")
-    return broken
+    write_api(PAGES, sources)
+    write_guides(list(books))
 
 
 def main() -> int:
@@ -240,7 +275,10 @@ def main() -> int:
     shutil.move(built, SITE)
     if (PAGE / "index.html").exists():  # where `make page` has built it
         shutil.copytree(PAGE, SITE / "page")
-    broken = broken_links(SITE)
+    (SITE / "notebooks").mkdir()
+    for source in notebooks():
+        shutil.copy(source, SITE / "notebooks" / source.name)
+    broken = broken_site_links(SITE)
     print(*(f"broken link in {line}" for line in broken), sep="\n", end="\n" if broken else "")
     print(f"_docs/index.html: {len(list(SITE.glob('*.html')))} pages, {len(broken)} broken links")
     return 1 if failed or broken else 0
