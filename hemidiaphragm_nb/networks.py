@@ -248,7 +248,7 @@ def _read_card(path: Path) -> tuple[dict, Recipe]:
             place = "script or notebook that it was trained in"
         raise ValueError(
             f"{path.name}: its network, {arch!r}, is of somebody's own: first import or run the"
-            f" {place}, which registers it"
+            f" {place}, which registers it (in a command: `hemidiaphragm --plugin MODULE ...`)"
         )
     try:
         return card, read_recipe(card["recipe"])

@@ -43,7 +43,8 @@ def _check_choices(recipe):
         value = getattr(recipe, key)
         if value in allowed or (key == "arch" and value in OWN_NETWORKS):
             continue
-        own = " A network of your own is known once the module that registers it is imported"
+        own = " A network of your own is known once the module that registers it is imported:"
+        own += " in a command, `hemidiaphragm --plugin MODULE ...`"
         text = f"{key} is {value!r}; it may be one of {allowed}"
         raise RecipeError(f"{text}.{own}" if key == "arch" else text)
 
