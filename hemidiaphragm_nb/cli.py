@@ -46,10 +46,22 @@ def _common(
             "--version", callback=_tell_version, is_eager=True, help="Print the version and end."
         ),
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="<module>",
+            help="A module or *.py file that registers networks of your own; may be repeated.",
+        ),
+    ] = None,
 ):
     """Hemidiaphragm landmarks and lung masks in portable chest X-rays. Research and teaching only;
     not a medical device.
     """
+    if plugin:
+        from hemidiaphragm_nb.plugins import import_plugin
+
+        for name in plugin:
+            import_plugin(name)
 
 # %% ../nbs/engine/cli.ipynb #20af0326
 def _as_a_line(message, category, filename, lineno, line=None) -> str:
