@@ -47,8 +47,20 @@ def _common(
             "--version", callback=_tell_version, is_eager=True, help="Print the version and end."
         ),
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="<module>",
+            help="A module or *.py file that registers networks, distances or losses of your own; may be repeated.",
+        ),
+    ] = None,
 ):
     "What holds for all commands."
+    if plugin:
+        from hemidiaphragm_nb.plugins import import_plugin
+
+        for name in plugin:
+            import_plugin(name)
 
 # %% ../nbs/engine/cli.ipynb #20af0326
 def _as_a_line(message, category, filename, lineno, line=None) -> str:

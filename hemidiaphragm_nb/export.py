@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .evaluate import Case, Evaluated, each_case
-from .exact_layer import exact_first_layer
+from .exact_sums import exact_sums
 from .features import LUNG_THRESHOLD
 from .files import write_atomic
 from .frames import phantom_frames
@@ -235,7 +235,7 @@ def _int8_onnx(net, model, frames):  # an onnx.ModelProto, and facts for the car
     examples = (phantom_frames(PHANTOMS, seed=5, side=side) if frames is None else frames).at(side)
     images = np.asarray(examples.images)
     proto = to_onnx(correct_biases(net, images), side, model.recipe.tasks)
-    return exact_first_layer(quantise(proto, images)), {
+    return exact_sums(quantise(proto, images)), {
         "calibrated_on": examples.fingerprint,
         "examples": len(examples),
         "quantised_by": f"onnxruntime {version('onnxruntime')}",

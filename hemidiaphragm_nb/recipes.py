@@ -42,7 +42,7 @@ def _check_choices(recipe):
         text = f"{key} is {value!r}; it may be one of {allowed}"
         if key in OWN:
             text += f". A {NOUNS[key]} of your own is known once the module that registers it"
-            text += " is imported"
+            text += " is imported: in a command, `hemidiaphragm --plugin MODULE ...`"
         raise RecipeError(text)
 
 # %% ../nbs/engine/recipes.ipynb #621edb97

@@ -66,12 +66,12 @@ def why_unknown(
         known = " or ".join(map(repr, known))
         return (
             f"{key} is {name!r:.60}, not {known}; a {noun} of somebody's own is known once the"
-            " module that registers it is imported"
+            " module that registers it is imported (in a command: `hemidiaphragm --plugin MODULE ...`)"
         )
     place = f"module {str(own['module']):.60}"
     if own["module"] == "__main__":
         place = "script or notebook that it was trained in"
     return (
         f"its {noun}, {name!r:.60}, is of somebody's own: first import or run the {place}, which"
-        " registers it"
+        " registers it (in a command: `hemidiaphragm --plugin MODULE ...`)"
     )

@@ -83,7 +83,9 @@ def review_items(
     over: float = 8.0,  # px of 512 between label and prediction: beyond, a landmark is reviewed
     most: int | None = None,  # of those: a random draw where there are more
     seed: int = 0,  # of the draws
-) -> pd.DataFrame:  # a row a landmark: item, id, patient_id, side, group, points, error_px512, image
+) -> (
+    pd.DataFrame
+):  # a row a landmark: item, id, patient_id, side, group, points, error_px512, image
     "The landmarks to review, and as many controls whose label and prediction agree."
     rows, rng = _landmark_rows(labels, prediction, second), np.random.default_rng(seed)
     far = np.flatnonzero(rows["error_px512"] > over)
@@ -108,7 +110,9 @@ def _lettered(items: pd.DataFrame, reader: str, seed: int) -> pd.DataFrame:
     "For each place in the reader's order: item, and the source behind each letter ('': none)."
     rng, rows = _generator(reader, seed), []
     for item in rng.permutation(len(items)):
-        known = [s for s in _SOURCES if np.isfinite(items.loc[item, _columns(s)].to_numpy(float)).all()]
+        known = [
+            s for s in _SOURCES if np.isfinite(items.loc[item, _columns(s)].to_numpy(float)).all()
+        ]
         drawn = [known[k] for k in rng.permutation(len(known))]
         rows.append({"item": int(item)} | dict(zip(LETTERS, [*drawn, "", ""])))
     return pd.DataFrame(rows)
@@ -118,7 +122,9 @@ def blinded(
     items: pd.DataFrame,  # of `review_items`
     reader: str,  # a name
     seed: int = 0,
-) -> pd.DataFrame:  # in the reader's order: item, image, side, and A_x, A_y, B_x, ... px of the image
+) -> (
+    pd.DataFrame
+):  # in the reader's order: item, image, side, and A_x, A_y, B_x, ... px of the image
     "What a reader may see of the items."
     rows = []
     for place in _lettered(items, reader, seed).to_dict("records"):
@@ -126,7 +132,9 @@ def blinded(
         row = {"item": place["item"], "image": item["image"], "side": item["side"]}
         for letter in LETTERS:
             source = place[letter]
-            row |= {f"{letter}_{axis}": item[f"{source}_{axis}"] if source else np.nan for axis in "xy"}
+            row |= {
+                f"{letter}_{axis}": item[f"{source}_{axis}"] if source else np.nan for axis in "xy"
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -245,7 +253,9 @@ class Reading:
 def unblind(
     items: pd.DataFrame,  # of `review_items`
     folder: Path,  # with decisions_READER.csv
-) -> pd.DataFrame:  # reader, order, time, item, id, patient_id, side, group, choice, x, y px of the image
+) -> (
+    pd.DataFrame
+):  # reader, order, time, item, id, patient_id, side, group, choice, x, y px of the image
     """All readers' decisions with their meaning: label, prediction, second, tie or hand, and the
     point that was preferred (of a tie none).
 
@@ -258,7 +268,11 @@ def unblind(
         for decided, place in zip(reading.rows, letters):
             choice = place.get(decided["choice"], decided["choice"])
             item = items.loc[decided["item"]]
-            point = item[_columns(choice)].to_list() if choice in _SOURCES else [decided["x"], decided["y"]]
+            point = (
+                item[_columns(choice)].to_list()
+                if choice in _SOURCES
+                else [decided["x"], decided["y"]]
+            )
             row = {k: decided[k] for k in ("reader", "order", "time", "item")}
             row |= {k: item[k] for k in ("id", "patient_id", "side", "group")}
             rows.append(row | dict(choice=choice, x=point[0], y=point[1]))
@@ -292,9 +306,15 @@ def agreement(
         groups = [g.to_numpy() for _, g in both.groupby(people[both.index])]
         drawn = []
         for _ in range(draws if len(groups) > 1 else 0):
-            sample = np.concatenate([groups[k] for k in rng.integers(len(groups), size=len(groups))])
+            sample = np.concatenate(
+                [groups[k] for k in rng.integers(len(groups), size=len(groups))]
+            )
             drawn.append(_kappa(*sample.T))
-        low, high = np.nanpercentile(drawn, [2.5, 97.5]) if drawn and not np.isnan(drawn).all() else (np.nan, np.nan)
+        low, high = (
+            np.nanpercentile(drawn, [2.5, 97.5])
+            if drawn and not np.isnan(drawn).all()
+            else (np.nan, np.nan)
+        )
         row = dict(first=a, second=b, items=len(both), alike=100 * (both[a] == both[b]).mean())
         rows.append(row | dict(kappa=_kappa(both[a], both[b]), low=low, high=high))
     return pd.DataFrame(rows)
@@ -323,7 +343,9 @@ def reviewed_landmarks(
     labels: pd.DataFrame,  # table of cases with landmarks
     decided: pd.DataFrame,  # of `unblind`
     readers: int = 2,  # who must agree, at least
-) -> pd.DataFrame:  # as landmarks.csv: id, annotator, landmarks px of the image; right_from, left_from
+) -> (
+    pd.DataFrame
+):  # as landmarks.csv: id, annotator, landmarks px of the image; right_from, left_from
     "The labels with what the readers agreed on; `..._from` says what became of each, '' unreviewed."
     table = labels[["id", *LANDMARKS]].copy().reset_index(drop=True)
     table.insert(1, "annotator", "reviewed")

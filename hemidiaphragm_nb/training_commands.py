@@ -114,6 +114,15 @@ _Epochs = Annotated[
 _Rate = Annotated[
     float | None, typer.Option(help="Largest learning rate; the preset's if left out.")
 ]
+_Arch = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "Network: 'unet', 'lite0', or one of your own, which the module of"
+            " `hemidiaphragm --plugin MODULE train` registers."
+        )
+    ),
+]
 _Width = Annotated[int | None, typer.Option(min=1, help="Features of the first block.")]
 _Beta = Annotated[float | None, typer.Option(help="Saturation distance, px of the 512-px frame.")]
 _HeatmapWeight = Annotated[
@@ -140,6 +149,7 @@ def _train(
     skip_bad: SkipBad = False,
     sheets: _Sheets = True,
     fresh: _Afresh = False,
+    arch: _Arch = None,
 ):
     """Train a network on 60 % of the patients, validate it on 20 %, and test it on the last 20 %.
 
@@ -155,7 +165,8 @@ def _train(
 
     device, source = choose_device(device), start_model(start)
     changes = dict(side=side, epochs=epochs, lr=lr, width=width, beta=beta, lam_hem=lam_hem)
-    recipe = recipe_to_train(preset, source, changes | {"seed": seed})
+    changes |= dict(arch=arch, seed=seed)
+    recipe = recipe_to_train(preset, source, changes)
     frames, split = load_split(data, cases, seed, skip_bad)
     how = dict(start=source, device=device, fresh=fresh, sheets=sheets, message=show_message)
     model = train_by_hand(frames, split, recipe, out, **how)

@@ -12,10 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from hemidiaphragm_nb import cli
 from hemidiaphragm_nb.card_checks import ModelError
+from hemidiaphragm_nb.files import save_picture
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, build_net, ensemble, register_network
+from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.precision import as_tuple
 from hemidiaphragm_nb.recipes import RecipeError, recipe
 from hemidiaphragm_nb.registry import OWN
@@ -355,3 +358,33 @@ def test_names_that_a_recipe_does_not_know_are_refused_with_those_it_knows(setti
     name = {"metric": "own_distance", "loss": "own_loss"}[setting]
     with pytest.raises(RecipeError, match=f"{setting} is 'none_such'.*{name}"):
         replace(SMALL, **{setting: "none_such"})
+
+
+def test_a_command_knows_a_network_of_ones_own(tmp_path, monkeypatch, capsys):
+    "By the module that registers it, as a file or by name; without it the message says so."
+    (tmp_path / "own_commands.py").write_text(LAYERS.replace("plain_layers", "of_a_command"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        OWN["arch"].pop("of_a_command", None)
+        sys.modules.pop("own_commands", None)
+        monkeypatch.setattr(sys, "argv", ["hemidiaphragm", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, capsys.readouterr().err
+
+    small = "--arch of_a_command --cases 10 --side 64 --width 4 --epochs 1 --no-sheets".split()
+    code, said = call("train", *small, "--out", "model")
+    assert code == 2 and "hemidiaphragm --plugin MODULE" in said
+    code, said = call("--plugin", "own_commands.py", "train", *small, "--out", "model")
+    assert code == 0, said
+    save_picture(phantom(1).image, tmp_path / "radiograph.png")
+    code, said = call("predict", "radiograph.png", "--model", "model", "--out", "answers")
+    assert code == 2 and "of somebody's own" in said and "--plugin" in said
+    # after one epoch it answers every picture alike: known, and refused for that alone
+    code, said = call("--plugin", "own_commands", "predict", "radiograph.png", "--model", "model")
+    assert "of somebody's own" not in said
+    code, said = call("--plugin", "absent_commands", "columns")
+    assert code == 2 and "--plugin absent_commands: no module of this name" in said
+    OWN["arch"].pop("of_a_command", None)
+    sys.modules.pop("own_commands", None)

@@ -26,6 +26,7 @@ from hemidiaphragm_nb.readers import read_radiograph
 from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, serving, static_server
 from tools import page_facts
+from tools.page_files import RADIOGRAPH
 
 PHANTOMS = 60
 RADIOGRAPHS = int(os.environ.get("HEMIDIAPHRAGM_PAGE_RADIOGRAPHS", 10))
@@ -151,6 +152,15 @@ def test_a_radiograph_in_its_encodings(app, name):
     if not path:
         pytest.skip("no RG1 here: `pip install pydicom-data` brings it")
     all_agree(app, Path(path))
+
+
+def test_a_radiograph_at_a_click(app):
+    path = get_testdata_file(RADIOGRAPH, download=False)
+    if not path:
+        pytest.skip("no RG1 here: `pip install pydicom-data` brings it")
+    app.page.get_by_role("button", name="Radiograph", exact=True).click()
+    agrees(app.answer(Path(path), app.result(RADIOGRAPH)))
+    app.wait("its picture", lambda: app.text("#name") == RADIOGRAPH)
 
 
 def test_what_is_no_chest_has_no_answer(app, tmp_path):

@@ -46,7 +46,7 @@ writeFileSync(join(OUT, "index.html"), page);
 cpSync(join(HERE, "examples"), join(OUT, "examples"), { recursive: true });
 const styles = [join(LIBRARY, "static", "viewer.css"), join(HERE, "style.css")];
 writeFileSync(join(OUT, "style.css"), styles.map((path) => readFileSync(path, "utf8")).join("\n"));
-const optimised = writeNetwork(join(OUT, "network.onnx"));
+const optimised = writeNetwork(OUT);
 const worker = await build({
   ...options,
   entryPoints: [join(HERE, "src", "worker.js")],
@@ -62,7 +62,11 @@ const sizes = Object.fromEntries(large.map((file) => [file, statSync(join(OUT, f
 await build({
   ...options,
   entryPoints: [join(HERE, "src", "main.js")],
-  define: { ...options.define, SIZES: JSON.stringify(sizes) },
+  define: {
+    ...options.define,
+    SIZES: JSON.stringify(sizes),
+    EXAMPLES: JSON.stringify(readdirSync(join(OUT, "examples")).sort()),
+  },
 });
 
 // the service worker knows every file, and a digest of them all, so that a new build is fetched
@@ -82,16 +86,17 @@ console.log(
 );
 if (bytes > MOST_BYTES) throw new Error(`the page is larger than ${MOST_BYTES / 1e6} MB`);
 
-// The network with its graph optimised beforehand: whether that could be done. It needs a Python
-// with onnxruntime (PYTHON names it); without one, each start of the page does it, in a second.
-function writeNetwork(path) {
+// The network with its graph optimised beforehand: whether that could be done; and the example that
+// pydicom-data has. Both need a Python with this library's requirements (PYTHON names it); without
+// one, each start of the page optimises, in a second, and the examples are phantoms.
+function writeNetwork(folder) {
   const python = process.env.PYTHON || "python3";
   const options = { cwd: join(HERE, ".."), stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" };
-  const made = spawnSync(python, ["-m", "tools.page_network", path], options);
+  const made = spawnSync(python, ["-m", "tools.page_files", folder], options);
   if (made.status === 0) return true;
   const why = made.error?.message ?? made.stderr.trim().split("\n").at(-1);
   console.warn(`The network is not optimised beforehand, and the page starts slower (${why}).`);
-  cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), path);
+  cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), join(folder, "network.onnx"));
   return false;
 }
 

@@ -8,11 +8,6 @@ import { drawHeatmap, greyCanvas, overlay, pngOf } from "./pictures.js";
 import { Radiograph, SIDES, tableText } from "./radiograph.js";
 
 const $ = (id) => document.getElementById(id);
-const EXAMPLES = {
-  "phantom 1": "phantom-000003.png",
-  "phantom 2": "phantom-000005.png",
-  "phantom 3": "phantom-000011.png",
-};
 const ACCEPTED =
   ".png,.jpg,.jpeg,.jpe,.jfif,.tif,.tiff,.dcm,.dicom" +
   ",image/png,image/jpeg,image/tiff,application/dicom";
@@ -362,11 +357,13 @@ function connect() {
     openAndShow([...target.files]);
     target.value = "";
   };
-  for (const [title, name] of Object.entries(EXAMPLES)) {
-    $("examples").append(
-      element("button", { type: "button", onclick: () => openExample(name) }, capital(title)),
-    );
-  }
+  const radiographs = EXAMPLES.filter((name) => name.endsWith(".dcm")).length;
+  // `build.mjs` knows the files: a radiograph, where there is one, and phantoms
+  EXAMPLES.forEach((name, k) => {
+    const title = name.endsWith(".dcm") ? "Radiograph" : `Phantom ${k + 1 - radiographs}`;
+    const onclick = () => openExample(name);
+    $("examples").append(element("button", { type: "button", onclick }, title));
+  });
   const holdsFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   document.ondragenter = document.ondragover = (event) => {
     if (!holdsFiles(event)) return;

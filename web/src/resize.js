@@ -1,4 +1,5 @@
-// OpenCV's `resize`: INTER_AREA, INTER_LINEAR and INTER_NEAREST of one plane.
+// `resize` of OpenCV 5: INTER_AREA, INTER_LINEAR and INTER_NEAREST of one plane, rounded to 32-bit
+// floats wherever OpenCV rounds.
 
 import { f32, plane, rint } from "./arrays.js";
 
@@ -60,10 +61,10 @@ export function resizeArea(p, height, width, bytes = false) {
       const row = sy * p.width;
       for (let x = 0; x < width; x++) {
         let total = 0;
-        for (const [sx, alpha] of columns[x]) total += p.data[row + sx] * alpha;
+        for (const [sx, alpha] of columns[x]) total = f32(total + f32(p.data[row + sx] * alpha));
         line[x] = total;
       }
-      for (let x = 0; x < width; x++) target[x] += beta * line[x];
+      for (let x = 0; x < width; x++) target[x] += f32(beta * line[x]);
     }
   });
   return plane(bytes ? out.map(rint) : out, height, width);
@@ -73,7 +74,7 @@ export function resizeArea(p, height, width, bytes = false) {
 function linearSteps(source, target) {
   const scale = source / target;
   return Array.from({ length: target }, (_, d) => {
-    const at = f32((d + 0.5) * scale - 0.5);
+    const at = (d + 0.5) * scale - 0.5;
     const s = Math.floor(at);
     if (s < 0) return [0, 0];
     return s >= source - 1 ? [source - 1, 0] : [s, f32(at - s)];
@@ -102,7 +103,7 @@ function widened(p, steps) {
       const s = starts[x];
       const t = parts[x];
       const here = p.data[row + s];
-      out[y * width + x] = t ? here * f32(1 - t) + p.data[row + s + 1] * t : here;
+      out[y * width + x] = t ? here + f32(p.data[row + s + 1] - here) * t : here;
     }
   }
   return plane(out, p.height, width);
@@ -117,7 +118,8 @@ function reader(p, columnSteps, rowSteps) {
     const above = s * wide.width;
     const below = above + (t ? wide.width : 0);
     for (let x = 0; x < wide.width; x++) {
-      row[x] = wide.data[above + x] * f32(1 - t) + wide.data[below + x] * t;
+      const here = wide.data[above + x];
+      row[x] = here + f32(wide.data[below + x] - here) * t;
     }
     return row;
   };

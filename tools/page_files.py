@@ -1,0 +1,38 @@
+"""What Python makes of the built page: its network, and a real radiograph among the examples.
+
+`python -m tools.page_files FOLDER` writes `network.onnx` there, the file that ships with its graph
+optimised beforehand. A browser would make the same integer operations of the same graph at every
+start, and need a second more; the answers are the same. Where pydicom-data is installed, its
+`RG1_J2KI.dcm`, a chest radiograph of the DICOM committee's samples, comes into `examples`.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import onnxruntime
+from pydicom.data import get_testdata_file
+
+from tools.project import LIBRARY
+
+SHIPPED = LIBRARY / "weights" / "default" / "fast.onnx"
+RADIOGRAPH = "RG1_J2KI.dcm"
+
+
+def optimise(target: Path) -> None:
+    "Write the network; nothing in it depends on the processor (that is the level after EXTENDED)."
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath, options.log_severity_level = str(target), 3
+    onnxruntime.InferenceSession(str(SHIPPED), options, providers=["CPUExecutionProvider"])
+
+
+def main(folder: Path) -> None:
+    found = get_testdata_file(RADIOGRAPH, download=False)
+    if found:
+        shutil.copyfile(found, folder / "examples" / RADIOGRAPH)
+    optimise(folder / "network.onnx")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
