@@ -266,8 +266,8 @@ _Identity = Annotated[
     typer.Option(
         help=(
             "In DICOM objects: 'new', nothing of the radiograph's header: they refer to a picture"
-            " that nobody has, unless --copy writes it; 'keep', patient and study as in the radiograph,"
-            " to which they refer."
+            " that nobody has, unless --copy writes it; 'keep', patient and study as in the"
+            " radiograph, to which they refer."
         )
     ),
 ]
