@@ -199,6 +199,8 @@ _Sr = Annotated[
         help=("For radiographs that are DICOM, also write a DICOM Structured Report, STEM_sr.dcm."),
     ),
 ]
+
+# %% ../nbs/engine/cli.ipynb #8571d47b
 _Gsps = Annotated[
     bool,
     typer.Option(

@@ -41,6 +41,16 @@ def _course(
     ],
     out: Out = Path("course"),
     key: _Key = "",
+    days: Annotated[
+        Path | None,
+        typer.Option(
+            help=(
+                "For a folder whose images state no patient or date: a CSV with the columns file"
+                " (or id), patient_id, day (or day_offset) and, where known, view."
+            ),
+            **PATH | {"metavar": "<file>"},
+        ),
+    ] = None,
     model: ModelFolder = None,
 ):
     """Follow patients over days: a table, a plot of each, and course.html with all.
@@ -51,24 +61,13 @@ def _course(
     detectable one.
     """
     without_screen()
-    from hemidiaphragm_nb.course import write_course
-    from hemidiaphragm_nb.course_table import course_of_table, course_of_results
+    from hemidiaphragm_nb.course import follow_patients
+    from hemidiaphragm_nb.models import open_predictor
 
-    left_out, failed = [], []
-    if given.is_dir():
-        from hemidiaphragm_nb.models import open_predictor
-        from hemidiaphragm_nb.writers import predict_folder
-
-        results = out / "predictions"
-        errors = predict_folder([str(given)], results, open_predictor(model))
-        failed = [str(error) for error in errors]
-        course, left_out = course_of_results(results, key, given)
-    else:
-        course = course_of_table(given, key)
-    lines, page = write_course(course, out)
+    lines, left_out, failed = follow_patients(given, out, lambda: open_predictor(model), key, days)
     for line in left_out:
         show_message(line, error=True)
-    finish([*lines, f"all courses: {page}"], failed)
+    finish(lines, failed)
 
 # %% ../nbs/engine/clinic_commands.ipynb #23848de0
 @clinic.command("pair")
@@ -126,11 +125,5 @@ def _agree(
     without_screen()
     from hemidiaphragm_nb.reader_agreement import write_agreement
 
-    found, page = write_agreement(first, second, out)
-    lines = [
-        f"{row.quantity} ({row.side}, {row.view}): {row.pairs} pairs, bias {row.bias:.1f}"
-        f" {row.unit}, limits {row.lower:.1f} to {row.upper:.1f}, ICC {row.icc:.2f}"
-        f" ({row.icc_low:.2f} to {row.icc_high:.2f})"
-        for row in found.itertuples()
-    ]
+    lines, page = write_agreement(first, second, out)
     finish([*lines, f"with intervals and figures: {page}"], [])

@@ -17,7 +17,7 @@ from .csv_files import save_table
 from .features import SIDES
 from .figures import STYLE
 from .files import write_atomic
-from .measure import measure, plot_measurements
+from .measure import Measurements, measure, plot_measurements
 from .predict import Prediction, predict
 from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES
@@ -62,7 +62,9 @@ def _half_width(a: Prediction, b: Prediction, heights: Sequence[float], k: int) 
 
 
 def excursion(
-    inspiration: Prediction, expiration: Prediction
+    inspiration: Prediction,
+    expiration: Prediction,
+    measured: Sequence[Measurements] | None = None,  # of both, where they are known
 ) -> tuple[Excursion, Excursion]:  # right, left
     """The excursion of both sides between two radiographs of a patient.
 
@@ -75,7 +77,7 @@ def excursion(
             f"{expiration.file}: it differs in size from {inspiration.file}, and not both state a"
             " spacing, so they cannot be compared. Give one for both with --spacing"
         )
-    measured = measure(inspiration), measure(expiration)
+    measured = measured or (measure(inspiration), measure(expiration))
     found = []
     for k, side in enumerate(SIDES):
         lungs = [getattr(m, side) for m in measured]
@@ -151,14 +153,16 @@ def write_excursion(
 
     radiographs = [read_radiograph(f, spacing=spacing) for f in (inspiration, expiration)]
     answers = [predict(r, predictor) for r in radiographs]
-    sides = excursion(*answers)
+    measured = [measure(p) for p in answers]
+    sides = excursion(*answers, measured)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
     with plt.style.context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(10, 5.4))
-        for ax, r, p, name in zip(axes, radiographs, answers, ("inspiration", "expiration")):
-            plot_measurements(p, image=r.pixels, ax=ax)
+        names = "inspiration", "expiration"
+        for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
+            plot_measurements(p, image=r.pixels, ax=ax, measured=m)
             ax.set_title(name)
     write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
     plt.close(figure)

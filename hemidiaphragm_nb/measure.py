@@ -268,12 +268,13 @@ def plot_measurements(
     spacing=None,  # as for `measure`
     image: np.ndarray | None = None,  # (h, w) the radiograph; None: the mask is shown
     ax=None,  # matplotlib axes; None: new ones
+    measured: Measurements | None = None,  # where they are known
 ):  # the axes
     "Draw each measurement on its radiograph."
     import matplotlib.pyplot as plt  # drawing only
 
     labels, points, spacing = _labels_points_spacing(radiograph, points, spacing)
-    m, ax = measure(labels, points, spacing), ax or plt.subplots(figsize=(7, 7))[1]
+    m, ax = measured or measure(labels, points, spacing), ax or plt.subplots(figsize=(7, 7))[1]
     shown, brightest = (labels > 0, 3) if image is None else (image, None)
     ax.imshow(shown, cmap="gray", vmax=brightest)
     for side, point in zip(SIDES, points):

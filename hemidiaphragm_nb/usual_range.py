@@ -20,7 +20,8 @@ LUNG_MM = 240.0  # height of a lung, apex to dome, that stands for an adult's
 USUAL_RELATIVE = tuple(mm / LUNG_MM for mm in USUAL_MM)  # of the lung's height
 EXCURSION_MM = {"right": (49.0, 17.0), "left": (52.0, 16.0)}  # mean, sd: deep breathing, standing
 SOURCES = (
-    "usual range: radiology textbooks (right 1 to 2.5 cm higher, half to one rib space)",
+    "usual range: radiology textbooks, by a reviewer of this project and not read by its authors"
+    " (right 1 to 2.5 cm higher, half to one rib space)",
     "excursion: Hida et al., Eur J Radiol 113:59 (2019), deep breathing, standing",
     "elevation and paralysis: Chetta et al., Respir Med 99:39 (2005), specificity 0.44",
 )

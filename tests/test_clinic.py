@@ -38,6 +38,8 @@ def place(tmp_path_factory):
         (["course", "undated.csv"], "no column day"),
         (["course", "words.csv"], "words.csv"),
         (["course", ""], ""),
+        (["course", "few.csv", "--days", "few.csv"], "--days goes with a folder"),
+        (["course", "undated", "--days", "few.csv"], "no column patient_id"),
         (["pair", "picture.png", "absent.png"], "picture.png"),
         (["pair", "undated/a.dcm"], ""),
         (["pair", "undated/a.dcm", "undated/a.dcm", "--spacing", "0"], "--spacing takes"),
