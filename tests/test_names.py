@@ -57,7 +57,7 @@ MOVED = {
 @cache
 def defined(module: str) -> set[str]:
     "What a module defines, without running it: names, and members as Class.member."
-    found = {name.split(".", 2)[-1] for name in INDEX["syms"][f"{LIBRARY.name}.{module}"]}
+    found = {name.split(".", 2)[-1] for name in INDEX["syms"].get(f"{LIBRARY.name}.{module}", ())}
     for node in ast.parse((LIBRARY / f"{module}.py").read_text(encoding="utf8")).body:
         for inner in ast.walk(node):
             if not isinstance(getattr(inner, "ctx", None), ast.Store):
