@@ -164,7 +164,9 @@ def test_the_walks_name_what_is_there():
     assert [name for name in names if not is_there(name)] == []
 
 
-WORDS_OF_OUR_OWN = r"\b(film|judge|askew|dearest|leash|refus(e|al)|passed over|network said)"
+WORDS_OF_OUR_OWN = (
+    r"\b(film|judges?\b|judged|askew|dearest|leash|refus(e|al)|passed over|network said)"
+)
 OLD_FILES = r"films\.csv"  # names in results that were saved earlier
 
 
