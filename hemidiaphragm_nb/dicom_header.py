@@ -63,7 +63,9 @@ SegmentedBluePaletteColorLookupTableData SOPClassUID AnatomicRegionSequence
 def parse_dicom(data: bytes) -> pydicom.Dataset:
     """The elements of a DICOM file that describe its picture, and no others.
 
-    Raises: Rejection where it inflates beyond `MAX_BYTES`; what pydicom raises for a broken file."""
+    Raises: Rejection where it inflates beyond `MAX_BYTES`; what pydicom raises for a
+    broken file.
+    """
     file = BytesIO(data)
     read_preamble(file, force=True)
     if _read_file_meta_info(file).get("TransferSyntaxUID") == uid.DeflatedExplicitVRLittleEndian:

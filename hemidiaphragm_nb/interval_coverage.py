@@ -75,10 +75,10 @@ def _of_side(
     expected: np.ndarray,  # (n,) its expected errors
     views: pd.Series,
 ) -> dict[str, np.ndarray]:
-    "Whether each landmark of a side is held: all, by view, and where most error is expected."
+    "Whether each landmark of a side is held: by view, and where most error is expected."
     kinds = {f"{side}, {kind}": held[is_view(views, kind)] for kind in _VIEWS.values()}
     largest = {"quarter": 0.75, "tenth": 0.9}
-    return {side: held, **kinds} | {
+    return kinds | {
         f"{side}, largest {name}": held[expected > np.quantile(expected, q)]
         for name, q in largest.items()
     }
@@ -93,8 +93,8 @@ def radius_coverage(radiographs: pd.DataFrame) -> pd.DataFrame:
     made, views, columns = held_out_margins(radiographs), radiographs["view"], {}
     expected = expected_errors(radiographs)
     for name in ("before", "after"):
-        radius, groups = made[name], {}
-        held = made["errors"] <= radius
+        radius, held = made[name], made["errors"] <= made[name]
+        groups = {side: held[:, k] for k, side in enumerate(SIDES)}
         for k, side in enumerate(SIDES):
             groups |= _of_side(side, held[:, k], expected[:, k], views)
         groups |= _by_view(held, views) | _by_quarter(held, radius)
