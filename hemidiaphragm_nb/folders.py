@@ -320,14 +320,35 @@ def scan_folder(
     )
     return table, p1 + p2 + p3 + p4 + orphans
 
+# %% ../nbs/engine/folders.ipynb #a1e0c051
+def _listed(path: Path, table: pd.DataFrame, annotator: str = "a") -> pd.Series:  # of bool
+    "Which cases untouched.csv names. Raises: DatasetError: a bad file, or a part of a patient."
+    if not path.exists():
+        return pd.Series(False, table.index)
+    listed, problems = read_csv(path, ["id"])
+    strange = sorted(set(listed["id"]) - set(table["id"])) if annotator == "a" else []
+    advice = "Correct it: a case that is not found would not be put aside"
+    problems += [
+        Problem(path.name, f"names {name!r}, which is no case", advice) for name in strange
+    ]
+    kept = table["id"].isin(listed["id"])
+    parted = set(table.loc[kept, "patient_id"]) & set(table.loc[~kept, "patient_id"])
+    reason = "names some images of patient {!r} and not the others"
+    advice = "List all images of a patient, or none"
+    problems += [Problem(path.name, reason.format(p), advice) for p in sorted(parted)]
+    if problems:
+        raise DatasetError(*problems)
+    return kept
+
 # %% ../nbs/engine/folders.ipynb #00000026
 def read_folder(
     path: str | Path,  # a folder in the form above
     # whose masks and landmarks; other than 'a' keeps only the cases they annotated
     annotator: str = "a",
+    untouched: bool = False,  # True: the cases of untouched.csv and no others
 ) -> pd.DataFrame:  # the table of cases
     """Read a folder's table of cases, with the column `person` where metadata.csv or
-    `cases.SAME_PERSON` has it: whom splits keep together.
+    `cases.SAME_PERSON` has it: whom splits keep together. Without the cases of untouched.csv.
 
     Raises: DatasetError listing every error of `scan_folder`; pictures are opened later.
     """
@@ -340,9 +361,15 @@ def read_folder(
                 for p in errors
             )
         )
+    kept = _listed(Path(path) / "untouched.csv", table, annotator)
+    table = table[kept if untouched else ~kept].reset_index(drop=True)
     if not len(table):
         raise DatasetError(
-            Problem(str(path), f"annotator {annotator!r} has no case", "Choose another annotator")
+            Problem(
+                str(path),
+                f"annotator {annotator!r} has no case" + " in untouched.csv" * untouched,
+                "Choose another annotator" if not untouched else "List ids there",
+            )
         )
     known = "person" not in table and table["id"].isin(list(SAME_PERSON)).any()
     return table.assign(person=persons(table)) if known else table

@@ -45,8 +45,8 @@ the repository. Written by `python -m tools.hours`, held by `tests/test_results.
 
 Hours are the sum of each training's own clock, from the result files. On a GPU trainings ran
 beside each other (`together`) and each has its share of the time, so the sum is the GPU's time for
-training, without reading data and evaluation. On a processor the clock is of one thread beside other
-work. *Not stored* where the files keep no time. `n` is repeats.
+training, without reading data and evaluation. On a processor the clock is of one thread beside
+other work. *Not stored* where the files keep no time. `n` is repeats.
 
 """
 
