@@ -156,7 +156,9 @@ def blinded(
     items: pd.DataFrame,  # of `review_items`
     reader: str,  # a name
     seed: int = 0,
-) -> pd.DataFrame:  # in the reader's order: item, image, side, and A_x, A_y, B_x, ... px of the image
+) -> (
+    pd.DataFrame
+):  # in the reader's order: item, image, side, and A_x, A_y, B_x, ... px of the image
     "What a reader may see of the items."
     rows = []
     for place in _lettered(items, reader, seed).to_dict("records"):
@@ -164,7 +166,9 @@ def blinded(
         row = {"item": place["item"], "image": item["image"], "side": item["side"]}
         for letter in LETTERS:
             source = place[letter]
-            row |= {f"{letter}_{axis}": item[f"{source}_{axis}"] if source else np.nan for axis in "xy"}
+            row |= {
+                f"{letter}_{axis}": item[f"{source}_{axis}"] if source else np.nan for axis in "xy"
+            }
         rows.append(row)
     return pd.DataFrame(rows)
 

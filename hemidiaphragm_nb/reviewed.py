@@ -33,7 +33,9 @@ def unblind(
     for path in sorted(Path(folder).glob("decisions_*.csv")):
         seed = load_table(path)["seed"]
         name = path.stem.removeprefix("decisions_")
-        tables.append(Reading(items, name, Path(folder), int(seed.iloc[0]) if len(seed) else 0).decided)
+        tables.append(
+            Reading(items, name, Path(folder), int(seed.iloc[0]) if len(seed) else 0).decided
+        )
     if not sum(map(len, tables)):
         raise ValueError(f"{folder} has no decisions. Read some landmarks first")
     return pd.concat(tables, ignore_index=True)
@@ -59,9 +61,15 @@ def agreement(
         groups = [g.to_numpy() for _, g in both.groupby(people[both.index])]
         drawn = []
         for _ in range(draws if len(groups) > 1 else 0):
-            sample = np.concatenate([groups[k] for k in rng.integers(len(groups), size=len(groups))])
+            sample = np.concatenate(
+                [groups[k] for k in rng.integers(len(groups), size=len(groups))]
+            )
             drawn.append(_kappa(*sample.T))
-        low, high = np.nanpercentile(drawn, [2.5, 97.5]) if drawn and not np.isnan(drawn).all() else (np.nan, np.nan)
+        low, high = (
+            np.nanpercentile(drawn, [2.5, 97.5])
+            if drawn and not np.isnan(drawn).all()
+            else (np.nan, np.nan)
+        )
         row = dict(first=a, second=b, items=len(both), alike=100 * (both[a] == both[b]).mean())
         rows.append(row | dict(kappa=_kappa(both[a], both[b]), low=low, high=high))
     return pd.DataFrame(rows)
@@ -150,7 +158,12 @@ def _weighted_interval(hits, patients, group, counts, draws=2000, seed=0) -> tup
         return bootstrap_interval(hits, patients)
     share, rng = np.array(counts) / np.sum(counts), np.random.default_rng(seed)
     people, who = np.unique(patients, return_inverse=True)
-    times = np.vstack([np.ones(len(people), int), rng.multinomial(len(people), np.full(len(people), 1 / len(people)), draws)])
+    times = np.vstack(
+        [
+            np.ones(len(people), int),
+            rng.multinomial(len(people), np.full(len(people), 1 / len(people)), draws),
+        ]
+    )
     weights = times[:, who]
     means = [(weights * (group == k)) @ hits / (weights * (group == k)).sum(1) for k in (0, 1)]
     drawn = share[0] * means[0] + share[1] * means[1]
