@@ -37,9 +37,9 @@ CARD = """# Model card: the weights that come with hemidiaphragm_nb
 at {side} px, heatmaps with β = {beta:g} px, λ_hem = {lam_hem:g}; {epochs} epochs each, augmentation
 "{augmentation}", on {train} images, validated on {valid}.
 
-**Convention.** A lung reaches down to the dome of its hemidiaphragm and includes what lies behind the
-heart and the mediastinum's edge. Against truths that leave the heart out (JSRT with SCR, Montgomery,
-Shenzhen) compare with it taken out: `public.without_heart`.
+**Convention.** A lung reaches down to the dome of its hemidiaphragm and includes what lies behind
+the heart. Against truths that leave it out (JSRT with SCR, Montgomery, Shenzhen) compare without
+the heart: `public.without_heart`.
 
 **Data.** {source}. Images by licence, as their collection states it: {licences}. Some of these
 licences forbid commercial use or derivatives; whether weights are a derivative is for your lawyer,
@@ -51,10 +51,10 @@ fractions, with 95 % intervals by patient. Portable: AP radiographs; fixed: PA.
 
 {table}
 
-{more}**Trust.** Each landmark's radius is a factor times the error that its heatmap expects, one for each
-side and half of the expected errors; the gap's interval is made alike, in thirds. In the folds, by
-factors of the other folds, they held so many of the true points and gaps (%; 90 wanted), with one
-factor for all ({factor:.2f}) and with those of the groups:
+{more}**Trust.** Each landmark's radius is a factor times the error that its heatmap expects, one
+for each side and half of the expected errors; the gap's interval is made alike, in thirds. In the
+folds, by factors of the other folds, they held so many of the true points and gaps (%; 90 wanted),
+with one factor for all ({factor:.2f}) and with those of the groups:
 
 {trust}
 
@@ -156,7 +156,9 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
     root = None if root is None else root.parent
     if root is None or not (root / "review/items.csv").exists():
         return {}
-    groups, failed = (load_table(root / f"groups/{n}.csv", dtype=str) for n in ("groups", "failures"))
+    groups, failed = (
+        load_table(root / f"groups/{n}.csv", dtype=str) for n in ("groups", "failures")
+    )
     read = dict(dtype={"patient_id": str})
     items, reviewed = (
         load_table(root / f"review/{n}.csv", **read) for n in ("items", "landmarks_reviewed")
