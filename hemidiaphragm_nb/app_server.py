@@ -61,20 +61,20 @@ def _server_settings(page: Path, token: str) -> dict:
 
 # %% ../nbs/engine/app_server.ipynb #e7f9c5a6
 def _write_page(
-    page: Path, token: str, reports: Path, model: Path | None = None
+    page: Path, token: str, reports: Path, model: Path | None = None, lines: list[str] | None = None
 ) -> Path:  # the notebook
-    "The notebook of two lines, and the server's settings beside it."
+    "The notebook of two lines (None: those of the app), and the server's settings beside it."
     load = f"open_predictor({str(Path(model).absolute())!r})" if model else "None"
-    lines = [
+    app = [
         "from hemidiaphragm_nb.app import make_app",
         "from hemidiaphragm_nb.models import open_predictor",
         f"make_app({load}, {str(Path(reports).expanduser().absolute())!r})",
     ]
     cell = {"cell_type": "code", "id": "app", "metadata": {}, "execution_count": None}
-    cell |= {"outputs": [], "source": "\n".join(lines if model else lines[::2])}
+    cell |= {"outputs": [], "source": "\n".join(lines or (app if model else app[::2]))}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     content = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    notebook = page / "Hemidiaphragm gap.ipynb"
+    notebook = page / ("Review.ipynb" if lines else "Hemidiaphragm gap.ipynb")
     notebook.write_text(json.dumps(content), encoding="utf-8")
     settings = json.dumps(_server_settings(page, token))
     (page / "voila.json").write_text(settings, encoding="utf-8")
@@ -143,6 +143,7 @@ def serve(
     model: Path
     | None = None,  # a trained model's folder; None: the one that comes with the library
     browser: bool = True,  # open it there
+    lines: list[str] | None = None,  # of Python that make another page; None: the app
 ):
     """Serve the app on this computer until it is ended.
 
@@ -154,6 +155,6 @@ def serve(
     port, token = _free_port(port), secrets.token_urlsafe(16)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel of this environment
     with tempfile.TemporaryDirectory() as page:
-        notebook = _write_page(Path(page), token, folder, model)
+        notebook = _write_page(Path(page), token, folder, model, lines)
         threading.Thread(target=_announce, args=(port, token, browser), daemon=True).start()
         _local_voila(port).launch_instance(argv=_voila_options(notebook, port))

@@ -99,8 +99,8 @@ def movements(
 def stability_table(
     moved: pd.DataFrame,  # rows of `movements`, of many radiographs
     by: str = "move",  # or another column
-) -> pd.DataFrame:  # a row a group and one for all: median, 95th percentile, largest (px of 512), and % beyond 1 and 3 px
-    "How far landmarks move."
+) -> pd.DataFrame:  # a row a group, and one for all
+    "How far landmarks move: median, 95th percentile and largest, and the share beyond 1 and 3 px."
     groups = [*moved.groupby(by, sort=False), ("all", moved)]
     rows = {
         name: {
