@@ -113,11 +113,12 @@ class JointLoss(_TaskLoss):
 
 # %% ../nbs/04_losses.ipynb #0000c101
 def register_loss(name: str) -> Callable:
-    """Decorate a function from a `Recipe` to a loss of your own, `f(preds, heat, mask)` to a number,
-    which recipes then call by `loss=name`; parameters of an `nn.Module` are trained with the network.
+    """Decorate a function from a `Recipe` to a loss of your own, which recipes then call by
+    `loss=name`. The loss is `f(preds, heat, mask)` to a number; the parameters of an `nn.Module`
+    are trained with the network.
 
-    `preds` is a tensor a task in the recipe's order, or the tensor of one; NaN in a target: unknown.
-    Raises: RecipeError for a name that is taken."""
+    `preds` has a tensor a task in the recipe's order, of one task the tensor itself; NaN in a
+    target is unknown. Raises: RecipeError for a name that is taken."""
     return register("loss", name, taken=["joint"])
 
 # %% ../nbs/04_losses.ipynb #0000001f

@@ -30,6 +30,10 @@ def part(text: str, heading: str) -> str:
     return re.split(r"^## ", text.partition(f"## {heading}\n")[2], flags=re.M)[0]
 
 
+def answers_of(lesson: Path) -> Path:
+    return ANSWERS / lesson.name
+
+
 def numbered(text: str) -> list[str]:
     return re.findall(r"^\d+\. (.+)$", text, re.M)
 
@@ -97,13 +101,28 @@ class TestLesson:
         last = cells_of(lesson)[-1].source
         assert [h for h in re.findall(r"^## (.+)$", last, re.M) if h in END] == END
         assert 4 <= len(numbered(part(last, "Quiz"))) <= 5
-        hints = [" *Hint:* " in exercise for exercise in numbered(part(last, "Exercises"))]
-        assert hints and all(hints)
+        exercises = numbered(part(last, "Exercises"))
+        assert exercises and all(" *Hint:* " in exercise for exercise in exercises)
+        assert all(re.match(r"\*\((apply|build|judge)\)\* ", exercise) for exercise in exercises)
         assert f"`answers/{lesson.name}`" in last
+
+    def test_titles_carry_their_numbers(self, lesson):
+        titles = [
+            cells_of(path)[0].source.partition("\n")[0] for path in (lesson, answers_of(lesson))
+        ]
+        assert titles[0].startswith(f"# {lesson.stem[:2]} ")
+        assert titles[1] == f"# Answers: {titles[0].removeprefix('# ')}"
+
+    def test_a_slider_redraws_while_it_is_dragged_or_says_why_not(self, lesson):
+        cells = cells_of(lesson)
+        for i, cell in enumerate(cells):
+            if cell.cell_type == "code" and "continuous_update=False" in cell.source:
+                before = [c.source for c in cells[:i] if c.cell_type == "markdown"]
+                assert any(re.search(r"edraws when it is let go", text) for text in before)
 
     def test_each_question_of_the_quiz_is_answered(self, lesson):
         questions = numbered(part(cells_of(lesson)[-1].source, "Quiz"))
-        answers = numbered(part(prose(ANSWERS / lesson.name), "Quiz"))
+        answers = numbered(part(prose(answers_of(lesson)), "Quiz"))
         assert len(answers) == len(questions) > 0
 
 
