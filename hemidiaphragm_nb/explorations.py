@@ -157,7 +157,7 @@ def dial_data(
         for name, (called, unit, values) in dials.items()
     }
     key = "Crosses: the exact landmarks." + (" Rings: the network's." if points_of else "")
-    return {"dials": strips, "plays": plays, "start": 0, "key": key}
+    return {"dials": strips, "plays": plays, "key": key}
 
 # %% ../nbs/engine/explorations.ipynb #69bec315
 LESSON_DIALS = {  # of the strip in lesson 01

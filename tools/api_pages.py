@@ -127,17 +127,18 @@ def module_page(name: str, page: str) -> str:
     module = importlib.import_module(f"hemidiaphragm_nb.{name}")
     public = [n for n in getattr(module, "__all__", []) if hasattr(module, n)]
     source = f"{get_config().git_url}/blob/main/hemidiaphragm_nb/{name}.py"
-    head = f"# {name}\n\n> {module.__doc__ or ''}\n\n"
+    head = f"---\norphan: true\n---\n\n# {name}\n\n> {module.__doc__ or ''}\n\n"
     head += f"[Its notebook]({page}.html), with examples · [source]({source})\n\n"
     head += f":::{{py:currentmodule}} hemidiaphragm_nb.{name}\n:::\n"
     return "\n\n".join([head, *(entry(n, getattr(module, n), name) for n in public)]) + "\n"
 
 
 def write_api(pages: Path, notebooks: dict[str, Path]) -> None:
-    "Write `api.md` and a page `api_MODULE.md` for each module into `pages`."
+    """Write `api.md` and a page `api_MODULE.md` for each module into `pages`; these stand in no
+    table of contents, for it would be on each page.
+    """
     text = ["# API reference", "", "Every public name by its module, each module after those that"]
     text += ["it imports. The [index](genindex.html) has all names.", ""]
-    trees = []
     for title, modules in groups().items():
         text += [f"## {title}", "", "| module | what it is for |", "|---|---|"]
         for name in modules:
@@ -145,7 +146,5 @@ def write_api(pages: Path, notebooks: dict[str, Path]) -> None:
             text.append(f"| [{name}](api_{name}.html) | {cell(doc)} |")
             page = name if name in notebooks else "overview"
             (pages / f"api_{name}.md").write_text(module_page(name, page), encoding="utf-8")
-            trees.append(f"api_{name}")
         text.append("")
-    text += ["```{toctree}", ":hidden:", "", *trees, "```", ""]
     (pages / "api.md").write_text("\n".join(text), encoding="utf-8")

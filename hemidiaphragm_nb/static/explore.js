@@ -17,7 +17,7 @@
 
   // Axes with units; x and y map data to the drawing's px.
   function axes({ xs, ys, xTicks, yTicks, xName, yName, name }) {
-    const [w, h, left, bottom] = [480, 320, 56, 48];
+    const [w, h, left, bottom] = [480, 320, 70, 48];
     const x = (v) => left + ((v - xs[0]) / (xs[1] - xs[0])) * (w - left - 12);
     const y = (v) => h - bottom - ((v - ys[0]) / (ys[1] - ys[0])) * (h - bottom - 14);
     const root = svg("svg", { viewBox: `0 0 ${w} ${h}`, role: "img", "aria-label": name });
@@ -42,7 +42,7 @@
       input.setAttribute("aria-valuetext", output.textContent);
     } };
     input.addEventListener("input", () => { state.refresh(); draw(); });
-    controls.append(html("label", { for: id }, name), input, output);
+    controls.append(html("div", { class: "hd-control" }, html("label", { for: id }, name), input, output));
     state.refresh();
     return state;
   }
@@ -51,14 +51,14 @@
     const id = `hd-choice-${Date.now().toString(36)}-${count++}`;
     const select = html("select", { id }, ...options.map(([value, text]) => html("option", { value }, text)));
     select.addEventListener("change", draw);
-    controls.append(html("label", { for: id }, name), select);
+    controls.append(html("div", { class: "hd-control" }, html("label", { for: id }, name), select));
     return select;
   }
 
   // Equation 2 on a frame of 512 px: h = tanh(pi d / beta), and what follows from it.
   function beta(data, place, colours) {
     const size = 128, canvas = html("canvas", { width: size, height: size, role: "img" });
-    canvas.style.cssText = "width:100%;aspect-ratio:1;max-width:360px;image-rendering:auto";
+    canvas.style.cssText = "width:100%;aspect-ratio:1;max-width:360px;border:1px solid #8885";
     const plot = axes({ xs: [0, 250], ys: [0, 1], xTicks: [0, 50, 100, 150, 200, 250], yTicks: [0, 0.5, 1], xName: "distance from the landmark d (px of 512)", yName: "heatmap h", name: "Profile of the heatmap" });
     place.pictures.append(canvas, plot.root);
     const draw = () => {
@@ -158,7 +158,7 @@
     const turn = () => {
       const dial = data.dials[chosen()], indices = dial.values.map((_, i) => i);
       host.replaceChildren();
-      control = slider(host, select ? "turned to" : dial.name, indices, Math.min(data.start || 0, indices.length - 1), (i) => `${dial.values[i]} ${dial.unit}`, draw);
+      control = slider(host, select ? "turned to" : dial.name, indices, Math.max(0, dial.values.indexOf(0)), (i) => `${dial.values[i]} ${dial.unit}`, draw);
       draw();
     };
     place.controls.append(host);
