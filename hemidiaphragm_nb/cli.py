@@ -124,7 +124,7 @@ _Torch = Annotated[
         help=(
             "Run the network's weights in 32-bit floats with torch: the default's 8-bit"
             " integers move a landmark by 0.1 px of 512 in the median, by more than 1 px in 2 %,"
-            " by 10 px at most, of 130 compared."
+            " by 9 px at most, of 130 compared."
         ),
     ),
 ]

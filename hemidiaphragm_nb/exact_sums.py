@@ -31,7 +31,7 @@ def exact_kernels(
 # %% ../nbs/engine/exact_sums.ipynb #e5ac000c
 def _first_convolutions(graph) -> list:  # nodes of an onnx.GraphProto
     "The convolutions that read the image, padded or not."
-    images, found = {"image"}, []
+    images, found = {"image", "image_levels"}, []  # as it is, and changed below
     for node in graph.node:
         if node.input and node.input[0] in images:
             if node.op_type == "Pad":
@@ -50,8 +50,9 @@ def _exact_first_layer(
     graph, image = proto.graph, "image"
     stored = {tensor.name: tensor for tensor in graph.initializer}
     for node in _first_convolutions(graph):
-        kernels, bias = (numpy_helper.to_array(stored[name]) for name in node.input[1:3])
-        exact = exact_kernels(kernels / _LEVELS, bias)
+        arrays = [numpy_helper.to_array(stored[name]) for name in node.input[1:3]]
+        bias = arrays[1] if len(arrays) > 1 else np.zeros(len(arrays[0]))
+        exact = exact_kernels(arrays[0] / _LEVELS, bias)
         for name, array in zip(node.input[1:3], exact):
             stored[name].CopyFrom(numpy_helper.from_array(array, name))
     for node in graph.node:

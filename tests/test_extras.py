@@ -15,6 +15,12 @@ from tools.project import LIBRARY, module_files, run
 # What a small installation does: reading, predicting, measuring, DICOM, the command line.
 SMALL = ["predict", "measure", "dicom", "writers", "models", "phantom", "demo", "cli", "page"]
 DISTRIBUTIONS = packages_distributions()
+# All that `pip install hemidiaphragm_nb` brings, 0.5 GB; `python -m tools.install_sizes` says what
+# is how large.
+BROUGHT = """fastcore filelock highdicom imagecodecs numpy onnxruntime opencv-python-headless
+packaging pillow pydicom pyjpegls pylibjpeg pylibjpeg-openjpeg safetensors tifffile typer
+annotated-doc rich shellingham markdown-it-py mdurl pygments pydantic pydantic-core annotated-types
+typing-extensions typing-inspection joblib cloudpickle flatbuffers protobuf"""
 # A Python without some packages, as where they are not installed.
 WITHOUT = """\
 import sys
@@ -113,3 +119,9 @@ def test_a_missing_package_ends_in_its_sentence(words, hidden, package, tmp_path
     lines = [line for line in output.splitlines() if line.startswith("hemidiaphragm: ")]
     assert lines == [f"hemidiaphragm: {MissingExtra(package)}"], output
     assert "Traceback" not in output and output.endswith("exit status 2\n")
+
+
+def test_a_small_installation_stays_small():
+    "No other distribution comes with it than these; fewer may, elsewhere or later."
+    found = set(requirements.closure(requirements.direct()))
+    assert found <= set(BROUGHT.split()), sorted(found - set(BROUGHT.split()))
