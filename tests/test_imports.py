@@ -15,7 +15,10 @@ IMPORT_SECONDS = 3.0
 PICKLES = re.compile(
     r"pickle\.loads?\(|joblib\.load\(|load_learner\(|allow_pickle=True|weights_only=False"
 )
-WITHOUT_TORCH = ["predict", "measure", "dicom", "dicom_copy", "nifti", "app", "cli"]
+WITHOUT_TORCH = (
+    "predict measure dicom dicom_copy presentation_state secondary_capture nifti".split()
+)
+WITHOUT_TORCH += ["app", "cli"]
 WITHOUT_TORCH += ["clinic_commands", "course", "excursion", "reader_agreement"]
 
 
