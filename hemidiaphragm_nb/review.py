@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from fastcore.basics import patch
 from PIL import Image
 
 from .cases import LANDMARKS
@@ -241,7 +242,7 @@ class Reading:
         self.places = blinded(self.items, self.reader, self.seed).to_dict("records")
         self.about = {"reader": self.reader, "seed": self.seed, "items": _digest(self.items)}
         if self.path.exists():
-            self.rows = load_table(self.path, dtype={"reader": str}).to_dict("records")
+            self.rows = load_table(self.path, dtype={"reader": str, "items": str}).to_dict("records")
             if any({k: row[k] for k in self.about} != self.about for row in self.rows):
                 advice = "Take another name, seed or folder"
                 raise ValueError(f"{self.path} is a reading of other landmarks. {advice}")
@@ -256,42 +257,47 @@ class Reading:
         "What is to be decided next: a row of `blinded`; None at the end."
         return self.places[len(self.rows)] if len(self.rows) < len(self.places) else None
 
-    def decide(self, choice: str, x: float = np.nan, y: float = np.nan):
-        """Store a letter, 'tie', or, with a point in px of the image, 'hand'.
+# %% ../nbs/engine/review.ipynb #c16f0001
+@patch
+def decide(self: Reading, choice: str, x: float = np.nan, y: float = np.nan):
+    """Store a letter, 'tie', or, with a point in px of the image, 'hand'.
 
-        Raises: ValueError for a choice that is not offered, and at the end.
-        """
-        if self.place is None:
-            raise ValueError("every landmark of this reading is decided")
-        offered = (*shown_points(self.place), "tie", "hand")
-        if choice not in offered:
-            raise ValueError(f"{choice!r} is none of {', '.join(offered)}")
-        if (choice == "hand") != bool(np.isfinite([x, y]).all()):
-            raise ValueError("a point goes with the choice 'hand', and with no other")
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        row = self.about | {"order": len(self.rows), "item": self.place["item"], "choice": choice}
-        rows = [*self.rows, row | {"x": x, "y": y, "time": now}]
-        self.folder.mkdir(parents=True, exist_ok=True)
+    Raises: ValueError for a choice that is not offered, and at the end.
+    """
+    if self.place is None:
+        raise ValueError("every landmark of this reading is decided")
+    offered = (*shown_points(self.place), "tie", "hand")
+    if choice not in offered:
+        raise ValueError(f"{choice!r} is none of {', '.join(offered)}")
+    if (choice == "hand") != bool(np.isfinite([x, y]).all()):
+        raise ValueError("a point goes with the choice 'hand', and with no other")
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    row = self.about | {"order": len(self.rows), "item": self.place["item"], "choice": choice}
+    rows = [*self.rows, row | {"x": x, "y": y, "time": now}]
+    self.folder.mkdir(parents=True, exist_ok=True)
+    save_table(pd.DataFrame(rows, columns=_DECISION), self.path, index=False)
+    self.rows = rows
+
+
+@patch
+def take_back(self: Reading):
+    "Forget the last decision."
+    if self.rows:
+        rows = self.rows[:-1]
         save_table(pd.DataFrame(rows, columns=_DECISION), self.path, index=False)
         self.rows = rows
 
-    @property
-    def decided(self) -> pd.DataFrame:
-        """The decisions with their meaning: choice is label, prediction, second, tie or hand; x, y
-        what was preferred, px of the image (NaN for a tie).
-        """
-        rows, letters = [], _lettered(self.items, self.reader, self.seed).to_dict("records")
-        for row, place in zip(self.rows, letters):
-            item, choice = self.items.loc[row["item"]], place.get(row["choice"], row["choice"])
-            point = item[_columns(choice)] if choice in _SOURCES else (row["x"], row["y"])
-            found = {k: row[k] for k in ("reader", "order", "time", "item")}
-            found |= {k: item[k] for k in ("id", "patient_id", "side", "group")}
-            rows.append(found | {"choice": choice} | dict(zip("xy", point)))
-        return pd.DataFrame(rows)
-
-    def take_back(self):
-        "Forget the last decision."
-        if self.rows:
-            rows = self.rows[:-1]
-            save_table(pd.DataFrame(rows, columns=_DECISION), self.path, index=False)
-            self.rows = rows
+# %% ../nbs/engine/review.ipynb #c16f0002
+@patch(as_prop=True)
+def decided(self: Reading) -> pd.DataFrame:
+    """The decisions with their meaning: choice is label, prediction, second, tie or hand; x, y
+    what was preferred, px of the image (NaN for a tie).
+    """
+    rows, letters = [], _lettered(self.items, self.reader, self.seed).to_dict("records")
+    for row, place in zip(self.rows, letters):
+        item, choice = self.items.loc[row["item"]], place.get(row["choice"], row["choice"])
+        point = item[_columns(choice)] if choice in _SOURCES else (row["x"], row["y"])
+        found = {k: row[k] for k in ("reader", "order", "time", "item")}
+        found |= {k: item[k] for k in ("id", "patient_id", "side", "group")}
+        rows.append(found | {"choice": choice} | dict(zip("xy", point)))
+    return pd.DataFrame(rows)
