@@ -23,7 +23,6 @@ from .reviewed import accuracy_twice
 from .variants import variant_table
 from .validate import coverage, crossval_table, expected_errors, landmark_errors
 
-
 # %% ../nbs/engine/cards.ipynb #0000ca02
 KINDS = {  # networks, by `Recipe.arch`
     "unet": "U-Net of width {width}",
