@@ -130,7 +130,8 @@ def module_page(name: str, page: str) -> str:
     head = f"---\norphan: true\n---\n\n# {name}\n\n> {module.__doc__ or ''}\n\n"
     head += f"[Its notebook]({page}.html), with examples · [source]({source})\n\n"
     head += f":::{{py:currentmodule}} hemidiaphragm_nb.{name}\n:::\n"
-    return "\n\n".join([head, *(entry(n, getattr(module, n), name) for n in public)]) + "\n"
+    text = "\n\n".join([head, *(entry(n, getattr(module, n), name) for n in public)]) + "\n"
+    return re.sub(r"\]\((?:[\w.]+/)*(?:\d+_)?(\w+)\.ipynb", r"](\1.html", text)
 
 
 def write_api(pages: Path, notebooks: dict[str, Path]) -> None:

@@ -113,6 +113,8 @@ def site_link(link: str, names: set[str]) -> str:
         return f"{page_name(name)}.html{mark}{fragment}"
     if name in EXTRA:
         return f"{EXTRA[name]}.html{mark}{fragment}"
+    if name.endswith((".png", ".jpg", ".svg")) and (ROOT / name).exists():
+        return name  # a picture: `write_pages` puts it beside the pages
     known = names | {str(parent) for file in names for parent in Path(file).parents}
     places = [place for place in (name, f"nbs/{name}") if place in known]
     return f"{get_config().git_url}/blob/main/{places[0]}{mark}{fragment}" if places else link
@@ -211,6 +213,8 @@ def write_guides(pages: list[str]) -> None:
         (PAGES / f"{name}.md").write_text(guide, encoding="utf-8")
     for page in PAGES.glob("*.md"):  # among themselves they link as files do
         text = re.sub(r"\]\((\w+)\.md\)", r"](\1.html)", page.read_text(encoding="utf-8"))
+        if not (PAGE / "index.html").exists():  # not built: its notebook says how
+            text = text.replace("](page/index.html)", "](page.html)")
         page.write_text(text, encoding="utf-8")
 
 
@@ -243,6 +247,7 @@ def write_pages() -> None:
     for page, notebook in books.items():
         names |= {f"{page}.html#{anchor(text)}" for text in map(api_text, notebook.cells) if text}
     PAGES.mkdir()
+    shutil.copytree(ROOT / "images", PAGES / "images")
     for page, notebook in books.items():
         notebook.cells = [convert(cell, names, sources[page]) for cell in notebook.cells]
         notebook.metadata["language_info"] = {"name": "python"}
