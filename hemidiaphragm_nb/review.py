@@ -242,7 +242,9 @@ class Reading:
         self.places = blinded(self.items, self.reader, self.seed).to_dict("records")
         self.about = {"reader": self.reader, "seed": self.seed, "items": _digest(self.items)}
         if self.path.exists():
-            self.rows = load_table(self.path, dtype={"reader": str, "items": str}).to_dict("records")
+            self.rows = load_table(self.path, dtype={"reader": str, "items": str}).to_dict(
+                "records"
+            )
             if any({k: row[k] for k in self.about} != self.about for row in self.rows):
                 advice = "Take another name, seed or folder"
                 raise ValueError(f"{self.path} is a reading of other landmarks. {advice}")
