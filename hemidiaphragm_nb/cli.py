@@ -52,7 +52,10 @@ def _common(
         list[str] | None,
         typer.Option(
             metavar="<module>",
-            help="A module or *.py file that registers networks, distances or losses of your own; may be repeated.",
+            help=(
+                "A module or *.py file that registers networks, distances or losses of your own;"
+                " may be repeated."
+            ),
         ),
     ] = None,
 ):

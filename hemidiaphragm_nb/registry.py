@@ -66,7 +66,8 @@ def why_unknown(
         known = " or ".join(map(repr, known))
         return (
             f"{key} is {name!r:.60}, not {known}; a {noun} of somebody's own is known once the"
-            " module that registers it is imported (in a command: `hemidiaphragm --plugin MODULE ...`)"
+            " module that registers it is imported (in a command: `hemidiaphragm --plugin MODULE"
+            " ...`)"
         )
     place = f"module {str(own['module']):.60}"
     if own["module"] == "__main__":

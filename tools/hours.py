@@ -34,6 +34,10 @@ COMMANDS = {
     "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full`, `cards.adopt`",
     "measure": "notebook `engine/agreement`, last section (no training)",
     "explain": "notebook `13_explain`, last section (no training)",
+    "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
+    " --second b --most 40 --seed 16 --out results/covid_cxr/review",
+    "groups": "`python -m tools.groups FOLDER` (no training)",
+    "variants": "`python -m tools.variants FOLDER` (no training)",
     "checks": "notebooks `engine/checks` and `engine/tilt`, last sections (no training)",
 }
 _HEAD = """# Results
