@@ -131,6 +131,11 @@ def module_page(name: str, page: str) -> str:
     head += f"[Its notebook]({page}.html), with examples · [source]({source})\n\n"
     head += f":::{{py:currentmodule}} hemidiaphragm_nb.{name}\n:::\n"
     text = "\n\n".join([head, *(entry(n, getattr(module, n), name) for n in public)]) + "\n"
+    return paged(text)
+
+
+def paged(text: str) -> str:
+    "`text` with links to notebooks as links to their pages."
     return re.sub(r"\]\((?:[\w.]+/)*(?:\d+_)?(\w+)\.ipynb", r"](\1.html", text)
 
 
@@ -148,4 +153,4 @@ def write_api(pages: Path, notebooks: dict[str, Path]) -> None:
             page = name if name in notebooks else "overview"
             (pages / f"api_{name}.md").write_text(module_page(name, page), encoding="utf-8")
         text.append("")
-    (pages / "api.md").write_text("\n".join(text), encoding="utf-8")
+    (pages / "api.md").write_text(paged("\n".join(text)), encoding="utf-8")
