@@ -16,7 +16,7 @@ from .effects import Effect, side_effect
 from .lower_lung import lower_lung_table
 from .multitask import task_effects
 from .results import conditions, results_folder, saved_patients, saved_results
-from .saturation import level_off
+from .saturation import levels_off_at
 
 # %% ../nbs/engine/claims.ipynb #c1a50006
 _COLUMNS = ("claim", "verdict", "what was compared", "effect", "95 % interval")
@@ -39,7 +39,7 @@ def _of_beta(patients: pd.DataFrame) -> list[dict]:
     results = saved_results("saturation")
     about = conditions(results, _IMAGES)
     names = dict(zip(results.runs["beta"], results.runs["name"]))
-    flat, gains = level_off(results, names, patients)
+    flat, gains = levels_off_at(results, names, patients)
     best = max(gains, key=lambda beta: gains[beta].high)
     verdict = "confirmed" if 50 <= flat <= 125 else "refuted"
     compared = f"R/10 at β {best:g} less {flat:g} px: the most that a larger β gains"

@@ -142,7 +142,7 @@ def listed_days(
 # %% ../nbs/engine/course_table.ipynb #26226b83
 def dated_radiographs(
     folder,
-    skip=None,  # a folder in it that is passed over
+    skip=None,  # a folder in it that is skipped
     listed: dict | None = None,  # of `listed_days`; None: the headers are asked
 ) -> tuple[dict, list[str]]:  # (whose, when, view) by file; what was left out, and why
     "The radiographs of a folder with patient and date. Raises: ValueError where there is none."

@@ -103,7 +103,7 @@ class TestLesson:
         assert 4 <= len(numbered(part(last, "Quiz"))) <= 5
         exercises = numbered(part(last, "Exercises"))
         assert exercises and all(" *Hint:* " in exercise for exercise in exercises)
-        assert all(re.match(r"\*\((apply|build|judge)\)\* ", exercise) for exercise in exercises)
+        assert all(re.match(r"\*\((apply|build|evaluate)\)\* ", exercise) for exercise in exercises)
         assert f"`answers/{lesson.name}`" in last
 
     def test_titles_carry_their_numbers(self, lesson):

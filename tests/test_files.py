@@ -81,7 +81,8 @@ def test_no_other_function_writes_csv():
     """
     for path in sorted((ROOT / "hemidiaphragm_nb").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        assert path.name == "csv_files.py" or ".to_csv(" not in text, path.name
+        to_a_file = re.search(r"\.to_csv\((?!index=False\))", text)  # else text, for a digest
+        assert path.name == "csv_files.py" or not to_a_file, path.name
         assert "csv.writer(" not in text, path.name
         escaped = "csv_text" in text or "writerow(table_row(" in text
         assert "csv.DictWriter(" not in text or escaped, path.name
