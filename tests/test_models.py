@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from hemidiaphragm_nb.card_checks import ModelError
-from hemidiaphragm_nb.export import _write_exported, export_onnx
+from hemidiaphragm_nb.export import export_onnx, write_exported
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.models import open_predictor
@@ -69,7 +69,7 @@ def test_a_stale_export_is_passed_over(folder, settings):
 def test_an_export_of_before_is_known_by_its_training(folder):
     data, card = read_exported(folder / EXPORTED)
     old = card | {"export": {"precision": "float"}, "created": "2026-01-01T00:00:00Z"}
-    _write_exported(folder / EXPORTED, data[: card["network"]["bytes"]], old)
+    write_exported(folder / EXPORTED, data[: card["network"]["bytes"]], old)
     facts = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(facts | {"created": old["created"]}))
     assert isinstance(open_predictor(folder), OnnxPredictor)
@@ -127,7 +127,7 @@ def test_torn_weights_beside_an_export_are_an_error(folder, kept, digest):
         data, card = read_exported(folder / EXPORTED)
         facts = json.loads((folder / "card.json").read_text())
         old = facts | {k: card[k] for k in ("network",)} | {"export": {"precision": "float"}}
-        _write_exported(folder / EXPORTED, data[: card["network"]["bytes"]], old)
+        write_exported(folder / EXPORTED, data[: card["network"]["bytes"]], old)
     with pytest.raises(ModelError, match="no usable model .weights.safetensors: "):
         open_predictor(folder)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hemidiaphragm_nb.card_checks import CardError, check_card
-from hemidiaphragm_nb.export import _write_exported, export_onnx
+from hemidiaphragm_nb.export import export_onnx, write_exported
 from hemidiaphragm_nb.networks import TorchPredictor, build_net
 from hemidiaphragm_nb.recipes import recipe as settings_of
 from hemidiaphragm_nb.runtime import (
@@ -83,7 +83,7 @@ def test_a_foreign_card_is_rejected(tmp_path, change, reason):
     if change != {"export": {}}:  # which is sound in a card of weights for torch
         with pytest.raises(CardError, match=reason):
             check_card(card | change)
-    _write_exported(tmp_path / "m.onnx", body, card | change)
+    write_exported(tmp_path / "m.onnx", body, card | change)
     with pytest.raises(ExportError, match=reason) as error:
         load_onnx(tmp_path / "m.onnx")
     assert "m.onnx" in str(error.value)
@@ -104,7 +104,7 @@ def test_onnx_weights_that_are_no_numbers_are_rejected(tmp_path, value):
     largest = max(floats, key=lambda tensor: int(np.prod(tensor.dims)))
     array = np.full(tuple(largest.dims), value, np.float32)
     largest.CopyFrom(onnx.numpy_helper.from_array(array, largest.name))
-    _write_exported(tmp_path / "m.onnx", model.SerializeToString(), card)
+    write_exported(tmp_path / "m.onnx", model.SerializeToString(), card)
     with pytest.raises(ExportError, match="no numbers or beyond"):
         load_onnx(tmp_path / "m.onnx")
 
@@ -128,7 +128,7 @@ def test_an_exported_network_that_answers_all_alike_is_rejected(
 
 def test_a_card_that_says_other_tasks_is_rejected(tmp_path):
     body, card = shipped()
-    _write_exported(tmp_path / "m.onnx", body, card | recipe(tasks=["mask"]))
+    write_exported(tmp_path / "m.onnx", body, card | recipe(tasks=["mask"]))
     with pytest.raises(ExportError, match="2 outputs for the tasks mask"):
         load_onnx(tmp_path / "m.onnx")
 
@@ -138,7 +138,7 @@ def test_a_card_that_was_edited_in_the_file_is_rejected(tmp_path, engine):
     "Its lengths, as protobuf writes them, fit no longer: each engine has an error of its own."
     pytest.importorskip(engine)
     body, card = shipped()
-    _write_exported(tmp_path / "m.onnx", body, card)
+    write_exported(tmp_path / "m.onnx", body, card)
     data = (tmp_path / "m.onnx").read_bytes()
     for change in (b"", b'"use": "much longer than what stood here before, "'):
         edited = data.replace(json.dumps({"use": card["use"]})[1:-1].encode(), b"%b" % change)
@@ -150,7 +150,7 @@ def test_a_card_that_was_edited_in_the_file_is_rejected(tmp_path, engine):
 
 def test_a_card_of_weights_without_an_export_is_named(tmp_path):
     body, card = shipped()
-    _write_exported(tmp_path / "m.onnx", body, {k: v for k, v in card.items() if k != "export"})
+    write_exported(tmp_path / "m.onnx", body, {k: v for k, v in card.items() if k != "export"})
     with pytest.raises(ExportError, match="m.onnx: its card does not say how it was exported"):
         load_onnx(tmp_path / "m.onnx")
 
@@ -162,7 +162,7 @@ def test_a_number_without_end_is_rejected_at_once():
 
 def test_a_card_nested_too_deep_is_damage(tmp_path):
     body, card = shipped()
-    _write_exported(tmp_path / "m.onnx", body, card)
+    write_exported(tmp_path / "m.onnx", body, card)
     data = (tmp_path / "m.onnx").read_bytes()
     text = json.dumps({"use": card["use"]})[1:-1].encode()
     assert text in data
