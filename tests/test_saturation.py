@@ -64,6 +64,13 @@ def test_flat_results_are_not_called_rising():
     assert rise != "Yes" and (level, left) == ("No", "No")
 
 
+def test_a_beta_that_did_not_learn_is_no_rise():
+    rise = saturation_answers(invented(lambda beta: 1000 if beta == 1 else 1, 1))[0]
+    assert rise.startswith("Only from β = 1 px, which did not learn; from 10 px on no")
+    assert "Less β = 10 px, the smallest that learnt" in rise and "for 8 comparisons" in rise
+    assert first_words(invented(lambda beta: 1000, 1))[0] == "Not shown"
+
+
 def test_falling_results_are_called_falling():
     answers = first_words(invented(lambda beta: beta**0.5, 0.5))
     assert answers == ["No, the smallest is the best", "No", "Yes", "No, the opposite"]
