@@ -75,7 +75,6 @@ def _of_beta(patients: pd.DataFrame) -> list[dict]:
     compared = f"R/10 left less right, mean over {len(names)} β"
     return [first, _row("left worse than right", verdict, compared, side, "points", about)]
 
-
 # %% ../nbs/engine/claims.ipynb #c1a5000c
 def _of_lambda(patients: pd.DataFrame, small: float = 0.6) -> list[dict]:
     "Do small λ_hem lose R/10? The one below `small` that loses least."

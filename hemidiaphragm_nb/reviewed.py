@@ -141,7 +141,6 @@ def _weighted_interval(hits, patients, group, counts, draws=2000, seed=0) -> tup
     drawn = (sizes * np.stack(means, 1)).sum(1) / sizes.sum(1)
     return drawn[0], *np.nanpercentile(drawn[1:], [2.5, 97.5])
 
-
 # %% ../nbs/engine/reviewed.ipynb #d58acb2d
 def accuracy_twice(
     items: pd.DataFrame,  # of `review_items`
@@ -177,7 +176,6 @@ def accuracy_twice(
                 for against, e in found.items()
             } | {"landmarks": len(who)}
     return pd.DataFrame(rows).T
-
 
 # %% ../nbs/engine/reviewed.ipynb #473f1ab6
 def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
