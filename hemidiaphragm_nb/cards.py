@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .cases import persons
 from .files import write_atomic
 from .networks import TorchPredictor
 from .csv_files import load_table
@@ -136,7 +137,8 @@ _MORE = {  # what `more` of `card_text` may hold, in order
         "**Against reviewed labels.** Landmarks more than 8 px off and as many controls were read"
         " again, blinded, twice, by one reader who is no radiologist (results/covid_cxr/review)."
         " Where both readings preferred the prediction it counts as right: what the model gains is"
-        " at most what it deserves. % of landmarks; *all* is estimated from both groups."
+        " at most what it deserves. % of landmarks; *all* is estimated from both groups; how"
+        " large they are is drawn by patient too."
     ),
     "variants": (
         "**Spoilt images.** Variants of radiographs of the 65 held out: how often a finding says"
@@ -221,7 +223,9 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
     items, reviewed = (
         load_table(root / f"review/{n}.csv", **read) for n in ("items", "landmarks_reviewed")
     )
-    errors = landmark_errors(load_table(root / "crossval/radiographs.csv"))
+    cases = load_table(root / "crossval/radiographs.csv", dtype={"id": str, "patient_id": str})
+    errors = pd.Series(landmark_errors(cases).ravel(), np.repeat(persons(cases), 2))
+    items = items.assign(patient_id=persons(items))
     spoilt = variant_table(load_table(root / "variants/findings.csv"))
     shares = [c for c in spoilt if c.endswith("(%)")]
     return {

@@ -210,8 +210,11 @@ def saved_results(
     """
     if folder := results_folder(analysis, data):
         return _counted(load_results(folder), folder)
-    folder = results_folder(analysis, data, "runs.csv")
-    return _counted(Results.load(folder), folder) if folder else None
+    if (folder := results_folder(analysis, data, "runs.csv")) is None:
+        return None
+    results = _counted(Results.load(folder), folder)
+    results.data = folder.parent.name
+    return results
 
 # %% ../nbs/engine/results.ipynb #c1f0a7d2
 def saved_radiographs(
@@ -276,15 +279,37 @@ def describe(
     return text
 
 # %% ../nbs/engine/results.ipynb #7a2ef944
+def _span(values: pd.Series) -> str:
+    "'65', or '26 to 173'."
+    return " to ".join(f"{v:.0f}" for v in sorted({values.min(), values.max()}))
+
+
+def _length(runs: pd.DataFrame, history: pd.DataFrame, images: int | None) -> str:
+    "The epochs that the runs took, and their cap where they were stopped early."
+    r, took = runs.iloc[0], runs["epochs"]
+    if len(history):
+        own = history[history["name"].isin(runs["name"])]
+        took = own.groupby(["name", "repeat"])["epoch"].max() + 1
+    early = f" (stopped early; cap {r['epochs']})" if took.min() < r["epochs"] else ""
+    return f"{_span(took)} epochs{early or _updates(r, images)}"
+
+
 def conditions(
     results: Results,
     images: int | None = None,  # of training, for the number of updates
+    tested: pd.DataFrame | None = None,  # the rows of `results.cases` shown; None: all
 ) -> str:
-    "Side, width, batch, length, repeats and data of results, for a caption."
-    r, n = results.runs.iloc[0], results.runs["repeat"].nunique()
-    epochs = f"{r['epochs']} epochs{_updates(r, images)}"
-    data = getattr(results, "data", "") or "phantoms"
+    """Side, width, batch, length, repeats, test images and data of results, for a caption; of data
+    without a name the fingerprint.
+    """
+    runs, counts = results.runs, _span(results.runs["images"]) + " test images each"
+    if tested is not None:
+        runs = runs[runs["name"].isin(tested["name"])]
+        people = f"{tested['id'].nunique()} of {tested['patient_id'].nunique()} patients"
+        counts = f"{_span(tested.groupby(['name', 'repeat']).size())} images each ({people})"
+    r, n = runs.iloc[0], runs["repeat"].nunique()
+    data = getattr(results, "data", "") or f"data {', '.join(map(str, runs['data'].unique()))}"
     return (
-        f"{r['side']} px, width {r['width']}, batch {r['batch']}, {epochs},"
-        f" {n} repeat{'s' * (n > 1)}, {r['images']:.0f} test images each, {data}"
+        f"{r['side']} px, width {r['width']}, batch {r['batch']},"
+        f" {_length(runs, results.history, images)}, {n} repeat{'s' * (n > 1)}, {counts}, {data}"
     )

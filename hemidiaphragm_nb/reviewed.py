@@ -118,15 +118,41 @@ def reviewed_landmarks(
             table.loc[where[name], [f"{side}_x", f"{side}_y"]] = own[["x", "y"]].mean().to_numpy()
     return table
 
+# %% ../nbs/engine/reviewed.ipynb #d58acb2c
+def _counts(far: pd.Series, drawn: pd.Series) -> pd.DataFrame:  # columns over, near; index: patient
+    "How many landmarks of each group every patient has, those of `drawn` among them."
+    counts = pd.DataFrame({"over": far, "near": ~far}).groupby(level=0).sum()
+    if missing := sorted(set(drawn) - set(counts.index)):
+        raise ValueError(f"patients {missing} were read again, but `errors` has none of theirs")
+    return counts
+
+
+def _weighted_interval(hits, patients, group, counts, draws=2000, seed=0) -> tuple:
+    """Mean, low, high; with `counts` of both groups each group's mean counts as it does among all.
+    Patients are drawn, and with them their landmarks read again and their part of either group.
+    """
+    if counts is None:
+        return bootstrap_interval(hits, patients)
+    n, rng = len(counts), np.random.default_rng(seed)
+    times = np.vstack([np.ones(n, int), rng.multinomial(n, np.full(n, 1 / n), draws)])
+    weights = times[:, counts.index.get_indexer(patients)]
+    means = [(weights * (group == k)) @ hits / (weights * (group == k)).sum(1) for k in (0, 1)]
+    sizes = times @ counts[["over", "near"]].to_numpy()
+    drawn = (sizes * np.stack(means, 1)).sum(1) / sizes.sum(1)
+    return drawn[0], *np.nanpercentile(drawn[1:], [2.5, 97.5])
+
 # %% ../nbs/engine/reviewed.ipynb #d58acb2d
 def accuracy_twice(
     items: pd.DataFrame,  # of `review_items`
     reviewed: pd.DataFrame,  # of `reviewed_landmarks`
-    errors: np.ndarray | None = None,  # px of 512 of all landmarks that the items were drawn from
+    # px of 512 of all landmarks that the items were drawn from; index: their patients
+    errors: pd.Series | None = None,
     over: float = 8.0,  # px of 512, as the items were drawn
 ) -> pd.DataFrame:  # a row a figure; cells 'mean [low, high]', % of landmarks
     """Landmarks within R/5 and R/10 of the labels as published and as reviewed, of the reviewed
     landmarks and, with `errors`, estimated for all: 95 % intervals by patient.
+
+    Raises: ValueError where a patient of the items has no errors.
     """
     table = reviewed.set_index("id")
     places = [[table.at[r.id, f"{r.side}_{axis}"] for axis in "xy"] for r in items.itertuples()]
@@ -138,7 +164,7 @@ def accuracy_twice(
     far = (items["group"] == "over").to_numpy()
     sets = {"reviewed, over": (far, None), "reviewed, controls": (~far, None)}
     if errors is not None:
-        sets["all, estimated"] = slice(None), [np.sum(errors > over), np.sum(errors <= over)]
+        sets["all, estimated"] = slice(None), _counts(errors.dropna() > over, items["patient_id"])
     rows = {}
     for name, (which, counts) in sets.items():
         who, group = items["patient_id"].to_numpy()[which], (~far[which]).astype(int)
@@ -150,24 +176,6 @@ def accuracy_twice(
                 for against, e in found.items()
             } | {"landmarks": len(who)}
     return pd.DataFrame(rows).T
-
-
-def _weighted_interval(hits, patients, group, counts, draws=2000, seed=0) -> tuple:
-    "Mean, low, high; with `counts` of both groups each group's mean counts as it does among all."
-    if counts is None:
-        return bootstrap_interval(hits, patients)
-    share, rng = np.array(counts) / np.sum(counts), np.random.default_rng(seed)
-    people, who = np.unique(patients, return_inverse=True)
-    times = np.vstack(
-        [
-            np.ones(len(people), int),
-            rng.multinomial(len(people), np.full(len(people), 1 / len(people)), draws),
-        ]
-    )
-    weights = times[:, who]
-    means = [(weights * (group == k)) @ hits / (weights * (group == k)).sum(1) for k in (0, 1)]
-    drawn = share[0] * means[0] + share[1] * means[1]
-    return drawn[0], *np.nanpercentile(drawn[1:], [2.5, 97.5])
 
 # %% ../nbs/engine/reviewed.ipynb #473f1ab6
 def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:

@@ -120,7 +120,9 @@ def complete(self: Results) -> Results:
         )
     tables = (getattr(self, f.name) for f in fields(self))
     of_full = (t[t["repeat"].isin(full)].reset_index(drop=True) if len(t) else t for t in tables)
-    return Results(*of_full)
+    whole = Results(*of_full)
+    whole.data = getattr(self, "data", "")  # its name, where it is known
+    return whole
 
 # %% ../nbs/engine/runs.ipynb #121abac6
 @patch
