@@ -19,6 +19,7 @@ from .features import SIDES
 from .files import save_picture
 from .metrics import bootstrap_interval
 from .review import Reading
+from .effects import interval_text
 
 # %% ../nbs/engine/reviewed.ipynb #50d399c1
 def unblind(
@@ -144,8 +145,8 @@ def accuracy_twice(
         who, group = items["patient_id"].to_numpy()[which], (~far[which]).astype(int)
         for title, px in (("R/5", 20), ("R/10", 10)):
             rows[f"{name}, {title}"] = {
-                against: "{:.1f} [{:.1f}, {:.1f}]".format(
-                    *_weighted_interval(100.0 * (e[which] < px), who, group, counts)
+                against: interval_text(
+                    _weighted_interval(100.0 * (e[which] < px), who, group, counts), 1
                 )
                 for against, e in found.items()
             } | {"landmarks": len(who)}
