@@ -60,7 +60,7 @@ def margin_groups(
     margins: np.ndarray,  # (n,) or (n, k) px
     views: pd.Series,  # of the n radiographs
 ) -> dict[str, np.ndarray]:  # name -> bool, as `margins`
-    "Which margins are in a group: all, by the device that a view states, by quarter of the margins."
+    "Which margins are in a group: all, of a kind of view, or a quarter by size."
     quarter = np.digitize(margins, np.quantile(margins, [0.25, 0.5, 0.75]))
     groups = {"all": np.ones(margins.shape, bool)}
     for name, kind in _VIEWS.items():

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hemidiaphragm_nb import csv_files, files, folders, validate
-from hemidiaphragm_nb.metrics import bootstrap_interval
 from hemidiaphragm_nb.effects import interval_text
+from hemidiaphragm_nb.metrics import bootstrap_interval
 from hemidiaphragm_nb.views import is_view
 from tools.project import ROOT
 
