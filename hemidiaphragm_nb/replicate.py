@@ -14,11 +14,11 @@ from pathlib import Path
 from matplotlib.style import context
 
 from .balance import balance_plan, balance_report
-from .crossval import ablation_table, run_ablation, run_crossval
+from .crossval import ablation_table, run_ablation, run_crossval, run_ship
 from .explain import explain_report, explained_cases
 from .figures import STYLE
 from .multitask import multitask_plan, multitask_report
-from .reports import write_report
+from .reports import evaluation_report, write_report
 from .results import export_results, load_results
 from .saturation import saturation_plan, saturation_report
 from .study import size_of
