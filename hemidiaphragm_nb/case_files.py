@@ -164,8 +164,8 @@ def orientation_problem(
     wrong: str = "",  # why what was drawn does not fit the turned image; '' where it may
     what: str = "mask",
 ) -> Problem:  # an error where it does not fit, else a warning
-    "What to do about the mask or the landmarks of an image that is turned when it is read."
-    reason = f"the image is turned when it is read (orientation {orientation} in its header)"
+    "What to do about the mask or the landmarks of an image that is rotated when it is read."
+    reason = f"the image is rotated when it is read (orientation {orientation} in its header)"
     undo = f"{_TURNS[orientation]}, as the image is"
     if wrong:
         return Problem(
@@ -218,7 +218,7 @@ def read_labels(
 
 # %% ../nbs/engine/case_files.ipynb #d1503279
 def landmark_orientation(case: pd.Series, radiograph: Radiograph) -> list[Problem]:
-    "What there is to say about the landmarks of an image that was turned when it was read."
+    "What there is to say about the landmarks of an image that was rotated when it was read."
     points = case[LANDMARKS].to_numpy(float).reshape(2, 2)
     if radiograph.orientation == 1 or np.isnan(points).all():
         return []

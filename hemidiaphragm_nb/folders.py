@@ -331,14 +331,14 @@ def _listed(path: Path, table: pd.DataFrame, annotator: str = "a") -> pd.Series:
     problems += [
         Problem(path.name, f"names {name!r}, which is no case", advice) for name in strange
     ]
-    kept = table["id"].isin(listed["id"])
-    parted = set(table.loc[kept, "patient_id"]) & set(table.loc[~kept, "patient_id"])
+    chosen = table["id"].isin(listed["id"])
+    parted = set(table.loc[chosen, "patient_id"]) & set(table.loc[~chosen, "patient_id"])
     reason = "names some images of patient {!r} and not the others"
     advice = "List all images of a patient, or none"
     problems += [Problem(path.name, reason.format(p), advice) for p in sorted(parted)]
     if problems:
         raise DatasetError(*problems)
-    return kept
+    return chosen
 
 # %% ../nbs/engine/folders.ipynb #00000026
 def read_folder(
@@ -361,8 +361,8 @@ def read_folder(
                 for p in errors
             )
         )
-    kept = _listed(Path(path) / "untouched.csv", table, annotator)
-    table = table[kept if untouched else ~kept].reset_index(drop=True)
+    aside = _listed(Path(path) / "untouched.csv", table, annotator)
+    table = table[aside if untouched else ~aside].reset_index(drop=True)
     if not len(table):
         raise DatasetError(
             Problem(

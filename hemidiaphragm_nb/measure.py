@@ -13,7 +13,12 @@ import numpy as np
 
 from .features import SIDES
 from .figures import COLOURS
-from .landmarks import bounding_box, landmarks_from_mask, largest_component
+from hemidiaphragm_nb.landmarks import (
+    MIN_COLUMNS,
+    bounding_box,
+    landmarks_from_mask,
+    largest_component,
+)
 from .predict import Prediction
 
 # %% ../nbs/17_measure.ipynb #0d14d860
@@ -46,9 +51,6 @@ def _pixel_scale(
     return scale if known else np.full(2, np.nan)
 
 # %% ../nbs/17_measure.ipynb #e1b0deaf
-_NARROW = 8  # columns; a narrower lung has no contour, as it has no landmark
-
-
 def _lower_border(lung: np.ndarray, corner: tuple[int, int]) -> np.ndarray:
     "(2n, 2) points (x, y) px along the lower edges of the lowest pixels of n columns."
     top, left = corner
@@ -61,7 +63,7 @@ def _component_contour(
     lung: np.ndarray, corner: tuple[int, int], side: str, spacing=None
 ) -> np.ndarray:
     "`diaphragm_contour` of a lung cut out by `lung_component`."
-    if lung.shape[1] < _NARROW:
+    if lung.shape[1] < MIN_COLUMNS:  # as it has no landmark
         return np.zeros((0, 2))
     border = _lower_border(lung, corner)[:: 1 if side == "right" else -1]  # outer end first
     row, column = np.nan_to_num(_pixel_scale(spacing), nan=1.0)
@@ -76,7 +78,7 @@ def diaphragm_contour(
     labels: np.ndarray,  # (h, w): 0 background, 1 right lung, 2 left lung
     side: str,  # "right" or "left"
     spacing=None,  # (row, column) mm a pixel; None: pixels are taken as square
-) -> np.ndarray:  # (2n, 2) points (x, y) px; n = 0 for a lung narrower than `_NARROW`
+) -> np.ndarray:  # (2n, 2) points (x, y) px; n = 0 for a lung narrower than `MIN_COLUMNS`
     "The lower border from costophrenic to cardiophrenic end, along the edges of its n pixels."
     return _component_contour(*lung_component(labels, side), side, spacing)
 

@@ -22,9 +22,9 @@ from .cases import LANDMARKS
 from .csv_files import load_table, save_table
 from .features import SIDES
 from .folders import read_folder
-from .predict import fuse
 from .radiograph import FRAME, Frame, standardise
 from .reader_agreement import read_readings
+from .validate import fused_errors
 
 # %% ../nbs/engine/review.ipynb #ebb77a5e
 def cross_validated_points(
@@ -33,17 +33,13 @@ def cross_validated_points(
 ) -> pd.DataFrame:  # id, and the predicted landmarks in px of the image
     "The landmarks that a cross-validation predicted."
     rows, labels = [], labels.set_index("id")
-    for case in radiographs.to_dict("records"):
-        label = labels.loc[case["id"]]
+    for name, error in zip(radiographs["id"], fused_errors(radiographs)[0]):
+        label = labels.loc[name]
         with Image.open(label["image"]) as picture:
             frame = Frame(picture.height, picture.width)
-        errors = [
-            [[case[f"{side}_{reading}_d{axis}"] for axis in "xy"] for side in SIDES]
-            for reading in ("heatmap", "mask")
-        ]
         truth = frame.to_frame(label[LANDMARKS].to_numpy(float).reshape(2, 2))
-        points = frame.to_image(truth + fuse(*errors)[0])
-        rows.append({"id": case["id"]} | dict(zip(LANDMARKS, points.ravel())))
+        points = frame.to_image(truth + error)
+        rows.append({"id": name} | dict(zip(LANDMARKS, points.ravel())))
     return pd.DataFrame(rows)
 
 # %% ../nbs/engine/review.ipynb #ca4da4a7

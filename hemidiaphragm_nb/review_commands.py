@@ -11,31 +11,12 @@ from typing import Annotated
 
 import typer
 
-from .options import PATH, Out, Seed, show_message
+from .options import PATH, Out, Seed, finish, show_message
 
-# %% ../nbs/engine/review_commands.ipynb #08443d23
+# %% ../nbs/engine/review_commands.ipynb #21c7fccb
 reviews = typer.Typer(rich_markup_mode=None)
 
 
-def _summary(data: Path, out: Path, items, second: str):
-    "Print what the readings found, and write the reviewed landmarks and masks into OUT."
-    from hemidiaphragm_nb.folders import read_folder
-    from hemidiaphragm_nb.reviewed import accuracy_twice, agreement, preferences
-    from hemidiaphragm_nb.reviewed import reviewed_landmarks, unblind, write_reviewed
-
-    decided = unblind(items, out)
-    reviewed = reviewed_landmarks(read_folder(data), decided)
-    tables = [agreement(decided), preferences(decided), accuracy_twice(items, reviewed)]
-    for table in tables:
-        show_message(table.round(2).to_string(index=table is tables[-1]))
-    if (out / "landmarks_reviewed.csv").exists():
-        show_message(f"{out / 'landmarks_reviewed.csv'} exists and stays as it is")
-        return
-    masks = {"label": data / "masks"} | ({"second": data / f"masks_{second}"} if second else {})
-    for path in write_reviewed(reviewed, out, masks)[:1]:
-        show_message(f"written: {path}")
-
-# %% ../nbs/engine/review_commands.ipynb #21c7fccb
 @reviews.command("review")
 def _review(
     data: Annotated[
@@ -88,7 +69,9 @@ def _review(
     draw = dict(over=over, most=most or None, seed=seed)
     items = folder_items(data, out, predictions, second, **draw)
     if summary:
-        return _summary(data, out, items, second)
+        from hemidiaphragm_nb.reviewed import summarise
+
+        return finish(summarise(data, items, out, second), [])
     from hemidiaphragm_nb.app_server import serve
     from hemidiaphragm_nb.review import Reading
 

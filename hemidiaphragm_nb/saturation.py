@@ -102,15 +102,6 @@ def _left_worse(frame: pd.DataFrame, threshold: str = "R/10") -> list:
     wide = frame.pivot(index="beta_px", columns="lung", values=f"{threshold}_mean")
     return wide.index[wide["left"] < wide["right"]].tolist()
 
-
-def _level_off(arrows: pd.DataFrame):
-    """The first name of a matrix of `arrow_table` that no later one beats, both lungs taken
-    together.
-    """
-    for i, name in enumerate(arrows.index):
-        if not any(c.endswith("↑") for c in arrows.iloc[i, i + 1 :]):
-            return name
-
 # %% ../nbs/10_saturation.ipynb #8c557de5
 _LEARNT = 10.0  # % of both lungs' landmarks within R/10; below, a β has not learnt
 

@@ -94,14 +94,12 @@ def _replicate(
     """Run Analyses I to IV of Morís et al. 2024 and write their tables and figures beside the
     published ones. The published experiment is `--scale full --preset paper`.
     """
-    from hemidiaphragm_nb.replicate import ANALYSES, run_analysis
+    from hemidiaphragm_nb.replicate import ANALYSES, chosen_analyses, run_analysis
 
     _check_gpu(together)
-    if analysis != "all" and analysis not in ANALYSES:
-        allowed = ", ".join(ANALYSES)
-        raise ValueError(f"no analysis {analysis!r}; it may be one of {allowed} or all")
+    numbers = chosen_analyses(analysis)
     _prepare(out, resume)
-    for number in ANALYSES if analysis == "all" else [analysis]:
+    for number in numbers:
         show_message(f"\nAnalysis {number}: {ANALYSES[number]}")
         name = ANALYSES[number]
         how = dict(retry=retry, preset=preset, together=together)
@@ -188,20 +186,12 @@ def _crossval(
     """Evaluate every radiograph by networks that never saw its patient, and calibrate the
     radius.
     """
-    from matplotlib.style import context
-
-    from hemidiaphragm_nb.figures import STYLE
-    from hemidiaphragm_nb.reports import write_report
-    from hemidiaphragm_nb.validate import crossval_report
-    from hemidiaphragm_nb.crossval import ablation_table, run_ablation, run_crossval
+    from hemidiaphragm_nb.replicate import write_ablation, write_crossval
 
     _prepare(out, resume)
     if ablation:
-        cases = run_ablation(data, scale, out, workers, scheduler, retry)
-        return finish(write_report({"ablation": ablation_table(cases)}, out), [])
-    cases = run_crossval(data, scale, folds, out, workers, scheduler, members=members, retry=retry)
-    with context(STYLE):
-        finish(write_report(crossval_report(cases), out), [])
+        return finish(write_ablation(out, data, scale, workers, scheduler, retry), [])
+    finish(write_crossval(out, data, scale, folds, members, workers, scheduler, retry), [])
 
 # %% ../nbs/engine/study_commands.ipynb #0b43b08a
 @studies.command("ensemble")
@@ -218,15 +208,13 @@ def _ensemble(
     """Train the shipped recipe on all patients but a test split, evaluate it there, and leave the
     model in OUT/model.
     """
-    from hemidiaphragm_nb.reports import evaluation_report
+    from hemidiaphragm_nb.replicate import write_ensemble
     from hemidiaphragm_nb.study import size_of
-    from hemidiaphragm_nb.crossval import run_ship
 
     _prepare(out, resume)
-    model = run_ship(data, scale, out, workers, scheduler, members, retry)
     frames, split = load_split(data, size_of(scale)["n"], 0)
-    finish(evaluation_report(model, frames.subset(split["test"]), out), [])
-    show_message(f"model in {out / 'model'}: hemidiaphragm predict --model {out / 'model'} ...")
+    test = frames.subset(split["test"])
+    finish(write_ensemble(out, test, data, scale, members, workers, scheduler, retry), [])
 
 # %% ../nbs/engine/study_commands.ipynb #9c1e07a2
 @studies.command("updates")
@@ -247,16 +235,8 @@ def _updates(
     Writes runs/KEY.json for each curve, updates.csv and summary.md. Days without a GPU: after an
     interruption the same command goes on, and no finished curve is trained again.
     """
-    from hemidiaphragm_nb.together_runs import curves_together
+    from hemidiaphragm_nb.replicate import run_curves
     from hemidiaphragm_nb.update_curves import planned_curves
-    from hemidiaphragm_nb.updates import run_updates
 
     _check_gpu(together)
-    if together:
-        table = curves_together(planned_curves(), data, out, together).assign(failed=False)
-    else:
-        table = run_updates(planned_curves(), data, store, out, workers, retry)
-    done = int((table["state"] == "complete").sum())
-    reasons = [store / key / "failed.txt" for key in table[table["failed"]]["key"].unique()]
-    summary = f"{done} of {len(table)} curves complete; see {out / 'summary.md'}"
-    finish([summary], [f"a curve failed: see {path}; --retry tries it again" for path in reasons])
+    finish(*run_curves(planned_curves(), data, store, out, together, workers, retry))

@@ -211,8 +211,8 @@ def variant_table(
         codes = [set(str(text).split()) for text in own["codes"].fillna("")]
         rows[name] = {
             "radiographs": len(own),
-            "said by": ", ".join(variant.codes),
-            "said (%)": 100 * np.mean([bool(c & set(variant.codes)) for c in codes]),
+            "finding": ", ".join(variant.codes),
+            "found (%)": 100 * np.mean([bool(c & set(variant.codes)) for c in codes]),
             "any finding (%)": 100 * np.mean([bool(c) for c in codes]),
             "no answer (%)": 100 * (own["status"] == "no answer").mean(),
             "called mirrored (%)": 100 * np.mean(["mirrored" in c for c in codes]),

@@ -16,8 +16,8 @@ from pytorch_grad_cam import GradCAM
 from hemidiaphragm_nb.evaluate import choose_cases
 from hemidiaphragm_nb.explain import (
     _STAGES,
+    _TASKS,
     METHODS,
-    TASKS,
     _activations_and_gradients,
     _fourth_block,
     _landmark_weight,
@@ -120,7 +120,7 @@ def like_the_package(signed: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", _TASKS)
 def test_package_does_what_is_done_by_hand(model, method, task):
     w, layer = score_weights(model, IMAGES, task), _fourth_block(model.net)
     signed = signed_maps(*_activations_and_gradients(model.net, X, w, layer), method)
@@ -164,7 +164,7 @@ def test_a_tuple_of_outputs_is_misread_by_the_package(model):
 def test_signed_map_is_linear_in_the_score(model):
     layer, weight = _fourth_block(model.net), _landmark_weight(model, "both")
     maps = {}
-    for task in TASKS:
+    for task in _TASKS:
         w = score_weights(model, IMAGES, task)
         maps[task] = signed_maps(*_activations_and_gradients(model.net, X, w, layer))
     mixed = weight * maps["landmark"] + (1 - weight) * maps["mask"]
@@ -173,7 +173,7 @@ def test_signed_map_is_linear_in_the_score(model):
 
 def test_blank_maps_have_a_reason(model):
     layer = _fourth_block(model.net)
-    for task in TASKS:
+    for task in _TASKS:
         w = score_weights(model, IMAGES, task)
         pair = _activations_and_gradients(model.net, X, w, layer)
         for method in METHODS:

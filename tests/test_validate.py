@@ -33,7 +33,7 @@ def test_functions_agree_on_the_mask_s_weight_and_on_nine_times_in_ten(name):
     functions = [fuse, *(getattr(validate, f) for f in validate.__all__ if f[0].islower())]
     found = [inspect.signature(f).parameters.get(name) for f in functions]
     values = [parameter.default for parameter in found if parameter]
-    test_eq((len(values), set(values)), {"weight": (8, {MASK_WEIGHT}), "level": (4, {0.9})}[name])
+    test_eq((len(values), set(values)), {"weight": (9, {MASK_WEIGHT}), "level": (4, {0.9})}[name])
 
 
 def test_readings_are_weighed():

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from hemidiaphragm_nb import csv_files, files, folders, validate
+from hemidiaphragm_nb.effects import interval_text
 from hemidiaphragm_nb.metrics import bootstrap_interval
+from hemidiaphragm_nb.views import is_view
 from tools.project import ROOT
 
 OUT = ROOT / "results/covid_cxr/groups"
@@ -42,9 +44,8 @@ def group_table(radiographs: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
         figures["Dice"] = radiographs["dice"].to_numpy()[which]
         row = {}
         for title, values in figures.items():
-            mean, low, high = bootstrap_interval(values, people[which])
-            digits = 3 if title == "Dice" else 1
-            row[title] = f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+            interval = bootstrap_interval(values, people[which])
+            row[title] = interval_text(interval, 3 if title == "Dice" else 1)
         rows[name] = row | {"radiographs": which.sum(), "patients": len(np.unique(people[which]))}
     return pd.DataFrame(rows).T.rename_axis("group")
 
@@ -53,7 +54,7 @@ def failure_table(radiographs: pd.DataFrame) -> pd.DataFrame:
     "How many radiographs fail in what way."
     errors = validate.landmark_errors(radiographs)
     apart = validate.reading_distances(radiographs)
-    portable = radiographs["view"].str.startswith("AP").to_numpy()
+    portable, fixed = (is_view(radiographs["view"], kind) for kind in ("portable", "fixed"))
     kinds = {
         "right landmark more than 20 px off": errors[:, 0] > 20,
         "left landmark more than 20 px off": errors[:, 1] > 20,
@@ -63,13 +64,13 @@ def failure_table(radiographs: pd.DataFrame) -> pd.DataFrame:
         "Dice under 0.9": radiographs["dice"].to_numpy() < 0.9,
     }
     rows = {
-        k: {"all": v.sum(), "portable": v[portable].sum(), "fixed": v[~portable].sum()}
+        k: {"all": v.sum(), "portable": v[portable].sum(), "fixed": v[fixed].sum()}
         for k, v in kinds.items()
     }
     rows["radiographs"] = {
         "all": len(portable),
         "portable": portable.sum(),
-        "fixed": (~portable).sum(),
+        "fixed": fixed.sum(),
     }
     return pd.DataFrame(rows).T.rename_axis("failure")
 
