@@ -63,7 +63,8 @@ function parsed(bytes) {
   } catch (error) {
     if (error instanceof Rejection) throw error;
     const why = String(error?.exception ?? error?.message ?? error).slice(0, 100);
-    throw new Rejection(`it is a DICOM file that is damaged or cut short (${why})`, "Copy it again.");
+    const reason = `it is a DICOM file that is damaged or cut short (${why})`;
+    throw new Rejection(reason, "Copy it again.");
   }
 }
 

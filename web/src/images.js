@@ -20,7 +20,8 @@ export function checkSize(height, width) {
   }
   if (height * width > LIMITS.pixels) {
     const most = LIMITS.pixels / 1e6;
-    throw new Rejection(`it is gigantic (${size}; the limit is ${most} million)`, "Reduce it first.");
+    const reason = `it is gigantic (${size}; the limit is ${most} million)`;
+    throw new Rejection(reason, "Reduce it first.");
   }
 }
 

@@ -269,5 +269,6 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
     findings: [...checks, ...landmarkFindings(apart, byOneFactor, radius)],
   };
   const abstained = abstain(answer);
-  return withoutImplausibleMm({ ...abstained, findings: reasonFirst([...file, ...abstained.findings]) });
+  const findings = reasonFirst([...file, ...abstained.findings]);
+  return withoutImplausibleMm({ ...abstained, findings });
 }

@@ -92,7 +92,8 @@ export async function readTiff(bytes) {
     const colourChannels = channels - extra.length;
     const out = new samples.constructor(height * width * colourChannels);
     for (let i = 0; i < height * width; i++) {
-      for (let s = 0; s < colourChannels; s++) out[i * colourChannels + s] = samples[i * channels + s];
+      const pixel = samples.subarray(i * channels, i * channels + colourChannels);
+      out.set(pixel, i * colourChannels);
     }
     [samples, channels] = [out, colourChannels];
   }

@@ -88,7 +88,8 @@ async function take(message) {
     postMessage({ kind: "answer", id, answer }, buffers);
   } catch (error) {
     const why = String(error?.message ?? error).slice(0, 120);
-    const text = error instanceof Rejection ? error.message : `it cannot be computed here (${why}).`;
+    const known = error instanceof Rejection;
+    const text = known ? error.message : `it cannot be computed here (${why}).`;
     postMessage({ kind: "rejected", id, message: text });
   }
 }
