@@ -155,6 +155,9 @@ class Prediction:
         return tuple(v * self.spacing[0] for v in self.gap90_px) if known else None
 
 # %% ../nbs/15_predict.ipynb #00000010
+_HIGHEST_HEAT = 0.9999  # of a lowest value: at 1 the distance is infinite
+
+
 def expected_error(
     heat: np.ndarray,  # (2 or 1, s, s) heatmaps
     beta: float,  # px, that they were trained with
@@ -162,7 +165,7 @@ def expected_error(
     """The distance at which eq. 2 has the heatmap's lowest value: the error that the network
     expects of each landmark.
     """
-    lowest = np.clip(heat.reshape(len(heat), -1).min(1), 0.0, 0.9999)
+    lowest = np.clip(heat.reshape(len(heat), -1).min(1), 0.0, _HIGHEST_HEAT)
     return np.broadcast_to(np.arctanh(lowest) * beta / np.pi, (2,)).astype(float)
 
 # %% ../nbs/15_predict.ipynb #acc43a55

@@ -306,7 +306,8 @@ def conditions(
     if tested is not None:
         runs = runs[runs["name"].isin(tested["name"])]
         people = f"{tested['id'].nunique()} of {tested['patient_id'].nunique()} patients"
-        counts = f"{_span(tested.groupby(['name', 'repeat']).size())} held-out radiographs each ({people})"
+        each = _span(tested.groupby(["name", "repeat"]).size())
+        counts = f"{each} held-out radiographs each ({people})"
     r, n = runs.iloc[0], runs["repeat"].nunique()
     data = getattr(results, "data", "") or f"data {', '.join(map(str, runs['data'].unique()))}"
     return (

@@ -183,8 +183,8 @@ class PredictPage:
         seconds = FILE_SECONDS
         return self.wait(f"an answer for {name}", lambda: self.page.evaluate(ANSWER, name), seconds)
 
-    def refusal(self, path: Path) -> str:
-        "The sentence with which a file is refused."
+    def rejection(self, path: Path) -> str:
+        "The sentence with which a file is rejected."
         self.drop(path)
         return self.result(path.name).get("message", "")
 

@@ -124,6 +124,15 @@ def test_the_lock_meets_the_requirements():
     assert not requirements.unlocked(), "run `make lock`"
 
 
+def test_the_tests_that_took_over_old_checks_are_there():
+    text = (ROOT / "docs" / "tests.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 40
+    lines = {name: (ROOT / name).read_text(encoding="utf-8") for name, _ in named}
+    lost = [f"{name}::{test}" for name, test in named if f"def {test}(" not in lines[name]]
+    assert lost == []
+
+
 def test_no_file_names_the_host_of_a_registry():
     "Whoever installs may use a mirror: pip, npm and apt know where their packages are."
     found = []

@@ -131,7 +131,7 @@ def by_dcmp2pgm(path: Path) -> str:
         ran("dcm2pnm", *window, image, Path(out) / "plain.pgm")
         shown = [cv2.imread(str(Path(out) / f"{n}.pgm"), -1) for n in ("state", "plain")]
     if any(picture is None for picture in shown):
-        return "refused: it shows nothing"
+        return "rejected: it shows nothing"
     off = np.abs(np.subtract(*shown, dtype=float)).max()
     return "no error" if off <= 1 else f"shown otherwise, by {off:.0f} of 255"
 
@@ -147,7 +147,7 @@ def as_pydicom_seg(path: Path) -> str:
     "What pydicom-seg's reader needs of a SEG, in its order: it was written for slices."
     shared = dcmread(path).SharedFunctionalGroupsSequence[0]
     if "PixelMeasuresSequence" not in shared:
-        return "refused: no pixel measures, as a projection has no slice thickness"
+        return "rejected: no pixel measures, as a projection has no slice thickness"
     return "no error"
 
 
@@ -156,7 +156,7 @@ def by_dcmqi_seg(path: Path) -> str:
     status, text = ran("segimage2itkimage", "--inputDICOM", path, "--outputDirectory", out)
     shutil.rmtree(out)
     wrong = re.findall("(?:ERROR|FATAL|E|F): ?(.*)", text)
-    return "no error" if status == 0 else "refused: " + (wrong[0] if wrong else str(status))
+    return "no error" if status == 0 else "rejected: " + (wrong[0] if wrong else str(status))
 
 
 def by_dcmqi_sr(path: Path) -> str:
@@ -216,7 +216,7 @@ TOOLS = {  # name: (what must be installed, version, which objects, the check)
         by_dcmqi_sr,
     ),
 }
-REFUSED = {"as pydicom-seg": "no pixel measures", "segimage2itkimage": "refused"}  # and why: docs
+REJECTED = {"as pydicom-seg": "no pixel measures", "segimage2itkimage": "rejected"}  # and why: docs
 
 
 def rows(tool: str) -> list[tuple[str, str, str, str]]:
@@ -232,8 +232,8 @@ def test_objects_as_others_take_them(tool):
     if needed and not shutil.which(needed):
         pytest.skip(f"{needed} is not installed")
     for _, _, name, result in rows(tool):
-        if tool in REFUSED:
-            assert result == "no error" or REFUSED[tool] in result, (name, result)
+        if tool in REJECTED:
+            assert result == "no error" or REJECTED[tool] in result, (name, result)
         else:
             assert result == "no error", (tool, name, result)
 
@@ -271,7 +271,7 @@ def test_the_table_in_the_documentation_is_of_these_tools():
     assert {line.split(" | ")[0].removeprefix("| ") for line in found[1:]} == set(TOOLS)
     for line in found[1:]:
         tool, _, _, result = line.strip("| ").split(" | ")
-        assert result == "no error" or REFUSED.get(tool, "never") in result, line
+        assert result == "no error" or REJECTED.get(tool, "never") in result, line
 
 
 def table() -> str:

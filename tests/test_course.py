@@ -134,6 +134,11 @@ def hours(minutes: int) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_is_read_in_one_sitting(lesson):
+    assert 25 <= len(cells_of(lesson)) <= 45
+
+
 def test_the_map_says_what_the_lessons_say():
     row = r"^\| \[(\d\d) \w+\]\((nbs/\w+\.ipynb)\) \| .+ \| (.+) \| (\d+) min \| (.+) \|$"
     rows = re.findall(row, index(), re.M)

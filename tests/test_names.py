@@ -10,7 +10,7 @@ from inspect import Parameter, signature
 import pytest
 
 from hemidiaphragm_nb._modidx import d as INDEX
-from tools.project import LIBRARY, ROOT
+from tools.project import LIBRARY, ROOT, tracked_files
 
 KINDS = {
     "renamed",
@@ -178,4 +178,19 @@ def test_the_notebooks_use_the_words_of_the_field():
             source = re.sub(OLD_FILES, "", "".join(cell["source"]))
             if word := re.search(WORDS_OF_OUR_OWN, source, re.IGNORECASE):
                 found[f"{path.stem}: {cell['id']}"] = word[0]
+    assert found == {}
+
+
+TEXTS = ("js", "py", "md", "html", "css", "json")
+QUOTING = {"docs/names.md", "docs/tests.md"}  # old names, and what became of them
+
+
+def test_page_scripts_and_documents_use_them_too():
+    places = ("web/src", "web/index.html", "hemidiaphragm_nb/static", "tools", "docs", "README.md")
+    found = {}
+    for name in tracked_files():
+        wanted = name.startswith(places) and name.endswith(TEXTS) and name not in QUOTING
+        text = (ROOT / name).read_text(encoding="utf8") if wanted else ""
+        if word := re.search(WORDS_OF_OUR_OWN, re.sub(OLD_FILES, "", text), re.IGNORECASE):
+            found[name] = word[0]
     assert found == {}

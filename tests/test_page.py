@@ -268,7 +268,7 @@ def test_pictures(app, tmp_path):
     all_agree(app, *[tmp_path / name for name in saved])
 
 
-# ---------------------------------------------------------------- files that are refused
+# ---------------------------------------------------------------- files that are rejected
 
 
 def bad_files(folder: Path) -> dict[Path, str]:
@@ -306,7 +306,7 @@ def bad_files(folder: Path) -> dict[Path, str]:
     return {folder / name: words for name, words in expected.items()}
 
 
-def test_bad_files_are_refused_one_by_one(app, tmp_path):
+def test_bad_files_are_rejected_one_by_one(app, tmp_path):
     "Each with one sentence, and none of the others suffers."
     expected, good = bad_files(tmp_path), WEB / "examples" / EXAMPLE
     app.page.evaluate("document.getElementById('clear').click()")
@@ -315,7 +315,7 @@ def test_bad_files_are_refused_one_by_one(app, tmp_path):
         message = app.result(path.name).get("message", "")
         assert words in message and message.endswith(".") and len(message) < 300, path.name
     assert "message" not in app.result(good.name)
-    shown = app.page.locator("#refused p").all_inner_texts()
+    shown = app.page.locator("#rejected p").all_inner_texts()
     assert len(shown) == len(expected) and any("letter <b>.txt" in text for text in shown)
 
 
@@ -329,7 +329,7 @@ UNREAD = {  # read by the library, not by the page, which must not guess
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_what_the_page_does_not_handle_it_refuses(app, tmp_path, name):
+def test_what_the_page_does_not_handle_it_rejects(app, tmp_path, name):
     options = dict(UNREAD[name])
     syntax = options.pop("syntax", None)
     data = encode_dicom(phantom(3).image, **options)
@@ -342,18 +342,18 @@ def test_what_the_page_does_not_handle_it_refuses(app, tmp_path, name):
         ds.save_as(tmp_path / f"{name}.dcm")
     else:
         (tmp_path / f"{name}.dcm").write_bytes(data)
-    message = app.refusal(tmp_path / f"{name}.dcm")
+    message = app.rejection(tmp_path / f"{name}.dcm")
     assert message.endswith("."), message
 
 
-def test_refusals_are_the_library_s(app, tmp_path):
-    "What the page refuses for its content, the library refuses, too, in the same words."
+def test_rejections_are_the_library_s(app, tmp_path):
+    "What the page rejects for its content, the library rejects, too, in the same words."
     for path, words in bad_files(tmp_path).items():
         if not words or path.name in ("cmyk.jpg", "letter <b>.txt", "cut.dcm"):
             continue
-        with pytest.raises(RadiographError) as refused:
+        with pytest.raises(RadiographError) as rejected:
             read_radiograph(path)
-        assert words in str(refused.value), path.name
+        assert words in str(rejected.value), path.name
 
 
 # ---------------------------------------------------------------- what a person does

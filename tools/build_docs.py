@@ -34,6 +34,7 @@ EXTRA = {
     "CHANGELOG.md": "changelog",
     "docs/names.md": "names",
     "docs/conformance.md": "conformance",
+    "docs/tests.md": "tests",
 }
 HOW_TO = (
     "quickstart own_data fine_tune own_network gpu cluster dicom_node colab".split()

@@ -13,10 +13,12 @@ from hemidiaphragm_nb import (
     findings,
     formats,
     heatmaps,
+    landmarks,
     lung_width,
     minima,
     notice,
     predict,
+    radiograph,
     readers,
     records,
     runtime,
@@ -85,16 +87,20 @@ def kinds() -> dict:
 def facts() -> dict:
     "All of them."
     card = runtime.read_exported(runtime.shipped_folder() / runtime.EXPORTED)[1]
-    kept = ("name", "tasks", "side", "beta", "decoder", "shared", "mask_channels")
+    settings = ("name", "tasks", "side", "beta", "decoder", "shared", "mask_channels")
     return {
         "card": {k: card[k] for k in CARD if k in card}
-        | {"recipe": {k: card["recipe"][k] for k in kept}},
+        | {"recipe": {k: card["recipe"][k] for k in settings}},
         "notice": notice.NOTICE,
         "columns": records.COLUMNS,
         "lung_threshold": features.LUNG_THRESHOLD,
         "mask_weight": predict.MASK_WEIGHT,
-        "apart": predict.MAX_DISAGREEMENT,
-        "wide": predict.MAX_RADIUS,
+        "max_disagreement": predict.MAX_DISAGREEMENT,
+        "max_radius": predict.MAX_RADIUS,
+        "highest_heat": predict._HIGHEST_HEAT,
+        "frame": radiograph.FRAME,
+        "standard": [radiograph._MEAN, radiograph._STD],
+        "min_columns": landmarks.MIN_COLUMNS,
         "lung_widths": lung_width.LUNG_WIDTHS,
         "saturated": heatmaps.SATURATED,
         "curvature_penalty": minima.CURVATURE_PENALTY,

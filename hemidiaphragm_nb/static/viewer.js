@@ -347,16 +347,16 @@ function makeNavigation(stage, scene, image) {
 // ---------------------------------------------------------------- the file
 
 // Sends the first of the files, in pieces. One that is too large is not read: an empty piece with
-// its size is enough for Python to refuse it.
+// its size is enough for Python to reject it.
 async function sendFile(model, files) {
   const file = files[0];
   if (!file) return;
   const { name, size } = file;
-  const refused = size > model.get("max_bytes");
+  const tooLarge = size > model.get("max_bytes");
   for (let at = 0; at == 0 || at < size; at += PIECE) {
-    const piece = refused ? new ArrayBuffer(0) : await file.slice(at, at + PIECE).arrayBuffer();
+    const piece = tooLarge ? new ArrayBuffer(0) : await file.slice(at, at + PIECE).arrayBuffer();
     model.send({ kind: "piece", name, at, size, others: files.length - 1 }, undefined, [piece]);
-    if (refused) return;
+    if (tooLarge) return;
   }
 }
 

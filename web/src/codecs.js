@@ -7,7 +7,7 @@ import turboWasm from "@cornerstonejs/codec-libjpeg-turbo-8bit/decodewasm";
 import OpenJPEG from "@cornerstonejs/codec-openjpeg/decodewasmjs";
 import openjpegWasm from "@cornerstonejs/codec-openjpeg/decodewasm";
 
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 
 const CODECS = {
   jpeg: [Turbo, turboWasm, "JPEGDecoder"],
@@ -30,7 +30,7 @@ async function decodeWith(name, stream) {
     return [bytes, { width, height, bitsPerSample, componentCount, isSigned }];
   } catch (error) {
     const why = typeof error === "number" ? codec.getExceptionMessage?.(error) : error?.message;
-    throw new Refusal(
+    throw new Rejection(
       `its picture cannot be decoded (${why ?? "damaged"})`,
       "It may be damaged or cut short: export it again.",
     );
@@ -40,7 +40,7 @@ async function decodeWith(name, stream) {
 // The samples of an 8-bit JPEG stream, grey or red, green and blue.
 export async function decodeJpeg(stream, length) {
   const [bytes] = await decodeWith("jpeg", stream);
-  if (bytes.length !== length) throw new Refusal("its picture is damaged", "Save it again.");
+  if (bytes.length !== length) throw new Rejection("its picture is damaged", "Save it again.");
   return bytes;
 }
 
@@ -55,7 +55,7 @@ export async function decodeDeep(name, stream) {
         ? new Int8Array(bytes.buffer)
         : bytes;
   if (samples.length !== facts.width * facts.height * facts.componentCount) {
-    throw new Refusal("its picture is damaged", "Export it again.");
+    throw new Rejection("its picture is damaged", "Export it again.");
   }
   return [samples, facts];
 }

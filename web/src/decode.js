@@ -96,7 +96,7 @@ export function decode(maps, beta) {
 export function expectedError(map, beta) {
   let lowest = Infinity;
   for (const v of map.data) if (v < lowest) lowest = v;
-  return (Math.atanh(clamp(lowest, 0, 0.9999)) * beta) / Math.PI;
+  return (Math.atanh(clamp(lowest, 0, FACTS.highest_heat)) * beta) / Math.PI;
 }
 
 // The target heatmap of landmarks (px of the frame; null: unknown), both sides in one.

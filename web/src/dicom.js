@@ -1,5 +1,5 @@
 // The picture of a DICOM file as grey pixels, upright, as `hemidiaphragm_nb.dicom_reader` reads it.
-// What changes grey values or orientation and is not handled here is refused, never guessed.
+// What changes grey values or orientation and is not handled here is rejected, never guessed.
 
 import dicomParser from "dicom-parser";
 import { Decoder as LosslessDecoder } from "jpeg-lossless-decoder-js";
@@ -10,7 +10,7 @@ import { greyValues } from "./grey.js";
 import { Header, headerFacts } from "./header.js";
 import { checkJpeg, checkSize, jpegFacts, toGrey, undoOrientation } from "./images.js";
 import { decodeExtended } from "./jpeg12.js";
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 
 const ROOT = "1.2.840.10008.1.2";
 const [IMPLICIT, EXPLICIT, BIG] = [ROOT, `${ROOT}.1`, `${ROOT}.2`];
@@ -54,16 +54,17 @@ function parsed(bytes) {
     }
   }
   const inflater = () => {
-    throw new Refusal("it is deflated, which this page does not read", ELSEWHERE);
+    throw new Rejection("it is deflated, which this page does not read", ELSEWHERE);
   };
   try {
     const dataSet = dicomParser.parseDicom(bytes, { ...options, inflater });
     const syntax = (dataSet.string("x00020010") ?? options.TransferSyntaxUID ?? "").trim();
     return [dataSet, syntax || EXPLICIT];
   } catch (error) {
-    if (error instanceof Refusal) throw error;
+    if (error instanceof Rejection) throw error;
     const why = String(error?.exception ?? error?.message ?? error).slice(0, 100);
-    throw new Refusal(`it is a DICOM file that is damaged or cut short (${why})`, "Copy it again.");
+    const reason = `it is a DICOM file that is damaged or cut short (${why})`;
+    throw new Rejection(reason, "Copy it again.");
   }
 }
 
@@ -77,44 +78,44 @@ const COLOURS = [
   "YBR_ICT",
 ];
 
-// Refuses a data set without a picture, of several frames, or of a kind that is not read here.
+// Rejects a data set without a picture, of several frames, or of a kind that is not read here.
 function checkHeader(h) {
   const found = h.dataSet.elements;
   if (found.x7fe00008 || found.x7fe00009) {
-    throw new Refusal(
+    throw new Rejection(
       "its pixels are floating-point numbers, which this page does not read",
       ELSEWHERE,
     );
   }
   if (!found.x7fe00010 || !h.number("Rows")) {
     const advice = "Copy it again, or leave reports out.";
-    throw new Refusal("it is a DICOM file without a picture, or cut short", advice);
+    throw new Rejection("it is a DICOM file without a picture, or cut short", advice);
   }
   if (h.number("NumberOfFrames") > 1) {
     const text = `it has ${h.number("NumberOfFrames")} frames: a radiograph has one`;
-    throw new Refusal(text, "Export the frame that is the radiograph.");
+    throw new Rejection(text, "Export the frame that is the radiograph.");
   }
   checkSize(h.number("Rows"), h.number("Columns"));
   const [colours, samples] = [
     h.text("PhotometricInterpretation"),
     h.number("SamplesPerPixel") ?? 1,
   ];
-  if (h.number("BitsAllocated") === 1) throw new Refusal("it is a binary mask, not a radiograph");
+  if (h.number("BitsAllocated") === 1) throw new Rejection("it is a binary mask, not a radiograph");
   if (!COLOURS.includes(colours)) {
     const text = `its colours are ${colours || "not stated"}, which this page does not read`;
-    throw new Refusal(text, "Export it as grey.");
+    throw new Rejection(text, "Export it as grey.");
   }
   if (samples !== (colours.startsWith("MONOCHROME") ? 1 : 3)) {
     const text = `its header says ${colours} and ${samples} samples a pixel, which contradict`;
-    throw new Refusal(text, ELSEWHERE);
+    throw new Rejection(text, ELSEWHERE);
   }
   const [size, bits, high] = ["BitsAllocated", "BitsStored", "HighBit"].map((n) => h.number(n));
   if (![8, 16].includes(size)) {
-    throw new Refusal(`its pixels have ${size} bits, which this page does not read`, ELSEWHERE);
+    throw new Rejection(`its pixels have ${size} bits, which this page does not read`, ELSEWHERE);
   }
   if (!(bits > 0 && bits <= high + 1 && high < size)) {
     const text = `its header says that ${bits} bits of ${size} end at bit ${high}`;
-    throw new Refusal(`${text}, which contradicts itself`, ELSEWHERE);
+    throw new Rejection(`${text}, which contradicts itself`, ELSEWHERE);
   }
 }
 
@@ -124,7 +125,7 @@ function checkHeader(h) {
 function plainWords(h, bytes, count) {
   const size = h.number("BitsAllocated");
   if (bytes.length < (count * size) / 8)
-    throw new Refusal("its picture is cut short", "Copy it again.");
+    throw new Rejection("its picture is cut short", "Copy it again.");
   if (size === 8) return bytes.slice(0, count);
   const [low, high] = h.little ? [0, 1] : [1, 0];
   const out = new Uint16Array(count);
@@ -147,7 +148,7 @@ function unpackBits(segment, out) {
       at += 257 - n;
     }
   }
-  if (at < out.length) throw new Refusal("its picture is cut short", "Copy it again.");
+  if (at < out.length) throw new Rejection("its picture is cut short", "Copy it again.");
   return out;
 }
 
@@ -156,7 +157,7 @@ function rleWords(h, stream, count, samples) {
   const view = new DataView(stream.buffer, stream.byteOffset, stream.byteLength);
   const bytes = h.number("BitsAllocated") / 8;
   const n = view.getUint32(0, true);
-  if (n !== bytes * samples) throw new Refusal("its picture is damaged", "Export it again.");
+  if (n !== bytes * samples) throw new Rejection("its picture is damaged", "Export it again.");
   const starts = Array.from({ length: n }, (_, k) => view.getUint32(4 + 4 * k, true));
   const planes = starts.map((start, k) => {
     const segment = stream.subarray(start, starts[k + 1] ?? stream.length);
@@ -186,7 +187,7 @@ function jpeg2000Facts(stream) {
       return { width: at(0) - at(2), height: at(1) - at(3), bits: (stream[i + 42] & 0x7f) + 1 };
     }
   }
-  throw new Refusal("its picture is damaged", "Export it again.");
+  throw new Rejection("its picture is damaged", "Export it again.");
 }
 
 // The samples of a compressed frame, and how many bits one has.
@@ -194,33 +195,33 @@ async function decoded(h, stream, kind, samples) {
   const facts = kind === "jpeg-2000" ? jpeg2000Facts(stream) : jpegFacts(stream);
   const [rows, columns] = [h.number("Rows"), h.number("Columns")];
   if (facts.height !== rows || facts.width !== columns) {
-    throw new Refusal("the size in its header is not that of its picture");
+    throw new Rejection("the size in its header is not that of its picture");
   }
   const end = stream.subarray(-64);
   if (!end.some((v, i) => v === 0xff && end[i + 1] === 0xd9)) {
-    throw new Refusal("its picture is cut short", "Copy it again.");
+    throw new Rejection("its picture is cut short", "Copy it again.");
   }
   const count = rows * columns * samples;
   if (kind === "jpeg-ls" || kind === "jpeg-2000") {
     const [words, found] = await decodeDeep(kind, stream);
     if (found.componentCount !== samples)
-      throw new Refusal("its picture is damaged", "Export it again.");
+      throw new Rejection("its picture is damaged", "Export it again.");
     return [words, facts.bits];
   }
   checkJpeg(stream, rows, columns);
   if (kind === "lossless") {
     if (samples !== 1)
-      throw new Refusal("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
+      throw new Rejection("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
     const whole = stream.slice();
     const out = new LosslessDecoder().decode(whole.buffer, 0, whole.length, facts.bits > 8 ? 2 : 1);
     const words =
       facts.bits > 8 ? new Uint16Array(out.buffer ?? out) : new Uint8Array(out.buffer ?? out);
-    if (words.length < count) throw new Refusal("its picture is cut short", "Copy it again.");
+    if (words.length < count) throw new Rejection("its picture is cut short", "Copy it again.");
     return [words.subarray(0, count), facts.bits];
   }
   if (facts.bits === 8 && facts.process <= 0xc2) return [await decodeJpeg(stream, count), 8];
   if (samples !== 1)
-    throw new Refusal("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
+    throw new Rejection("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
   return [decodeExtended(stream), facts.bits];
 }
 
@@ -247,7 +248,7 @@ async function storedValues(h, syntax, samples) {
   const encapsulated = Boolean(element.encapsulatedPixelData);
   if ([IMPLICIT, EXPLICIT, BIG].includes(syntax) || syntax === RLE) {
     if (encapsulated !== (syntax === RLE))
-      throw new Refusal("its picture is damaged", "Export it again.");
+      throw new Rejection("its picture is damaged", "Export it again.");
     const words =
       syntax === RLE
         ? rleWords(h, frameOf(h, element), count, samples)
@@ -257,8 +258,8 @@ async function storedValues(h, syntax, samples) {
   }
   const kind = STREAMS[syntax];
   if (!kind)
-    throw new Refusal(`its transfer syntax (${syntax}) is not read by this page`, ELSEWHERE);
-  if (!encapsulated) throw new Refusal("its picture is damaged", "Export it again.");
+    throw new Rejection(`its transfer syntax (${syntax}) is not read by this page`, ELSEWHERE);
+  if (!encapsulated) throw new Rejection("its picture is damaged", "Export it again.");
   const [words, precision] = await decoded(h, frameOf(h, element), kind, samples);
   if (kind === "jpeg") return [words, null];
   if (kind === "extended") {
@@ -298,7 +299,7 @@ export async function readDicom(bytes) {
   const kind = STREAMS[syntax] ?? "plain";
   if (!grey && !(COLOURED[kind] ?? []).includes(colours)) {
     const text = `its colours (${colours}) are stored in a way that this page does not read`;
-    throw new Refusal(text, "Export it as grey.");
+    throw new Rejection(text, "Export it as grey.");
   }
   const [stored, words] = await storedValues(h, syntax, samples);
   const [rows, columns] = [h.number("Rows"), h.number("Columns")];

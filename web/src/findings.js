@@ -27,13 +27,13 @@ function radiationField(frame, where) {
     }
     return brightest - darkest > least;
   };
-  const kept = (length, varied) => {
+  const trimmed = (length, varied) => {
     const found = Array.from({ length }, (_, i) => i).filter(varied);
     return found.length > 16 ? [found[0], found.at(-1) + 1] : [0, length];
   };
   const { height, width } = image;
-  const [top, bottom] = kept(height, (y) => line(y, width, width, 1));
-  const [left, right] = kept(width, (x) => line(x, 1, height, width));
+  const [top, bottom] = trimmed(height, (y) => line(y, width, width, 1));
+  const [left, right] = trimmed(width, (x) => line(x, 1, height, width));
   return [where.top + top, where.left + left, bottom - top, right - left];
 }
 
@@ -508,15 +508,15 @@ export function checkPrediction(frame, where, lungs, labels, points) {
 
 // Plain words for each side whose landmark is doubtful; lengths in px of the 512-px frame.
 // `radius`: by one factor for all; `stated`: the one that is stated.
-export function landmarkFindings(apart, radius, stated) {
+export function landmarkFindings(disagreement, radius, stated) {
   return SIDES.flatMap((side, k) => {
     const found = [];
     const doubt = `${side} landmark uncertain: `;
-    if (apart[k] > FACTS.apart) {
-      const text = `${doubt}heatmap and mask disagree by ${rint(apart[k])} px of 512`;
+    if (disagreement[k] > FACTS.max_disagreement) {
+      const text = `${doubt}heatmap and mask disagree by ${rint(disagreement[k])} px of 512`;
       found.push(finding("landmark_disagreement", text, side));
     }
-    if (radius[k] > FACTS.wide) {
+    if (radius[k] > FACTS.max_radius) {
       const text = `${doubt}it may lie ${rint(stated[k])} px of 512 elsewhere`;
       found.push(finding("landmark_uncertain", `${text}, and farther one time in ten`, side));
     }

@@ -1,9 +1,10 @@
 // The radiograph in the square frame of 512 px, as `hemidiaphragm_nb.radiograph` puts it there.
 
 import { clamp, extremes, f32, percentile, plane, rint } from "./arrays.js";
+import FACTS from "./facts.json";
 import { resizeArea, resizeLinear } from "./resize.js";
 
-export const FRAME = 512;
+export const FRAME = FACTS.frame;
 
 function ends(sorted) {
   return [percentile(sorted, 0.5), percentile(sorted, 99.5)];
@@ -78,7 +79,7 @@ export class Frame {
   }
 }
 
-const [MEAN, STD] = [0.5, 0.25];
+const [MEAN, STD] = FACTS.standard;
 
 // The network's input: a frame reduced to `side`, about zero mean and unit standard deviation.
 export function networkInput(frame, side) {

@@ -4,7 +4,7 @@
 
 import { general } from "./arrays.js";
 import FACTS from "./facts.json";
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 
 const H = FACTS.header;
 const set = (words) => new Set(words);
@@ -308,7 +308,7 @@ function checkView(h) {
   }
   if (directions(h).some((d) => d === "A" || d === "P")) declared ||= "LATERAL";
   if (declared) {
-    throw new Refusal(`its header says that its view is ${declared}, not frontal`, ADVICE);
+    throw new Rejection(`its header says that its view is ${declared}, not frontal`, ADVICE);
   }
 }
 
@@ -350,7 +350,7 @@ function modalities(h) {
   return h.text("Modality").split(" ").filter(Boolean);
 }
 
-// Refuses what no chest radiograph can be, by its header's modality, class or body part.
+// Rejects what no chest radiograph can be, by its header's modality, class or body part.
 function checkKind(h, metaClass) {
   const uids = [h.raw("x00080016"), metaClass].map((uid) => uid.replaceAll("\0", "").trim());
   const others = [
@@ -358,10 +358,10 @@ function checkKind(h, metaClass) {
     ...uids.map((uid) => H.other_classes[uid]).filter(Boolean),
   ];
   if (others.length) {
-    throw new Refusal(`its header says that it is ${others[0]}, not a radiograph`, ADVICE);
+    throw new Rejection(`its header says that it is ${others[0]}, not a radiograph`, ADVICE);
   }
   if (LIMBS.has(part(h))) {
-    throw new Refusal(`its header says that it shows ${part(h)}, not a chest`, ADVICE);
+    throw new Rejection(`its header says that it shows ${part(h)}, not a chest`, ADVICE);
   }
 }
 
@@ -423,7 +423,7 @@ function headerWarnings(h) {
 }
 
 // The spacing of the upright picture, its source, the orientation to undo, and warnings.
-// Refuses what is no frontal chest radiograph.
+// Rejects what is no frontal chest radiograph.
 export function headerFacts(h, metaClass) {
   checkKind(h, metaClass);
   checkView(h);

@@ -1,26 +1,27 @@
 // The bytes of a file to grey pixels, as `hemidiaphragm_nb.formats` and `.readers` make them. What
-// is damaged, gigantic or no single picture is refused, where possible before it is decoded.
+// is damaged, gigantic or no single picture is rejected, where possible before it is decoded.
 
 import { decode as decodePng, convertIndexedToRgb } from "fast-png";
 
 import { extremes, f32, plane } from "./arrays.js";
 import { decodeJpeg } from "./codecs.js";
 import FACTS from "./facts.json";
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 
 const LIMITS = FACTS.limits;
 
 // ---------------------------------------------------------------- what may be read
 
-// Refuses a size that no frontal chest radiograph has.
+// Rejects a size that no frontal chest radiograph has.
 export function checkSize(height, width) {
   const size = `${width} x ${height} pixels`;
   if (Math.min(height, width) < LIMITS.side) {
-    throw new Refusal(`it is too small (${size}; at least ${LIMITS.side} a side)`);
+    throw new Rejection(`it is too small (${size}; at least ${LIMITS.side} a side)`);
   }
   if (height * width > LIMITS.pixels) {
     const most = LIMITS.pixels / 1e6;
-    throw new Refusal(`it is gigantic (${size}; the limit is ${most} million)`, "Reduce it first.");
+    const reason = `it is gigantic (${size}; the limit is ${most} million)`;
+    throw new Rejection(reason, "Reduce it first.");
   }
 }
 
@@ -45,7 +46,7 @@ export function fileKind(bytes) {
     if (ascii(bytes, 0, magic.length) === magic) return kind;
   }
   const advice = "Export the radiograph as one of these.";
-  throw new Refusal("it is not a PNG, JPEG, TIFF or DICOM file", advice);
+  throw new Rejection("it is not a PNG, JPEG, TIFF or DICOM file", advice);
 }
 
 // ---------------------------------------------------------------- grey values
@@ -121,14 +122,14 @@ function known(...orientations) {
 
 // ---------------------------------------------------------------- PNG
 
-// The chunks of a PNG file as [name, content]; what ends early is refused.
+// The chunks of a PNG file as [name, content]; what ends early is rejected.
 function pngChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks = [];
   for (let at = 8; chunks.at(-1)?.[0] !== "IEND";) {
     const length = at + 12 > bytes.length ? Infinity : view.getUint32(at);
     if (at + 12 + length > bytes.length) {
-      throw new Refusal("the file is cut short", "Copy it again from its source.");
+      throw new Rejection("the file is cut short", "Copy it again from its source.");
     }
     chunks.push([ascii(bytes, at + 4, at + 8), bytes.subarray(at + 8, at + 8 + length)]);
     at += 12 + length;
@@ -160,7 +161,7 @@ function pngSamples(png) {
   const samples = unpacked(png);
   if (!png.transparency) return [samples, png.channels];
   if (png.depth !== 8) {
-    throw new Refusal(
+    throw new Rejection(
       "its transparency is of a kind that this page does not read",
       "Save it without.",
     );
@@ -179,10 +180,10 @@ function readPng(bytes) {
   const chunks = pngChunks(bytes);
   const chunk = (name) => chunks.find(([found]) => found === name)?.[1];
   const header = chunk("IHDR");
-  if (!header || header.length < 13) throw new Refusal("the file is damaged", "Copy it again.");
+  if (!header || header.length < 13) throw new Rejection("the file is damaged", "Copy it again.");
   const view = new DataView(header.buffer, header.byteOffset);
   checkSize(view.getUint32(4), view.getUint32(0));
-  if (chunk("acTL")) throw new Refusal("it is animated", "Save one frame.");
+  if (chunk("acTL")) throw new Rejection("it is animated", "Save one frame.");
   const png = decodePng(bytes, { checkCrc: true });
   const [samples, channels] = pngSamples(png);
   const text = chunks.filter(
@@ -224,7 +225,7 @@ function* segments(bytes) {
 // Height, width, components, bits a sample and process of a JPEG stream.
 export function jpegFacts(bytes) {
   const at = frameHeader(bytes);
-  if (at < 0) throw new Refusal("its picture is damaged", "Copy it again from its source.");
+  if (at < 0) throw new Rejection("its picture is damaged", "Copy it again from its source.");
   const word = (i) => bytes[at + i] * 256 + bytes[at + i + 1];
   return {
     process: bytes[at + 1],
@@ -235,7 +236,7 @@ export function jpegFacts(bytes) {
   };
 }
 
-// Refuses a stream whose scans ask for more than 2000 million pixels of work, or that ends early.
+// Rejects a stream whose scans ask for more than 2000 million pixels of work, or that ends early.
 export function checkJpeg(bytes, height, width) {
   let [scans, end] = [0, false];
   for (let i = 0; i + 1 < bytes.length; i++) {
@@ -243,9 +244,9 @@ export function checkJpeg(bytes, height, width) {
     scans += Number(bytes[i + 1] === 0xda);
     end ||= bytes[i + 1] === 0xd9;
   }
-  if (!end) throw new Refusal("the file is cut short", "Copy it again from its source.");
+  if (!end) throw new Rejection("the file is cut short", "Copy it again from its source.");
   if (scans * height * width > 2e9) {
-    throw new Refusal("it has an absurd number of scans", "Save it again.");
+    throw new Rejection("it has an absurd number of scans", "Save it again.");
   }
 }
 
@@ -255,7 +256,7 @@ async function readJpeg(bytes) {
   checkJpeg(bytes, height, width);
   if (process > 0xc2 || bits !== 8 || ![1, 3].includes(components)) {
     const what = components === 4 ? "its colours are CMYK" : "it is a JPEG file of a rare kind";
-    throw new Refusal(`${what}, which this page does not read`, "Save it as grey PNG.");
+    throw new Rejection(`${what}, which this page does not read`, "Save it as grey PNG.");
   }
   const samples = await decodeJpeg(bytes, height * width * components);
   const parts = [...segments(bytes)];
@@ -272,7 +273,7 @@ async function readJpeg(bytes) {
 function checkShape({ height, width }) {
   if (Math.max(height, width) <= LIMITS.aspect * Math.min(height, width)) return;
   const shape = `${width} x ${height} pixels`;
-  throw new Refusal(
+  throw new Rejection(
     `its shape (${shape}) is beyond ${LIMITS.aspect}:1, as a lateral or a strip is`,
     "Crop the picture to the chest, or leave it out.",
   );
@@ -285,18 +286,18 @@ function checked(p) {
   const data = p.data instanceof Float32Array ? p.data : new Float32Array(p.data);
   const [low, high] = extremes(data);
   if (!(Number.isFinite(low) && Number.isFinite(high)) || data.includes(NaN)) {
-    throw new Refusal("it holds values that are not finite (NaN or infinite)");
+    throw new Rejection("it holds values that are not finite (NaN or infinite)");
   }
-  if (low === high) throw new Refusal("it is constant: every pixel has the same value");
+  if (low === high) throw new Rejection("it is constant: every pixel has the same value");
   return plane(data, p.height, p.width);
 }
 
 // The radiograph in a file's bytes: { pixels, orientation, spacing, spacingSource, warnings }.
-// Throws a Refusal for whatever cannot be used as one.
+// Throws a Rejection for whatever cannot be used as one.
 export async function readRadiograph(bytes) {
   const facts = { orientation: 1, spacing: null, spacingSource: "", warnings: [] };
   try {
-    if (!bytes.length) throw new Refusal("the file is empty", "Copy it again from its source.");
+    if (!bytes.length) throw new Rejection("the file is empty", "Copy it again from its source.");
     const kind = fileKind(bytes);
     if (kind === "dicom") {
       const { readDicom } = await import("./dicom.js");
@@ -307,11 +308,11 @@ export async function readRadiograph(bytes) {
     const [grey, orientation] = await { png: readPng, jpeg: readJpeg, tiff: readTiff }[kind](bytes);
     return { ...facts, orientation, pixels: checked(grey) };
   } catch (error) {
-    if (error instanceof Refusal) throw error;
+    if (error instanceof Rejection) throw error;
     const why = String(error?.exception ?? error?.message ?? error)
       .replace(/\s+/g, " ")
       .slice(0, 120);
     const advice = "It may be damaged or cut short: copy or export it again.";
-    throw new Refusal(`it cannot be read (${why})`, advice);
+    throw new Rejection(`it cannot be read (${why})`, advice);
   }
 }

@@ -23,8 +23,8 @@ function lungLabels([right, left]) {
       const nearer = right.data[i] >= left.data[i] ? 0 : 1;
       lung[i] = Number(own.data[i] > FACTS.lung_threshold && nearer === side);
     }
-    const kept = largestPiece(plane(lung, height, width)).data;
-    for (let i = 0; i < kept.length; i++) if (kept[i]) labels[i] = side + 1;
+    const piece = largestPiece(plane(lung, height, width)).data;
+    for (let i = 0; i < piece.length; i++) if (piece[i]) labels[i] = side + 1;
   }
   return plane(labels, height, width);
 }
@@ -268,6 +268,7 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
     tilt: lungTilt(labels, where.top),
     findings: [...checks, ...landmarkFindings(apart, byOneFactor, radius)],
   };
-  const kept = abstain(answer);
-  return withoutImplausibleMm({ ...kept, findings: reasonFirst([...file, ...kept.findings]) });
+  const abstained = abstain(answer);
+  const findings = reasonFirst([...file, ...abstained.findings]);
+  return withoutImplausibleMm({ ...abstained, findings });
 }

@@ -1,7 +1,7 @@
 // Grey JPEG pictures of 12 bits a sample (process 4, sequential), which no kept package decodes:
 // the same whole-number inverse cosine transform as libjpeg's, so that the samples are the same.
 
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 
 const ZIGZAG = [
   0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
@@ -10,7 +10,7 @@ const ZIGZAG = [
 ];
 
 function damaged() {
-  return new Refusal("its picture is damaged", "Export it again.");
+  return new Rejection("its picture is damaged", "Export it again.");
 }
 
 // The symbols of a Huffman table by the length and the value of their code.
@@ -104,7 +104,7 @@ function readTables(bytes) {
       return { ...found, tables: bytes[i + 2], start: end };
     } else if (marker >= 0xc2 && marker <= 0xcf) {
       const advice = "Read it with `hemidiaphragm predict`, or export it uncompressed.";
-      throw new Refusal("it is a JPEG of a rare kind, which this page does not read", advice);
+      throw new Rejection("it is a JPEG of a rare kind, which this page does not read", advice);
     }
     at = end;
   }

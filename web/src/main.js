@@ -270,10 +270,10 @@ function rows() {
 
 // ---------------------------------------------------------------- files
 
-function refuse(entry, message) {
+function reject(entry, message) {
   entry.message = message;
-  $("refused").hidden = false;
-  $("refused").append(element("p", {}, element("b", {}, entry.file), `: ${message}`));
+  $("rejected").hidden = false;
+  $("rejected").append(element("p", {}, element("b", {}, entry.file), `: ${message}`));
 }
 
 function progressText() {
@@ -285,14 +285,14 @@ function progressText() {
 let ready = "Ready.";
 
 async function open(files) {
-  $("refused").replaceChildren();
-  $("refused").hidden = true;
+  $("rejected").replaceChildren();
+  $("rejected").hidden = true;
   for (const file of files) {
     const entry = { id: next++, file: file.name, blob: file };
     entries.push(entry);
     if (file.size > FACTS.limits.bytes) {
       const mib = Math.round(file.size / 2 ** 20);
-      refuse(
+      reject(
         entry,
         `the file is gigantic (${mib} MiB; the limit is ${FACTS.limits.bytes / 2 ** 20}).`,
       );
@@ -313,7 +313,7 @@ async function sendNext() {
     const bytes = await sending.blob.arrayBuffer();
     worker.postMessage({ kind: "open", id: sending.id, bytes }, [bytes]);
   } catch {
-    refuse(sending, "it cannot be read (a folder, or it is gone).");
+    reject(sending, "it cannot be read (a folder, or it is gone).");
     sending = null;
     showTable();
     await sendNext();
@@ -326,7 +326,7 @@ function take({ data }) {
   if (entry) {
     entry.blob = null;
     if (data.kind === "answer") entry.radiograph = new Radiograph(entry.file, data.answer);
-    else refuse(entry, data.message);
+    else reject(entry, data.message);
     if (entry.radiograph && (!shown || entry.first)) show(entry);
   }
   showTable();
@@ -408,7 +408,7 @@ function connect() {
     entries.length = 0;
     shown = null;
     $("desk").hidden = true;
-    $("refused").hidden = true;
+    $("rejected").hidden = true;
     showTable();
     $("files").focus();
   };

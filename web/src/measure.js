@@ -5,7 +5,6 @@ import FACTS from "./facts.json";
 import { boundingBox, largestPiece } from "./masks.js";
 
 const SIDES = FACTS.features.sides;
-const NARROW = 8; // columns; a narrower lung has no contour, as it has no landmark
 
 // The largest piece of one lung, cut out of the mask, and its place; null without a lung.
 export function lungBox(mask, label) {
@@ -36,7 +35,7 @@ function cropped({ data, width }, top, bottom, left, right) {
 
 // The lower border from costophrenic to cardiophrenic end, points (x, y) px along pixels' edges.
 function contour({ lung, top, left }, side, [row, column]) {
-  if (lung.width < NARROW) return [];
+  if (lung.width < FACTS.min_columns) return []; // it has no landmark either
   const border = [];
   for (let x = 0; x < lung.width; x++) {
     let y = lung.height - 1;

@@ -2,7 +2,7 @@
 // server than the page's own.
 
 const CACHE = `hemidiaphragm-page-${VERSION}`;
-const LARGE = ["network.onnx", "runtime.wasm", "worker.js"]; // kept when the page fetches them
+const LARGE = ["network.onnx", "runtime.wasm", "worker.js"]; // saved when the page fetches them
 const ADDRESSES = FILES.map((file) => new URL(file, self.registration.scope).href);
 
 self.addEventListener("install", (event) => {
@@ -22,8 +22,8 @@ self.addEventListener("activate", (event) => event.waitUntil(forgetOthers()));
 
 async function answer(address, request) {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(address);
-  if (kept) return kept;
+  const saved = await cache.match(address);
+  if (saved) return saved;
   const response = await fetch(request);
   if (response.ok) await cache.put(address, response.clone());
   return response;

@@ -4,7 +4,7 @@ import { fromArrayBuffer } from "geotiff";
 
 import { extremes, plane } from "./arrays.js";
 import { checkSize, toGrey, undoOrientation } from "./images.js";
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 
 const MAX_PAGES = 100;
 const COMPRESSIONS = { 1: "none", 5: "LZW", 8: "Deflate", 32773: "PackBits", 32946: "Deflate" };
@@ -20,7 +20,7 @@ async function pagesOf(tiff) {
       throw error;
     }
     if (pages.length > MAX_PAGES) {
-      throw new Refusal(`it holds over ${MAX_PAGES} pages instead of one`);
+      throw new Rejection(`it holds over ${MAX_PAGES} pages instead of one`);
     }
   }
 }
@@ -44,21 +44,21 @@ function stated(page) {
   };
 }
 
-// Refuses what is not read here, before anything is decoded.
+// Rejects what is not read here, before anything is decoded.
 function check(page, facts) {
   checkSize(page.getHeight(), page.getWidth());
   const { colours, compression, bits, formats } = facts;
   if (!(compression in COMPRESSIONS)) {
     const advice = "Save it uncompressed, or with LZW or Deflate.";
-    throw new Refusal(`its compression (${compression}) is not read by this page`, advice);
+    throw new Rejection(`its compression (${compression}) is not read by this page`, advice);
   }
   if (colours === undefined) {
     const text =
       "it does not say whether large values are dark or bright (PhotometricInterpretation)";
-    throw new Refusal(text, "Export it again.");
+    throw new Rejection(text, "Export it again.");
   }
   if (![0, 1, 2, 3].includes(colours)) {
-    throw new Refusal(
+    throw new Rejection(
       "its colours are of a kind that this page does not read",
       "Save it as grey or RGB.",
     );
@@ -68,7 +68,7 @@ function check(page, facts) {
   const floating = formats[0] === 3 && bits[0] === 32;
   if (!same || !(whole || floating)) {
     const text = `its samples (${bits.join(", ")} bits) are of a kind that this page does not read`;
-    throw new Refusal(text, "Save it with 8 or 16 bits a sample.");
+    throw new Rejection(text, "Save it with 8 or 16 bits a sample.");
   }
 }
 
@@ -79,7 +79,7 @@ export async function readTiff(bytes) {
   const full = pages.filter(([, facts]) => !facts.reduced);
   if (full.length !== 1) {
     const advice = "Save the radiograph as a single page.";
-    throw new Refusal(`it holds ${full.length} pages instead of one`, advice);
+    throw new Rejection(`it holds ${full.length} pages instead of one`, advice);
   }
   const [page, facts] = full[0];
   check(page, facts);
@@ -89,18 +89,19 @@ export async function readTiff(bytes) {
   const { extra, colours } = facts;
   if (extra.length && (extra.length > 1 || extra[0] !== 2)) {
     // anything but one unassociated alpha is left out
-    const kept = channels - extra.length;
-    const out = new samples.constructor(height * width * kept);
+    const colourChannels = channels - extra.length;
+    const out = new samples.constructor(height * width * colourChannels);
     for (let i = 0; i < height * width; i++) {
-      for (let s = 0; s < kept; s++) out[i * kept + s] = samples[i * channels + s];
+      const pixel = samples.subarray(i * channels, i * channels + colourChannels);
+      out.set(pixel, i * colourChannels);
     }
-    [samples, channels] = [out, kept];
+    [samples, channels] = [out, colourChannels];
   }
   if (colours === 3) {
     const map = Uint16Array.from(facts.colourMap ?? []);
     const size = map.length / 3;
     if (!size || channels !== 1)
-      throw new Refusal("its colour map is missing or damaged", "Export it again.");
+      throw new Rejection("its colour map is missing or damaged", "Export it again.");
     const out = new Uint16Array(height * width * 3);
     for (let i = 0; i < height * width; i++) {
       for (let s = 0; s < 3; s++) out[3 * i + s] = map[s * size + samples[i]];
@@ -110,7 +111,7 @@ export async function readTiff(bytes) {
   if (facts.formats[0] === 2) samples = Float32Array.from(samples);
   if (colours === 0) {
     if (channels > 1)
-      throw new Refusal(
+      throw new Rejection(
         "its colours are of a kind that this page does not read",
         "Save it as grey.",
       );

@@ -2,7 +2,7 @@
 //
 // From the page: { kind: "load", model, wasm }, then { kind: "open", id, bytes } for each file.
 // To the page:   { kind: "ready" } or { kind: "failed", message }; of each file { kind: "answer",
-//                id, answer } or { kind: "refused", id, message }.
+//                id, answer } or { kind: "rejected", id, message }.
 
 import { plane } from "./arrays.js";
 import FACTS from "./facts.json";
@@ -12,7 +12,7 @@ import { interpret } from "./interpret.js";
 import { measure } from "./measure.js";
 import { lungPaths } from "./outlines.js";
 import { loadNetwork } from "./predictor.js";
-import { Refusal } from "./refusal.js";
+import { Rejection } from "./rejection.js";
 import { resizeArea } from "./resize.js";
 
 const LONGEST = 2048; // px, of the picture that is shown
@@ -88,8 +88,9 @@ async function take(message) {
     postMessage({ kind: "answer", id, answer }, buffers);
   } catch (error) {
     const why = String(error?.message ?? error).slice(0, 120);
-    const text = error instanceof Refusal ? error.message : `it cannot be computed here (${why}).`;
-    postMessage({ kind: "refused", id, message: text });
+    const known = error instanceof Rejection;
+    const text = known ? error.message : `it cannot be computed here (${why}).`;
+    postMessage({ kind: "rejected", id, message: text });
   }
 }
 

@@ -1,5 +1,5 @@
-// Why a file is refused and what can be done, in one sentence each.
-export class Refusal extends Error {
+// Why a file is rejected and what can be done, in one sentence each.
+export class Rejection extends Error {
   constructor(reason, advice = "") {
     super(`${reason}.${advice ? ` ${advice}` : ""}`);
     this.reason = reason;
