@@ -8,19 +8,15 @@ __all__ = ['claim_table']
 # %% ../nbs/engine/claims.ipynb #c1a50003
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .balance import hit_differences
 from .cases import persons
 from .csv_files import load_table
-from .effects import Effect, side_effect
+from .effects import Effect, over_trainings, side_effect
 from .lower_lung import lower_lung_table
 from .multitask import task_effects
 from .results import conditions, results_folder, saved_patients, saved_results
-from .runs import Results
-from .saturation import levels_off_at
-from .tables import paired
-from .thresholds import THRESHOLDS
+from .saturation import level_verdict, levels_off_at
 
 # %% ../nbs/engine/claims.ipynb #c1a50006
 _COLUMNS = ("claim", "verdict", "what was compared", "effect", "95 % interval")
@@ -38,37 +34,20 @@ def _row(claim: str, verdict: str, compared: str, found: Effect, unit: str, abou
 _IMAGES = 197  # of training, in each repeat of the analyses on covid_cxr
 
 
-def _over_trainings(results: Results, a: str, b: str) -> tuple[float, float]:
-    "Limits of the 95 % t interval of R/10 of `a` less `b`, over the trainings' own means."
-    near = paired(results, ["right_px", "left_px"]).lt(THRESHOLDS[-1])
-    hits = 100 * near.T.groupby(level="name").mean().T
-    means = (hits[a] - hits[b]).groupby(level="repeat").mean()
-    return stats.t.interval(0.95, len(means) - 1, means.mean(), stats.sem(means))
-
-
-def _level_verdict(flat: float, gains: dict[float, Effect], tops: dict[float, float]) -> str:
-    """Does accuracy level off at 50 to 125 px? `flat`, `gains`: of `levels_off_at`; `tops`: upper
-    ends over the trainings alone, by β.
-    """
-    if flat > 125 or not gains:
-        return "undecided"
-    if flat >= 50:
-        return "confirmed"
-    return "undecided" if any(top >= gains[b].margin for b, top in tops.items()) else "refuted"
-
-
 def _of_beta(patients: pd.DataFrame) -> list[dict]:
     "The claims that Analysis I answers."
     results = saved_results("saturation")
     about = conditions(results, _IMAGES)
     names = dict(zip(results.runs["beta"], results.runs["name"]))
     flat, gains = levels_off_at(results, names, patients)
-    tops = {b: _over_trainings(results, names[b], names[flat])[1] for b in gains}
+    tops = {b: over_trainings(results, names[b], names[flat])[1] for b in gains}
     best = max(gains, key=lambda beta: gains[beta].high)
-    verdict = _level_verdict(flat, gains, tops)
+    verdict = level_verdict(flat, gains, tops)
     compared = f"R/10 at β {best:g} less {flat:g} px: the most that a larger β gains"
     if tops:
-        compared += f" (over the trainings alone up to {max(tops.values()):+.1f}, margin 5)"
+        top = max(tops, key=tops.get)
+        compared += f" (of all larger β over the trainings alone up to {tops[top]:+.1f}, at"
+        compared += f" {top:g} px; margin 5)"
     first = _row("β levels off at 50–125 px", verdict, compared, gains[best], "points", about)
     side = side_effect(results, list(names.values()), patients=patients)
     verdict = {"lower": "confirmed", "undecided": "undecided"}.get(side.verdict, "refuted")

@@ -14,7 +14,13 @@ from pathlib import Path
 from matplotlib.style import context
 
 from .balance import balance_plan, balance_report
-from .crossval import ablation_table, run_ablation, run_crossval, run_ship
+from hemidiaphragm_nb.crossval import (
+    ablation_table,
+    run_ablation,
+    run_crossval,
+    run_ship,
+    ship_test,
+)
 from .explain import explain_report, explained_cases
 from .figures import STYLE
 from .multitask import multitask_plan, multitask_report
@@ -38,7 +44,6 @@ from hemidiaphragm_nb.transfer import (
 )
 from .brain_weights import fetch_brain_weights
 from .validate import crossval_report
-from .frames import FrameSet
 from .update_curves import Curve
 from .updates import run_updates
 
@@ -188,7 +193,6 @@ def write_ablation(
 # %% ../nbs/engine/replicate.ipynb #c405a005
 def write_ensemble(
     out: Path,  # takes store/, model/, test_cases.csv and test.json
-    test: FrameSet,  # radiographs that `ship_plan` leaves for the test, of 512 px
     data: str = "phantom",  # or a folder
     scale: str = "quick",
     members: int = 3,  # networks
@@ -201,7 +205,7 @@ def write_ensemble(
     Raises: ExperimentError, DatasetError.
     """
     model, where = run_ship(data, scale, out, workers, scheduler, members, retry), out / "model"
-    lines = evaluation_report(model, test, out)
+    lines = evaluation_report(model, ship_test(data, scale, out, members), out)
     return [*lines, f"model in {where}: hemidiaphragm predict --model {where} ..."]
 
 # %% ../nbs/engine/replicate.ipynb #c405a008

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BETAS', 'saturation_plan', 'distance_plan', 'channel_plan', 'white_loss', 'draw_saturation', 'levels_off_at',
-           'saturation_answers', 'saturation_report']
+           'level_verdict', 'saturation_answers', 'saturation_report']
 
 # %% ../nbs/10_saturation.ipynb #00000002
 import matplotlib.pyplot as plt
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patheffects import withStroke
 
-from .effects import MARGINS, Effect, effect, side_effect
+from .effects import MARGINS, Effect, effect, over_trainings, side_effect
 from .error_curves import decoder_frame, plot_accuracy, plot_cdf
 from .figures import COLOURS
 from .frames import FrameSet
@@ -166,17 +166,32 @@ def levels_off_at(
     return flat, gains
 
 
+def level_verdict(
+    flat: float,  # px, of `levels_off_at`, as the gains are
+    gains: dict[float, Effect],
+    tops: dict[float, float],  # their upper ends over the trainings alone, by β
+) -> str:
+    "Does accuracy level off at 50 to 125 px? Confirmed, refuted or undecided."
+    if flat > 125 or not gains:
+        return "undecided"
+    if flat >= 50:
+        return "confirmed"
+    return "refuted" if all(top < gains[b].margin for b, top in tops.items()) else "undecided"
+
+
 def _level(results: Results, names: dict, patients) -> str:
     "Does accuracy level off where the paper says?"
     (flat, gains), margin = levels_off_at(results, names, patients), MARGINS["R/10"]
-    where = "Yes" if 50 <= flat <= 125 and gains else "No"
+    tops = {b: over_trainings(results, names[b], names[flat])[1] for b in gains}
+    words = {"confirmed": "Yes", "refuted": "No", "undecided": "Undecided"}
     end = ", the largest that was run."
     if gains:
-        most = max(gains, key=lambda c: gains[c].high)
+        most, top = max(gains, key=lambda c: gains[c].high), max(tops, key=tops.get)
         end = f" (95 % intervals); the highest of them is that of β = {most:g} px: {gains[most]}."
+        end += f" Over the trainings alone, upper ends reach {tops[top]:+.1f} (β = {top:g} px)."
     return (
-        f"{where}: it levels off between 50 and 125 px. From β = {flat:g} px on no larger β gains"
-        f" {margin:g} percentage points at R/10{end}"
+        f"{words[level_verdict(flat, gains, tops)]}: it levels off between 50 and 125 px. From"
+        f" β = {flat:g} px on no larger β gains {margin:g} percentage points at R/10{end}"
     )
 
 # %% ../nbs/10_saturation.ipynb #5d02ab91

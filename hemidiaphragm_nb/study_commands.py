@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .options import PATH, TEXT, Data, Out, finish, load_split, show_message
+from .options import PATH, TEXT, Data, Out, finish, show_message
 from .options import without_screen
 
 # %% ../nbs/engine/study_commands.ipynb #c0994bfa
@@ -209,12 +209,9 @@ def _ensemble(
     model in OUT/model.
     """
     from hemidiaphragm_nb.replicate import write_ensemble
-    from hemidiaphragm_nb.study import size_of
 
     _prepare(out, resume)
-    frames, split = load_split(data, size_of(scale)["n"], 0)
-    test = frames.subset(split["test"])
-    finish(write_ensemble(out, test, data, scale, members, workers, scheduler, retry), [])
+    finish(write_ensemble(out, data, scale, members, workers, scheduler, retry), [])
 
 # %% ../nbs/engine/study_commands.ipynb #9c1e07a2
 @studies.command("updates")

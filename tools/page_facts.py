@@ -101,6 +101,8 @@ def facts() -> dict:
         "frame": radiograph.FRAME,
         "standard": [radiograph._MEAN, radiograph._STD],
         "min_columns": landmarks.MIN_COLUMNS,
+        "min_fitted": landmarks.MIN_FITTED,
+        "edge": landmarks.EDGE,
         "lung_widths": lung_width.LUNG_WIDTHS,
         "saturated": heatmaps.SATURATED,
         "curvature_penalty": minima.CURVATURE_PENALTY,

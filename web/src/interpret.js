@@ -58,11 +58,11 @@ function landmarkOfLung(lung) {
     while (y >= top && !lung.data[y * lung.width + x]) y--;
     if (y >= top) lowest.push([x - left, y - top]);
   }
-  if (lowest.length < 8) return NONE;
+  if (lowest.length < FACTS.min_columns) return NONE;
   const [first, last] = [lowest[0][0], lowest.at(-1)[0]];
-  const [middle, margin] = [(first + last) / 2, 0.2 * (last - first)];
+  const [middle, margin] = [(first + last) / 2, FACTS.edge * (last - first)];
   const inner = lowest.filter(([x]) => x >= first + margin && x <= last - margin);
-  if (inner.length < 4) return NONE;
+  if (inner.length < FACTS.min_fitted) return NONE;
   const height = cubicAt(
     inner.map(([x]) => x),
     inner.map(([, y]) => y),
