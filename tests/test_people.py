@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from hemidiaphragm_nb import crossval
 from hemidiaphragm_nb.cases import SAME_PERSON
 from hemidiaphragm_nb.execute import run_split
 from hemidiaphragm_nb.folders import load_frames, read_folder, real_data_folder, write_folder
@@ -56,3 +57,22 @@ def test_new_plans_keep_a_person_together_and_old_ones_mean_what_they_meant(tmp_
         apart += sum(bool({0, 1, 2, 3, 4} & set(rows)) for rows in old.values()) > 1
         assert _by_patient(run).key != run.key and "people" not in _by_patient(run).identity["data"]
     assert apart
+
+
+def test_an_ensemble_is_tested_on_what_its_store_left_out(tmp_path, monkeypatch):
+    "Where networks were split by patient alone, so is their test: none of it was trained on."
+    frames = phantom_frames(24, side=64)
+    who = [f"p{i // 2}" for i in range(24)]
+    person = ["p0" if p == "p9" else p for p in who]
+    frames.table = frames.table.assign(patient_id=who, person=person)
+    monkeypatch.setattr(crossval, "_whole_frames", lambda data, scale: frames)
+    tested = {}
+    for name, of in (("now", lambda run: run), ("before", _by_patient)):
+        monkeypatch.setattr(
+            Store, "as_begun", lambda self, plan, of=of: Plan(plan.name, tuple(map(of, plan)))
+        )
+        (run, *_) = map(of, crossval.ship_plan("phantom"))
+        split = run_split(run, frames.table)
+        tested[name] = crossval.ship_test("phantom", "quick", tmp_path).table["id"].tolist()
+        assert tested[name] == frames.table["id"].iloc[split["test"]].tolist()
+        assert not set(tested[name]) & set(frames.table["id"].iloc[split["train"]])
