@@ -69,8 +69,8 @@ def test_an_ablation_takes_the_place_of_the_folds(ablation, tmp_path, monkeypatc
 
 def test_an_ablation_leaves_its_table(tmp_path, monkeypatch):
     table = pd.DataFrame({"Dice": [0.9]}, index=["half the side"])
-    monkeypatch.setattr(hemidiaphragm_nb.crossval, "run_ablation", lambda *given: "cases")
-    monkeypatch.setattr(hemidiaphragm_nb.crossval, "ablation_table", {"cases": table}.get)
+    monkeypatch.setattr(hemidiaphragm_nb.replicate, "run_ablation", lambda *given: "cases")
+    monkeypatch.setattr(hemidiaphragm_nb.replicate, "ablation_table", {"cases": table}.get)
     r = CliRunner().invoke(cli.app, ["crossval", "--ablation", "--out", str(tmp_path)])
     assert r.exit_code == 0 and "half the side" in r.output
     assert pd.read_csv(tmp_path / "ablation.csv", index_col=0)["Dice"].tolist() == [0.9]
