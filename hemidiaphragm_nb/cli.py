@@ -17,7 +17,16 @@ import typer
 
 from .clinic_commands import clinic
 from .notice import NOTICE
-from .options import PATH, ModelFolder, Out, Seed, parse_spacing, show_message
+from hemidiaphragm_nb.options import (
+    PATH,
+    Browser,
+    ModelFolder,
+    Out,
+    Port,
+    Seed,
+    parse_spacing,
+    show_message,
+)
 from .review_commands import reviews
 from .study_commands import studies
 from .training_commands import trainings
@@ -382,13 +391,9 @@ def _open_app(
     folder: Annotated[
         Path, typer.Option(help="Where reports go: there, or below it.", **PATH)
     ] = Path("reports"),
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="On this computer only; 0 takes a free one.")
-    ] = 8866,
+    port: Port = 8866,
     model: ModelFolder = None,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser window.")
-    ] = True,
+    browser: Browser = True,
 ):
     """Open radiographs in the browser: see lungs, landmarks and warnings, correct a landmark by
     hand, save a report.
@@ -401,12 +406,8 @@ def _open_app(
 # %% ../nbs/engine/cli.ipynb #9a6e0010
 @app.command("page")
 def _open_page(
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="On this computer only; 0 takes a free one.")
-    ] = 8867,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser window.")
-    ] = True,
+    port: Port = 8867,
+    browser: Browser = True,
 ):
     """Open the page that predicts in the browser itself: without Python behind it, it shows what
     `app` shows, for several radiographs, and saves a table.

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from .options import PATH, Out, Seed, finish, show_message
+from .options import PATH, Browser, Out, Port, Seed, finish, show_message
 
 # %% ../nbs/engine/review_commands.ipynb #21c7fccb
 reviews = typer.Typer(rich_markup_mode=None)
@@ -48,12 +48,8 @@ def _review(
     summary: Annotated[
         bool, typer.Option("--summary", help="Ask nothing: say what the readings found.")
     ] = False,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="On this computer only; 0 takes a free one.")
-    ] = 8867,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open a browser window.")
-    ] = True,
+    port: Port = 8867,
+    browser: Browser = True,
     out: Out = Path("review"),
 ):
     """Look again at labels that a prediction disagrees with, and at as many controls: blinded, in

@@ -68,11 +68,10 @@ def _about_capture(made: Dataset, source: Source):
     made.ConversionType, made.BurnedInAnnotation = "WSD", "NO"
     made.DerivationDescription = f"Result of {PRODUCT} burnt in; {USE}"
     made.BodyPartExamined, made.Modality = "CHEST", "OT"
-    for name in ("LossyImageCompression", "LossyImageCompressionRatio"):
+    lossy = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+    for name in lossy:
         if name in source.header:
             setattr(made, name, source.header[name].value)
-    if "LossyImageCompressionMethod" in source.header:
-        made.LossyImageCompressionMethod = source.header.LossyImageCompressionMethod
 
 # %% ../nbs/engine/secondary_capture.ipynb #284f58cc
 def write_sc(

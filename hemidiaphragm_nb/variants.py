@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from .features import SIDES
+from .findings import NO_ANSWER
 from .landmarks import landmarks_from_mask
 from .predict import Prediction, predict
 from .radiograph import FRAME, Frame, Radiograph, standardise
@@ -214,7 +215,7 @@ def variant_table(
             "finding": ", ".join(variant.codes),
             "found (%)": 100 * np.mean([bool(c & set(variant.codes)) for c in codes]),
             "any finding (%)": 100 * np.mean([bool(c) for c in codes]),
-            "no answer (%)": 100 * (own["status"] == "no answer").mean(),
+            "no answer (%)": 100 * (own["status"] == NO_ANSWER).mean(),
             "called mirrored (%)": 100 * np.mean(["mirrored" in c for c in codes]),
         }
     return pd.DataFrame(rows).T.rename_axis("variant")

@@ -9,21 +9,9 @@ from pathlib import Path
 from fastcore.docments import docments
 from nbdev.config import get_config
 
-from tools.project import LIBRARY, ROOT
+from tools.rooms import groups
 
-ORDER = ROOT / "tests/module_order.txt"
 MISSING = inspect.Parameter.empty
-
-
-def groups() -> dict[str, list[str]]:
-    "The modules by the headings of `module_order.txt`, in its order."
-    found, lines = {}, ORDER.read_text(encoding="utf-8").splitlines()
-    for before, line in zip(["", *lines], lines):
-        if line.startswith("#") and not before:
-            found[line.removeprefix("# ")] = []
-        elif line and not line.startswith("#") and (LIBRARY / f"{line}.py").exists():
-            found[list(found)[-1]].append(line)
-    return {title: modules for title, modules in found.items() if modules}
 
 
 def cell(text) -> str:
@@ -145,7 +133,7 @@ def write_api(pages: Path, notebooks: dict[str, Path]) -> None:
     """
     text = ["# API reference", "", "Every public name by its module, each module after those that"]
     text += ["it imports. The [index](genindex.html) has all names.", ""]
-    for title, modules in groups().items():
+    for title, modules in groups("hemidiaphragm_nb/{}.py").items():
         text += [f"## {title}", "", "| module | what it is for |", "|---|---|"]
         for name in modules:
             doc = importlib.import_module(f"hemidiaphragm_nb.{name}").__doc__ or ""

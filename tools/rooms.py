@@ -8,13 +8,13 @@ from tools.project import ROOT
 ORDER = ROOT / "tests/module_order.txt"
 
 
-def groups() -> dict[str, list[str]]:
-    "The engine's modules by the headings of `module_order.txt`, in its order."
+def groups(place: str = "nbs/engine/{}.ipynb") -> dict[str, list[str]]:
+    "The modules that have a file at `place`, by the headings of `module_order.txt`, in its order."
     found, lines = {}, ORDER.read_text(encoding="utf-8").splitlines()
     for before, line in zip(["", *lines], lines):
         if line.startswith("#") and not before:
             found[line.removeprefix("# ")] = []
-        elif line and not line.startswith("#") and (ROOT / f"nbs/engine/{line}.ipynb").exists():
+        elif line and not line.startswith("#") and (ROOT / place.format(line)).exists():
             found[list(found)[-1]].append(line)
     return {title: modules for title, modules in found.items() if modules}
 
