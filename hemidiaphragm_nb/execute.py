@@ -155,6 +155,7 @@ def execute(
     threads: int = 1,  # of torch
     device: str = "cpu",  # or "cuda"
     start: TorchPredictor | None = None,  # what `run.start` has brought
+    teacher: TorchPredictor | None = None,  # what `run.teachers` have brought
 ) -> tuple[TorchPredictor, dict]:
     """Train a run and evaluate it on its test set; a stage of a transfer, on the held-out
     radiographs too. Returns the trained network, and the contents of files by their names: a
@@ -163,7 +164,7 @@ def execute(
     split = run_split(run, frames.table)
     subsets = {k: split[k] for k in ("train", "valid", "test")}
     with fixed_threads(threads):
-        options = dict(progress=False, device=device, start=start)
+        options = dict(progress=False, device=device, start=start, teacher=teacher)
         model = train(frames, subsets, run.recipe, out=folder, **options)
         files = run_files(run, model, frames, split, threads, device)
     return model, files | {"history.csv": _history(folder, model.card["epochs"])}
@@ -177,8 +178,8 @@ def _execute_into(store: Store, run: Run, frames, threads: int, device: str, wei
     folder = store.work(run, threads, device)
     try:
         store.begin(run, folder)
-        start = store.start(run, device)
-        model, files = execute(run, frames, folder, threads, device, start)
+        given = store.start(run, device), store.teacher(run, device)
+        model, files = execute(run, frames, folder, threads, device, *given)
     except Exception as error:
         return store.fail(run, error)
     except BaseException:  # stopped in good order: no reason to suspect the run

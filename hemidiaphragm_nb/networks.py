@@ -264,17 +264,18 @@ def load(
 def trained_on(
     frames: FrameSet,
     split: dict,
-    before: dict | None = None,  # the same of the weights that it starts from
+    *before: dict | None,  # the same of the weights that it starts or learns from
 ) -> dict:
     """The images of training and validation by their digests, at the frames' side: nothing else.
-    Those of the start are among them, at its side, where that divides the frames'.
+    Those of `before` are among them, at their side, where that divides the frames'.
     """
     used = [i for part in ("train", "valid") for i in split.get(part, ())]
-    own = frames.subset(used)
-    if before and own.side % before["side"] == 0:
-        own = own.at(before["side"])
-        return {"side": own.side, "images": sorted({*own.digests, *before["images"]})}
-    return {"side": own.side, "images": sorted(set(own.digests))}
+    own, earlier = frames.subset(used), set()
+    for seen in filter(None, before):
+        if own.side % seen["side"] == 0:
+            own = own.at(seen["side"])
+            earlier |= set(seen["images"])
+    return {"side": own.side, "images": sorted({*own.digests, *earlier})}
 
 # %% ../nbs/engine/networks.ipynb #00570bca
 def model_card(
@@ -283,9 +284,11 @@ def model_card(
     net: nn.Module,
     rows: list,
     start: TorchPredictor | None = None,  # whose weights it started from
+    teacher: TorchPredictor | None = None,  # whose answers it learnt from
 ) -> dict:
     "The facts that go beside the weights."
     cases = {name: len(idx) for name, idx in split.items()}
+    given = [model and model.card.get("trained_on") for model in (start, teacher)]
     return {
         "format": 1,
         "frame": FRAME,
@@ -293,8 +296,9 @@ def model_card(
         "input": "8-bit frame, dark lungs, through to_float",
         "parameters": count_parameters(net),
         "data": {"fingerprint": frames.fingerprint, "cases": cases},
-        "trained_on": trained_on(frames, split, start and start.card.get("trained_on")),
+        "trained_on": trained_on(frames, split, *given),
         "start": start and weights_hash(start.net),
+        **({"teacher": weights_hash(teacher.net)} if teacher else {}),
         "epochs": len(rows),
         "last_epoch": rows[-1],
         "seconds": round(sum(row["seconds"] for row in rows), 1),

@@ -129,6 +129,7 @@ class Run:
     subset: str = "all"
     fraction: float = 1.0  # of a stage's training radiographs
     start: "Run | None" = None  # begin with this run's weights
+    teachers: tuple = ()  # learn from these runs' answers too, see `distillation`
 
     def __post_init__(self):
         if self.data.side % self.recipe.side:
@@ -145,7 +146,14 @@ class Run:
         if self.subset != "all":  # under the names that keys have always been made of
             stage = {"part": self.subset, "share": float(self.fraction)}
         start = {"start": self.start.identity} if self.start else {}
+        if self.teachers:
+            start |= {"teachers": [run.identity for run in self.teachers]}
         return {"format": 1, **what, "recipe": canonical(self.recipe), **stage, **start}
+
+    @property
+    def needs(self) -> tuple:
+        "The runs whose weights it needs: they come first."
+        return (*([self.start] if self.start else []), *self.teachers)
 
 # %% ../nbs/engine/plan.ipynb #2635776b
 def _words(run: Run) -> list[str]:
@@ -161,7 +169,7 @@ def _words(run: Run) -> list[str]:
         words += [f"{r.tasks[0]}-alone"]
     if run.subset != "all":
         words += [run.subset.replace(" ", "")] + [f"{run.fraction:g}"] * (run.fraction < 1)
-    return words + ["on"] * bool(run.start)
+    return words + ["on"] * bool(run.start) + ["distilled"] * bool(run.teachers)
 
 # %% ../nbs/engine/plan.ipynb #bf200ad8
 @patch(as_prop=True)
@@ -202,6 +210,8 @@ def run_columns(run: Run) -> dict:
     "Its settings: what a run trains on and starts from, and its recipe's."
     start = run.start.key if run.start else ""
     stage = {"subset": run.subset, "fraction": run.fraction, "start": start}
+    if run.teachers:
+        stage |= {"teachers": " ".join(t.key for t in run.teachers)}
     return stage | recipe_columns(run.recipe)
 
 # %% ../nbs/engine/plan.ipynb #54f968ca
@@ -217,9 +227,10 @@ def run_of(identity: dict, analysis: str = "", name: str = "") -> Run:
     "The run that has this `Run.identity`."
     i = identity
     start = run_of(i["start"]) if "start" in i else None
+    teachers = tuple(run_of(t) for t in i.get("teachers", ()))
     stage = i.get("part", "all"), i.get("share", 1.0)
     what = DataSpec(**i["data"]), read_recipe(i["recipe"])
-    return Run(analysis, name, i["repeat"], *what, *stage, start)
+    return Run(analysis, name, i["repeat"], *what, *stage, start, teachers)
 
 # %% ../nbs/engine/plan.ipynb #d58b4455
 @patch

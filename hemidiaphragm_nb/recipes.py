@@ -92,6 +92,8 @@ def _check_numbers(recipe):
             )
     if recipe.lam_hem + recipe.lam_segm <= 0:
         raise RecipeError("lam_hem and lam_segm must not be negative, nor both 0")
+    if not 0 <= recipe.distil <= 1:
+        raise RecipeError(f"distil is {recipe.distil!r}; it must be from 0 to 1")
 
 # %% ../nbs/engine/recipes.ipynb #e8704671
 # what each architecture of fixed shape goes with
@@ -146,6 +148,8 @@ class Recipe:
     # "imagenet" (the same, initialised from ImageNet weights)
     arch: str = field(default="unet", metadata={"later": True})
     loss: str = field(default="joint", metadata={"later": True})  # "joint": eq. 5, or your own
+    # weight of a teacher's answer in the targets, 0 to 1, see `distillation`
+    distil: float = field(default=0.0, metadata={"later": True})
 
     def __post_init__(self):
         "Reject what cannot be trained. Raises: RecipeError."

@@ -25,15 +25,20 @@ import pandas as pd
 
 # %% ../nbs/engine/run_folder.ipynb #e7097849
 def run_identity(
-    frames: FrameSet, split: dict, recipe: Recipe, start: TorchPredictor | None = None
+    frames: FrameSet,
+    split: dict,
+    recipe: Recipe,
+    start: TorchPredictor | None = None,
+    teacher: TorchPredictor | None = None,
 ) -> dict:
     """What makes two runs the same run: recipe, data, the cases of each part, and the weights it
-    starts from.
+    starts and learns from.
     """
     ids = frames.table["id"]
     parts = {k: [str(ids.iloc[i]) for i in v] for k, v in split.items() if k != "test"}
     identity = {"recipe": canonical(recipe), "data": frames.fingerprint, "split": parts}
-    return identity | ({"start": weights_hash(start.net)} if start else {})
+    given = {"start": start, "teacher": teacher}
+    return identity | {name: weights_hash(model.net) for name, model in given.items() if model}
 
 # %% ../nbs/engine/run_folder.ipynb #26d853ba
 _RESULTS = ("weights.safetensors", "card.json", "history.csv")

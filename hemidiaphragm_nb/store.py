@@ -30,7 +30,7 @@ from hemidiaphragm_nb.files import (
     write_digests,
 )
 from .csv_files import save_table
-from .networks import TorchPredictor
+from .networks import TorchPredictor, ensemble
 from .plan import ExperimentError, Plan, Run, run_of
 
 # %% ../nbs/engine/store.ipynb #88603d62
@@ -98,7 +98,7 @@ def claim(self: Store, run: Run) -> FileLock:
     there yet.
     """
     lock = self._lock(run)
-    if run.start and run.start not in self and not self.failure(run.start).exists():
+    if any(r not in self and not self.failure(r).exists() for r in run.needs):
         raise Timeout(lock.lock_file)
     return lock
 
@@ -254,15 +254,21 @@ def start(self: Store, run: Run, device: str = "cpu") -> TorchPredictor | None:
     "The model that a run starts from. Raises: ExperimentError as `model`."
     return self.model(run.start, device) if run.start else None
 
+
+@patch
+def teacher(self: Store, run: Run, device: str = "cpu") -> TorchPredictor | None:
+    "What a run learns from: its teachers together. Raises: ExperimentError as `model`."
+    return ensemble([self.model(r, device) for r in run.teachers]) if run.teachers else None
+
 # %% ../nbs/engine/store.ipynb #56148be5
 @patch
 def _check_starts(self: Store, plan: Plan):
-    "Raises: ExperimentError where a run starts from one that neither plan nor store holds."
+    "Raises: ExperimentError where a run needs one that neither plan nor store holds."
     keys = {r.key for r in plan}
-    wanted = {r.start.key for r in plan if r.start and r.start not in self}
+    wanted = {needed.key for r in plan for needed in r.needs if needed not in self}
     if lacking := wanted - keys:
         raise ExperimentError(
-            f"the plan {plan.name} starts from runs that neither it nor the store holds:"
+            f"the plan {plan.name} needs runs that neither it nor the store holds:"
             f" {', '.join(sorted(lacking))}"
         )
 
@@ -313,7 +319,8 @@ def plan(self: Store, name: str = "") -> Plan:
 def _by_patient(run: Run) -> Run:
     "The run, split by patient alone."
     start = _by_patient(run.start) if run.start else None
-    return replace(run, data=replace(run.data, people=""), start=start)
+    teachers = tuple(_by_patient(r) for r in run.teachers)
+    return replace(run, data=replace(run.data, people=""), start=start, teachers=teachers)
 
 
 @patch

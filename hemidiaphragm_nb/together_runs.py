@@ -22,7 +22,7 @@ from .execute import fixed_threads, run_files, run_split
 from .files import provenance
 from .frames import FrameSet
 from .networks import TorchPredictor, build_net, model_card
-from .plan import DataSpec, Plan, Run, load_data
+from .plan import DataSpec, ExperimentError, Plan, Run, load_data
 from .recipe_choice import write_summary
 from .recipes import Recipe
 from .store import Store
@@ -51,6 +51,11 @@ def _jobs(
     """
     parts, starts, jobs = {}, {None: None}, {}
     for run in runs:
+        if run.teachers:
+            raise ExperimentError(
+                f"{run.name} learns from teachers, which trainings beside each other cannot; run"
+                " its plan with --workers (in Python `run_plan`)"
+            )
         same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]
@@ -119,7 +124,7 @@ def _claimed(runs: dict[str, Run], store: Store, claims: ExitStack) -> dict[str,
 # %% ../nbs/engine/together_runs.ipynb #99eaf70c
 def _startable(runs: dict[str, Run], store: Store) -> dict[str, Run]:
     "Those of the runs that start afresh, or from one that the store has."
-    return {k: run for k, run in runs.items() if not run.start or run.start in store}
+    return {k: run for k, run in runs.items() if all(r in store for r in run.needs)}
 
 # %% ../nbs/engine/together_runs.ipynb #ffb0181b
 def run_together(
@@ -145,7 +150,7 @@ def run_together(
     todo = {run.key: run for run in runs_to_do(plan, store, retry)}
     data = {run.data: load_data(run.data) for run in todo.values()}
     store.prepare(plan, retry)
-    weights = weights | {run.start.key for run in plan if run.start}
+    weights = weights | {needed.key for run in plan for needed in run.needs}
     train = partial(train_together, device=device, together=together, until=until)
     with _beside(workers, data, store) as submit:
         while startable := _startable(todo, store):

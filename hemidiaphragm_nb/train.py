@@ -23,6 +23,7 @@ from torch import nn
 from .batches import frame_dls, show_cases
 from .checkpoint import BestWeights, CheckpointCallback, History, Plateau
 from .checkpoint import ProgressBar, resume_from, save_checkpoint
+from .distillation import Distillation, check_teacher
 from .run_folder import close_run, open_run, run_identity
 from .frames import FrameSet
 from .losses import JointLoss, UncertaintyLoss, task_losses
@@ -198,6 +199,7 @@ def train(
     progress: bool = True,  # show a bar with the time left
     device: str | None = None,  # "cpu", "cuda"; None takes a GPU when there is one
     start: TorchPredictor | None = None,  # initialise from its weights, see `start_from`
+    teacher: TorchPredictor | None = None,  # learn from its answers too, see `distillation`
     cbs: list = (),  # further fastai callbacks
     # keep the checkpoint, and go on from one of the same run with fewer epochs
     further: bool = False,
@@ -206,7 +208,8 @@ def train(
 
     Raises: RecipeError, NetworkError.
     """
-    run = run_identity(frames, split, recipe, start)
+    check_teacher(recipe, teacher)
+    run = run_identity(frames, split, recipe, start, teacher)
     checkpoint = open_run(out, run, resume, further)
     if checkpoint and (checkpoint.parent / "card.json").exists():
         return TorchPredictor.load(checkpoint.parent, device or "cpu", trial=False)
@@ -217,13 +220,14 @@ def train(
     weights, rows = resume_from(checkpoint, learn)
     best = BestWeights(rows, weights)
     own = [best] if recipe.keep == "best" else []
+    own += [Distillation(teacher, recipe)] if teacher else []
     own += [CheckpointCallback(checkpoint, rows, best)] if checkpoint else []
     _run_epochs(learn, recipe, History(rows), [*own, *cbs], progress)
     if checkpoint and further:  # one of the last epoch, whether or not it was due
         save_checkpoint(checkpoint, learn, best.weights, rows)
     if best.weights:
         learn.model.load_state_dict(best.weights)
-    card = model_card(frames, split, learn.model, rows, start)
+    card = model_card(frames, split, learn.model, rows, start, teacher)
     model = TorchPredictor(learn.model.eval(), recipe, card)
     if checkpoint:
         close_run(model, checkpoint, rows, keep=further)

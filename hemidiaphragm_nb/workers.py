@@ -251,7 +251,7 @@ def run_plan(
     todo = runs_to_do(plan, store, retry)
     specs = dict.fromkeys(r.data for r in todo)
     data = {s: load_data(s) if frames is None else check_frames(s, frames) for s in specs}
-    needed = frozenset(r.start.key for r in plan if r.start)
+    needed = frozenset(needed.key for r in plan for needed in r.needs)
     saved = True if weights is True else frozenset(weights or ()) | needed
     try_one = partial(attempt, threads=threads, device=device, weights=saved)
     with _watch(plan, store, progress):
