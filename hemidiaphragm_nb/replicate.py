@@ -164,12 +164,13 @@ def write_crossval(
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,  # try failed runs again
+    students: int = 0,  # networks a fold that learn from the ensemble
 ) -> list[str]:  # lines to print
     """Cross-validate a scale's recipe by patient, and write the report.
 
     Raises: ExperimentError, DatasetError.
     """
-    how = dict(members=members, retry=retry)
+    how = dict(members=members, retry=retry, students=students)
     radiographs = run_crossval(data, scale, folds, out, workers, scheduler, **how)
     with context(STYLE):
         return write_report(crossval_report(radiographs), out)
@@ -199,12 +200,14 @@ def write_ensemble(
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,  # try failed runs again
+    student: bool = False,  # one network that has learnt from them
 ) -> list[str]:  # lines to print
-    """Train the ensemble that ships at a scale, and evaluate it.
+    """Train the ensemble that ships at a scale, or its student, and evaluate it.
 
     Raises: ExperimentError, DatasetError.
     """
-    model, where = run_ship(data, scale, out, workers, scheduler, members, retry), out / "model"
+    how, where = dict(members=members, retry=retry, student=student), out / "model"
+    model = run_ship(data, scale, out, workers, scheduler, **how)
     lines = evaluation_report(model, ship_test(data, scale, out, members), out)
     return [*lines, f"model in {where}: hemidiaphragm predict --model {where} ..."]
 

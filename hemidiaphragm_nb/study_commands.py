@@ -174,6 +174,10 @@ def _crossval(
         ),
     ] = 5,
     members: Members = 3,
+    students: Annotated[
+        int,
+        typer.Option(min=0, help="Networks a fold that learn from the ensemble's answers."),
+    ] = 0,
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Change one setting of the recipe a run instead.")
     ] = False,
@@ -191,7 +195,8 @@ def _crossval(
     _prepare(out, resume)
     if ablation:
         return finish(write_ablation(out, data, scale, workers, scheduler, retry), [])
-    finish(write_crossval(out, data, scale, folds, members, workers, scheduler, retry), [])
+    size = data, scale, folds, members
+    finish(write_crossval(out, *size, workers, scheduler, retry, students), [])
 
 # %% ../nbs/engine/study_commands.ipynb #0b43b08a
 @studies.command("ensemble")
@@ -199,6 +204,10 @@ def _ensemble(
     data: Data = "phantom",
     scale: Scale = "quick",
     members: Members = 3,
+    student: Annotated[
+        bool,
+        typer.Option("--student", help="Leave one network that learns from their answers."),
+    ] = False,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,
@@ -211,7 +220,7 @@ def _ensemble(
     from hemidiaphragm_nb.replicate import write_ensemble
 
     _prepare(out, resume)
-    finish(write_ensemble(out, data, scale, members, workers, scheduler, retry), [])
+    finish(write_ensemble(out, data, scale, members, workers, scheduler, retry, student), [])
 
 # %% ../nbs/engine/study_commands.ipynb #9c1e07a2
 @studies.command("updates")
