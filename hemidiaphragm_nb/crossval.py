@@ -374,9 +374,15 @@ def run_crossval(
     out, plan = Path(out), crossval_plan(data, folds, members, repeats, scale=scale)
     plan = Store(out / "store").as_begun(plan)
     taught = student_plan(plan, students)
-    store, frames = filled(plan + taught, out, workers, scheduler, retry), _whole_frames(data, scale)
+    store, frames = (
+        filled(plan + taught, out, workers, scheduler, retry),
+        _whole_frames(data, scale),
+    )
     cases, tables = fold_cases(plan, store, frames), {}
-    tables["warnings"], tables["radiographs"] = _warning_cases(cases), cases.drop(columns="findings")
+    tables["warnings"], tables["radiographs"] = (
+        _warning_cases(cases),
+        cases.drop(columns="findings"),
+    )
     if students:
         tables["students"] = student_cases(taught, store, frames)
     _save_cases(out, plan + taught, **tables)
