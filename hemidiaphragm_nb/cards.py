@@ -149,8 +149,9 @@ _MORE = {  # what `more` of `card_text` may hold, in order
     ),
     "twice": (
         "**Against reviewed labels.** Landmarks more than 8 px off and as many controls were read"
-        " again, blinded, twice, by one reader who is no radiologist (results/covid_cxr/review)."
-        " Where both readings preferred the prediction it counts as right: what the model gains is"
+        " again, blinded, by two independent readers, neither a radiologist"
+        " (results/covid_cxr/review)."
+        " Where all readings preferred the prediction it counts as right: what the model gains is"
         " at most what it deserves. % of landmarks; *all* is estimated from both groups; how"
         " large they are is drawn by patient too."
     ),
