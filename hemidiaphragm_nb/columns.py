@@ -201,6 +201,18 @@ ALL_COLUMNS = (
     ),
     _text("view", "Frontal view by the DICOM header, such as AP or PA. Empty where it is unknown"),
     _text("finding_codes", "Codes of the reasons in `warnings`, each once, separated by spaces"),
+    _text(
+        "patient_id",
+        "Pseudonym by your key (--key) of the patient whom the DICOM header names, as in DICOM"
+        " objects made with that key. Empty without a key, or where none is named",
+    ),
+    Column(
+        "day",
+        "Days since the patient's first radiograph in this table; 0 for the first, or an only one."
+        " Empty without a key, or where the DICOM header states no date",
+        "days",
+        least=0,
+    ),
 )
 
 # %% ../nbs/engine/columns.ipynb #ea0d1736

@@ -163,7 +163,7 @@ def write_gsps(
         )
         made.BodyPartExamined = "CHEST"
         made = without_clock_and_chance(made, source)
-    return save_object(made, out)
+    return save_object(made, out, path)
 
 # %% ../nbs/engine/presentation_state.ipynb #fad8993a
 class GspsWriter(DicomWriter):

@@ -102,12 +102,14 @@ def as_record(
     predictor: Predictor,
     name: Path,  # of the results: relative to their folder, without ending
     written: dict[str, Sequence[Path]],  # the files of each writer
-    **facts,  # `source`, `reading`, `view`
+    **facts,  # `source`, `reading`, `view`; with a key `patient_id`, `day_shifted`
 ) -> dict:
     "What STEM.json says of a prediction whose files are written."
     relative, view = with_sizes(p).sizes["gap_relative"], str(facts.get("view") or "")
     relative = np.nan if relative is None else relative
     return as_json(p, predictor) | {
+        "patient_id": "",
+        "day_shifted": None,
         "gap_usual": gap_sentence(relative, p.gap_mm, p.spacing_source, view),
         "path": os.path.abspath(p.file),
         "results": name.as_posix(),
@@ -128,8 +130,9 @@ TABLE = tuple(column.name for column in ALL_COLUMNS)
 
 
 def table_row(record: dict) -> dict:
-    "The row of `predictions.csv` for what STEM.json says."
-    late = {"view": record.get("view") or "", "finding_codes": _codes(record)}
+    "The row of `predictions.csv` for what STEM.json says; `day` counts from where it does."
+    late = {name: record.get(name) or "" for name in ("view", "patient_id")}
+    late |= {"finding_codes": _codes(record), "day": record.get("day_shifted")}
     row = {column: csv_text((record | late)[column]) for column in TABLE}
     names = {column: csv_path(record[column]) for column in ("file", "results")}
     return row | names | {"warnings": csv_text("; ".join(record["warnings"]))}
