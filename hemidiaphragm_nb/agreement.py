@@ -43,10 +43,12 @@ def in_frame(self: Measurements, height: int, width: int) -> Measurements:
     def scaled(lung):
         names = [f.name for f in fields(lung) if "_px" in f.name]
         powers = {name: factor ** (2 if name.endswith("2") else 1) for name in names}
-        return replace(lung, **{name: getattr(lung, name) * f for name, f in powers.items()})
+        apex = tuple(Frame(height, width).to_frame(lung.dome_apex).tolist())
+        sizes = {name: getattr(lung, name) * f for name, f in powers.items()}
+        return replace(lung, **sizes, dome_apex=apex)
 
-    right, left = scaled(self.right), scaled(self.left)
-    return replace(self, right=right, left=left, gap_px=self.gap_px * factor)
+    gaps = {name: getattr(self, name) * factor for name in ("gap_px", "gap_dome_apex_px")}
+    return replace(self, right=scaled(self.right), left=scaled(self.left), **gaps)
 
 # %% ../nbs/engine/agreement.ipynb #f23856e3
 def _measure_annotated(case: pd.Series, r) -> Measurements:

@@ -262,8 +262,10 @@ _Key = Annotated[
     typer.Option(
         envvar="HEMIDIAPHRAGM_KEY",
         help=(
-            "With --identity new: a secret that ties the radiographs of a patient together."
-            " Another secret needs --fresh."
+            "A secret. It fills the table's columns patient_id, a pseudonym, and day, relative to"
+            " the patient's first radiograph, from DICOM headers; and with --identity new it ties"
+            " the radiographs of a patient together. Without it nothing tells them."
+            " Another secret needs --fresh where DICOM objects are written."
         ),
     ),
 ]
@@ -318,11 +320,13 @@ def _predict(
     """
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.inputs import why_nothing
+    from hemidiaphragm_nb.patients import Patients
     from hemidiaphragm_nb.report_page import report_writers
     from hemidiaphragm_nb.writer_choice import choose_writers
     from hemidiaphragm_nb.writers import Outcome
 
     options = dict(resume=not fresh, force=force, spacing=parse_spacing(spacing))
+    options |= dict(patients=Patients(key) if key else None)
     predictor = open_predictor(model, fast, torch)
     wanted = (masks, nifti, seg, sr, gsps, sc, copy)
     writers = choose_writers(*wanted, identity, key, predictor.card)

@@ -17,12 +17,13 @@ from .agreement import plot_course
 from hemidiaphragm_nb.course_table import (
     course_of_results,
     course_of_table,
-    dated_radiographs,
     listed_days,
 )
 from .csv_files import save_table
 from .figures import STYLE
-from .files import write_atomic
+from .files import image_stem, write_atomic
+from .inputs import find_inputs, why_nothing
+from .patients import LeftOut, Patients
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
@@ -141,6 +142,8 @@ def _sentence(patient: pd.DataFrame) -> str:
         patient["value"].iloc[0], (1, "px")
     )
     limit = patient["detectable"].iloc[0] * factor
+    if len(patient) == 1:
+        return "1 radiograph, so there is no change to see."
     start = f"{len(patient)} radiographs over {patient['day'].max():g} days"
     if np.isnan(limit):
         return f"{start}; its gaps are known in px alone, so no change is called."
@@ -158,13 +161,14 @@ def write_course(
     import matplotlib.style  # drawing only
 
     out, found, lines = Path(out), with_changes(course), []
+    sources = "; ".join(f"{what}: {source}" for what, source in SOURCES.items())
     parts = [
         text_part(
             "Gaps are positive where the right side stands higher. Portable and fixed radiographs"
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
             " height; hatched is the usual range."
-            f" A hollow marker had a warning. Sources: {'; '.join(SOURCES)}."
+            f" A hollow marker had a warning. Sources: {sources}."
         )
     ]
     out.mkdir(parents=True, exist_ok=True)
@@ -185,6 +189,22 @@ def write_course(
     save_table(found, out / "course.csv", index=False)
     return lines, page
 
+# %% ../nbs/engine/course.ipynb #a1700030
+def _undated(folder) -> str:
+    "What is said where nothing can be followed."
+    advice = "Give a CSV of days, with the columns file, patient_id and day: --days"
+    return f"{folder}: no radiograph states patient and date. {advice}"
+
+
+def _radiographs(folder, skip, patients: Patients) -> list[str]:
+    "The radiographs of a folder. Raises: ValueError where there are none, or none is listed."
+    files = [file for file, _ in find_inputs([str(folder)], skip=Path(skip))]
+    if not files:
+        raise ValueError(why_nothing(str(folder), Path(skip)))
+    if patients.listed is not None and not {image_stem(f) for f in files} & set(patients.listed):
+        raise ValueError(f"{folder}: the table of days names none of its {len(files)} radiographs")
+    return [str(file) for file in files]
+
 # %% ../nbs/engine/course.ipynb #c8fb722e
 def follow_patients(
     given,  # a folder of radiographs, or a table of predictions with patient_id and day
@@ -197,10 +217,14 @@ def follow_patients(
     given, left_out, errors = Path(given), [], []
     if given.is_dir():
         results = Path(out) / "predictions"
-        listed = None if days is None else listed_days(days)
-        dated, left_out = dated_radiographs(given, out, listed)
-        errors = predict_folder([str(file) for file in dated], results, predictor())
-        course = course_of_results(results, dated, key)
+        patients = Patients(key, None if days is None else listed_days(days), needed=True)
+        files = _radiographs(given, out, patients)
+        errors = predict_folder(files, results, predictor(), patients=patients)
+        left_out = [str(error) for error in errors if isinstance(error, LeftOut)]
+        errors = [error for error in errors if not isinstance(error, LeftOut)]
+        if not patients.dated:
+            raise ValueError(_undated(given))
+        course = course_of_results(results, patients.dated, key)
     elif days is not None:
         raise ValueError(f"{given}: --days goes with a folder. A table has its days in a column")
     else:

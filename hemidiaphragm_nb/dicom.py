@@ -89,7 +89,7 @@ def write_seg(
         made.BodyPartExamined, made.ContentCreatorName = "CHEST", ""
         made.PatientOrientation = list(source.directions)  # type 2C: of the stored picture
         made = without_clock_and_chance(made, source)
-    return save_object(made, out)
+    return save_object(made, out, path)
 
 # %% ../nbs/engine/dicom.ipynb #00000019
 def read_seg(path) -> np.ndarray:  # (h, w) labels: 0 background, 1 right lung, 2 left lung
@@ -137,7 +137,7 @@ def write_sr(
             **series_and_instance(source, "SR", 9002, *content),
         )
         made = without_clock_and_chance(made, source)
-    return save_object(made, out)
+    return save_object(made, out, path)
 
 # %% ../nbs/engine/dicom.ipynb #00000024
 def _walk(ds: Dataset, group: str = ""):

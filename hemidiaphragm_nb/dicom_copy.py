@@ -7,7 +7,6 @@ __all__ = ['reject_burnt_in', 'write_copy', 'CopyWriter']
 
 # %% ../nbs/engine/dicom_copy.ipynb #1036ccf3
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from pydicom import Dataset, dcmread, uid
@@ -15,8 +14,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from .dicom_object import save_object
 from .dicom_source import Source, is_dicom, radiograph_errors
-from .files import write_atomic
 from .formats import Rejection
 from .predict import Prediction
 from .radiograph import Radiograph
@@ -101,12 +100,7 @@ def write_copy(
         made.file_meta = FileMetaDataset()
         made.file_meta.TransferSyntaxUID = syntax
         _complete(made)
-        data = BytesIO()
-        made.save_as(data, enforce_file_format=True)
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, lambda file: file.write_bytes(data.getvalue()))
-    return out
+    return save_object(made, out, path)
 
 # %% ../nbs/engine/dicom_copy.ipynb #f7d49ede
 @dataclass(frozen=True)

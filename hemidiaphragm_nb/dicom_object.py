@@ -7,6 +7,7 @@ __all__ = ['EQUIPMENT', 'NO_DATE', 'without_clock_and_chance', 'series_and_insta
 
 # %% ../nbs/engine/dicom_object.ipynb #3e9f40f4
 import logging
+from io import BytesIO
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 from pydicom import Dataset
 
 from . import __version__
-from .dicom_source import IDENTITIES, Source, is_dicom
+from .dicom_source import IDENTITIES, Source, is_dicom, radiograph_errors
 from .files import write_atomic
 from .findings import NO_ANSWER
 from .formats import Rejection
@@ -82,11 +83,17 @@ def check_size(source: Source, mask: np.ndarray):
         )
 
 
-def save_object(made: Dataset, out) -> Path:
-    "Write whole or not at all."
-    out = Path(out)
+def save_object(
+    made: Dataset,
+    out,  # the file to write
+    path,  # the radiograph that it was made of
+) -> Path:  # `out`
+    "Write whole or not at all. Raises: RadiographError where it cannot be encoded; OSError."
+    out, data = Path(out), BytesIO()
+    with radiograph_errors(path):
+        made.save_as(data, enforce_file_format=True)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(out, lambda file: made.save_as(file, enforce_file_format=True))
+    write_atomic(out, lambda file: file.write_bytes(data.getvalue()))
     return out
 
 # %% ../nbs/engine/dicom_object.ipynb #00000039

@@ -120,7 +120,7 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
     lines.append(
         "± holds the excursion nine times in ten by the landmarks' own radii; it knows nothing of"
         " another distance, posture or effort. Lengths in mm are those of the spacing, not"
-        f" corrected for magnification. Source: {SOURCES[1].removeprefix('excursion: ')}."
+        f" corrected for magnification. Source: {SOURCES['excursion']}."
     )
     return lines
 

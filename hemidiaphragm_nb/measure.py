@@ -83,6 +83,9 @@ def diaphragm_contour(
     return _component_contour(*lung_component(labels, side), side, spacing)
 
 # %% ../nbs/17_measure.ipynb #00000012
+_NAN = float("nan")
+
+
 def dome_height(
     contour: np.ndarray,  # (n, 2) points (x, y) px, ends first and last
     scale=(1.0, 1.0),  # length of a pixel along (rows, columns): (1, 1) for px, the spacing for mm
@@ -91,7 +94,7 @@ def dome_height(
 ]:  # height and chord in the unit of `scale`, index of the highest point
     "Largest distance of a contour above the chord between its ends, at least 0; NaN without one."
     if len(contour) < 2:
-        return np.nan, np.nan, -1
+        return _NAN, _NAN, -1
     x, y = (contour * np.asarray(scale, float)[::-1]).T
     across, down = x[-1] - x[0], y[-1] - y[0]
     chord = float(np.hypot(across, down))
@@ -99,9 +102,18 @@ def dome_height(
     top = int(np.argmax(above))
     return float(above[top]), chord, top
 
+
+def _dome_apex(
+    contour: np.ndarray,  # (n, 2) points (x, y) px
+) -> tuple[float, float]:  # (x, y) px; NaN for an empty contour
+    "The middle of a contour's highest points, nearest to the image's top."
+    if not len(contour):
+        return _NAN, _NAN
+    highest = contour[contour[:, 1] == contour[:, 1].min()]
+    return tuple(map(float, highest.mean(0)))
+
 # %% ../nbs/17_measure.ipynb #00000017
 _BORDERS = ("top", "bottom", "left", "right")  # of the image, as it lies before the reader
-_NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,7 @@ class Lung:
     dome_mm: float = _NAN
     chord_px: float = _NAN
     chord_mm: float = _NAN
+    dome_apex: tuple = (_NAN, _NAN)  # (x, y) px of the radiograph
     cut: tuple = ()  # borders of the image that the lung touches
 
     @property
@@ -161,7 +174,8 @@ def measure_lung(
         for name, value in values.items():
             square = "2" if name == "area" else ""
             sizes[f"{name}_{unit}{square}"] = float(value) if known[name] else _NAN
-    return Lung(**sizes, cut=cut)
+    apex = _dome_apex(contour) if known["dome"] else (_NAN, _NAN)
+    return Lung(**sizes, dome_apex=apex, cut=cut)
 
 # %% ../nbs/17_measure.ipynb #0000001e
 @dataclass(frozen=True)
@@ -172,6 +186,8 @@ class Measurements:
     left: Lung
     gap_px: float = _NAN  # left y - right y: positive where the right hemidiaphragm stands higher
     gap_mm: float = _NAN
+    gap_dome_apex_px: float = _NAN  # the same of the domes' apices
+    gap_dome_apex_mm: float = _NAN
 
     @property
     def gap_relative(self) -> float:
@@ -210,9 +226,10 @@ def measure(
     Raises: ValueError for labels that are no picture or points that are not (2, 2).
     """
     labels, points, spacing = _labels_points_spacing(radiograph, points, spacing)
-    lungs = (measure_lung(labels, side, y, spacing) for side, y in zip(SIDES, points[:, 1]))
-    gap = float(points[1, 1] - points[0, 1])
-    return Measurements(*lungs, gap, gap * float(_pixel_scale(spacing)[0]))
+    right, left = (measure_lung(labels, side, y, spacing) for side, y in zip(SIDES, points[:, 1]))
+    gaps = float(points[1, 1] - points[0, 1]), left.dome_apex[1] - right.dome_apex[1]
+    row = float(_pixel_scale(spacing)[0])
+    return Measurements(right, left, *(value for gap in gaps for value in (gap, gap * row)))
 
 # %% ../nbs/17_measure.ipynb #54bf76da
 _LABEL = dict(color="white", fontsize=9, bbox=dict(fc="black", ec="none", alpha=0.6, pad=0.8))
@@ -243,6 +260,7 @@ def _draw_dome(ax, contour: np.ndarray, spacing, text: str, colour: str):
     ax.plot(*contour.T, "-", color=colour, lw=2.5)
     ax.plot(*contour[[0, -1]].T, "--", color=colour, lw=1.5)
     ax.plot(*np.stack([contour[top], foot]).T, "-", color=colour, lw=1.5)
+    ax.plot(*_dome_apex(contour), "^", color=colour, mec="black")
     below = dict(textcoords="offset points", xytext=(0, -8), ha="center", va="top")
     ax.annotate(text, foot, **below, **_LABEL)
 
@@ -292,11 +310,14 @@ def plot_measurements(
 # %% ../nbs/17_measure.ipynb #5d883c90
 def measurement_values(m: Measurements) -> dict:
     "Every number by its column's name, sides in front, units behind; NaN where unknown."
-    row = {"gap_px": m.gap_px, "gap_mm": m.gap_mm, "gap_relative": m.gap_relative}
+    names = "gap_px gap_mm gap_relative gap_dome_apex_px gap_dome_apex_mm".split()
+    row = {name: getattr(m, name) for name in names}
     row |= {f"{what}_ratio": m.ratio(what) for what in ("height", "width", "area")}
     for side in SIDES:
         lung = getattr(m, side)
-        row |= {f"{side}_{f.name}": getattr(lung, f.name) for f in fields(lung) if f.name != "cut"}
+        sizes = [f.name for f in fields(lung) if f.name not in ("dome_apex", "cut")]
+        row |= {f"{side}_{name}": getattr(lung, name) for name in sizes}
+        row |= {f"{side}_dome_apex_{axis}": v for axis, v in zip("xy", lung.dome_apex)}
         row |= {f"{side}_dome_relative": lung.dome_relative, f"{side}_cut": " ".join(lung.cut)}
     return row
 

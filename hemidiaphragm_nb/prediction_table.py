@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .columns import write_resource
-from .files import shown, sweep
+from .files import shown, sweep, write_atomic
 from .csv_files import csv_original, csv_path
 from .records import TABLE, source_of, table_row
 from .record_files import json_path, place_of, read_record
@@ -45,6 +45,18 @@ def _is_table(path: Path) -> bool:
 _PART = "predictions.csv.part"
 
 
+def _count_days(part: Path, first: dict[str, float], new: Path):
+    "A table whose days count from each patient's first."
+    how = dict(newline="", encoding="utf-8")
+    with open(part, **how) as old, open(new, "w", **how) as file:
+        table = csv.DictWriter(file, TABLE)
+        table.writeheader()
+        for row in csv.DictReader(old):
+            if row["day"]:
+                row["day"] = round(float(row["day"]) - first[row["patient_id"]], 2)
+            table.writerow(row)
+
+
 class TableWriter(RecordWriter):
     """predictions.csv: a row a record; it replaces the former table, whole, when the call ends.
     predictions.resource.json beside it says what its columns mean.
@@ -59,14 +71,24 @@ class TableWriter(RecordWriter):
             advice = "Move it, or choose another folder"
             reason = "its predictions.csv is not as this program writes it"
             raise ResultsError(out, f"{reason}. {advice}")
-        part = out / _PART
+        part, first = out / _PART, {}
         how = dict(newline="", encoding="utf-8", errors="backslashreplace", buffering=1)
         try:
             out.mkdir(parents=True, exist_ok=True)
             with open(part, "w", **how) as file:
                 table = csv.DictWriter(file, TABLE)
                 table.writeheader()
-                yield lambda record: table.writerow(table_row(record))
+
+                def take(record: dict):
+                    row = table_row(record)
+                    table.writerow(row)
+                    if row["day"] is not None and row["day"] != "":
+                        who, day = row["patient_id"], float(row["day"])
+                        first[who] = min(day, first.get(who, day))
+
+                yield take
+            if first:
+                write_atomic(part, lambda new: _count_days(part, first, new))
             write_resource(out)
             os.replace(part, out / "predictions.csv")
         except OSError as error:

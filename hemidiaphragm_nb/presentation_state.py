@@ -67,7 +67,7 @@ def gap_text(p: Prediction) -> str:
     scale = 1.0 if unit == "px" else p.spacing[0]
     interval = f" +/- {half * scale:.0f}" if half is not None and np.isfinite(half) else ""
     side = "right" if value > 0 else "left"
-    return f"gap {abs(value):.0f}{interval} {unit}, {side} higher"
+    return f"gap of midpoints {abs(value):.0f}{interval} {unit}, {side} higher"
 
 # %% ../nbs/engine/presentation_state.ipynb #a0877814
 def _lines(kind: str, *lines: np.ndarray) -> list[pr.GraphicObject]:
@@ -163,7 +163,7 @@ def write_gsps(
         )
         made.BodyPartExamined = "CHEST"
         made = without_clock_and_chance(made, source)
-    return save_object(made, out)
+    return save_object(made, out, path)
 
 # %% ../nbs/engine/presentation_state.ipynb #fad8993a
 class GspsWriter(DicomWriter):

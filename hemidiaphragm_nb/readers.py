@@ -83,6 +83,7 @@ def read_radiograph(
     force: bool = False,  # read what is no frontal chest radiograph by its DICOM header, too
     spacing: tuple[float, float] | None = None,  # mm, rows and columns of the upright picture,
     # stated by hand: it overrides the file's
+    data: bytes | None = None,  # the file's content, where it has been read already
 ) -> Radiograph:
     """Read a frontal chest radiograph from a PNG, JPEG, TIFF or DICOM file, recognised by content.
 
@@ -91,7 +92,7 @@ def read_radiograph(
     spacing = None if spacing is None else check_spacing(spacing)
     try:
         with no_warnings():
-            data = file_content(os.fspath(path))
+            data = file_content(os.fspath(path)) if data is None else data
             pixels, facts = _decode(data, force, spacing)
             pixels = _checked_pixels(pixels, max_aspect)
     except Rejection as rejection:

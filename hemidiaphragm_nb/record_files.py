@@ -12,7 +12,7 @@ from .measure import MEASURES
 from pathlib import Path
 import json
 import os
-from .records import COLUMNS, table_row
+from .records import COLUMNS, GAP_RULE, table_row
 
 # %% ../nbs/engine/record_files.ipynb #70ce550e
 def json_path(stem: Path) -> Path:
@@ -47,11 +47,14 @@ class JsonWriter:
         write_atomic(json_path(stem), lambda file: file.write_text(text, encoding="utf-8"))
 
 # %% ../nbs/engine/record_files.ipynb #cf1edd88
+_NEWER = [name for name in MEASURES if "_dome_apex_" in name]  # than records of version 1
+
+
 def _completed(record: dict, name: str | Path) -> dict:
     "What STEM.json says, with what an older version of this library did not write there."
     status = "warnings" if record["warnings"] else "ok"
-    late = dict.fromkeys(COLUMNS) | {"status": status, "spacing_source": ""}
-    return late | {"results": Path(name).as_posix()} | record
+    late = dict.fromkeys((*COLUMNS, *_NEWER)) | {"status": status, "spacing_source": ""}
+    return late | {"gap_rule": GAP_RULE, "results": Path(name).as_posix()} | record
 
 
 def read_record(out: Path, name: str | Path) -> dict | None:

@@ -31,7 +31,8 @@ _BESIDE = {
     "no_answer": {"type": ["string", "null"], "description": "Why there is no answer"},
     "findings": {"type": "array", "items": _FINDING, "description": "The same, with codes"},
     "units": _TEXT | {"description": "Of points, and where their origin is"},
-    "gap": _TEXT | {"description": "How the gap is signed"},
+    "gap": _TEXT | {"description": "Between which points the gap is, and how it is signed"},
+    "gap_usual": _TEXT | {"description": "Where the gap stands beside what is usual"},
     "model": {"type": "object", "description": "What predicted it"},
     "version": _TEXT | {"description": "Of hemidiaphragm_nb"},
     "path": _TEXT | {"description": "The image, from the root of its file system"},
@@ -39,13 +40,24 @@ _BESIDE = {
     "sizes": {"type": "object", "description": "Their sizes in bytes, by name"},
     "source": {"type": ["object", "null"], "description": "The image's size and time of change"},
     "reading": {"type": "object", "description": "Options with which the image was read"},
+    "patient_id": _TEXT | {"description": "Pseudonym by the key; empty without one"},
+    "day_shifted": {
+        "type": ["number", "null"],
+        "description": "Days from a point that the key chose for the patient: differences are true",
+    },
     "view": _TEXT | {"description": "Frontal view by the DICOM header; empty where unknown"},
 }
 
 
 def record_schema() -> dict:
     "The JSON Schema (2020-12) of STEM.json."
-    in_table = {"warnings", "view", "finding_codes"}  # in the table alone, or otherwise there
+    in_table = {
+        "warnings",
+        "view",
+        "finding_codes",
+        "patient_id",
+        "day",
+    }  # in the table alone, or otherwise there
     fields = {c.name: _field(c) for c in ALL_COLUMNS if c.name not in in_table} | _BESIDE
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

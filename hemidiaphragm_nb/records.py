@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
-from .columns import ALL_COLUMNS, PREDICTED
+from .columns import ALL_COLUMNS, GAP_RULE, PREDICTED
+from .usual_range import gap_sentence
 from .csv_files import csv_path, csv_text
 from .measure import MEASURES, Measurements, as_columns, with_sizes
 from .predict import Prediction
@@ -44,7 +45,7 @@ def as_row(
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
     row += [p.status, p.spacing_source, *interval]
-    row += [_known(p.tilt, 1), _known(p.gap_corrected_px)]
+    row += [_known(p.tilt, 1), _known(p.gap_corrected_px), GAP_RULE]
     sizes = as_columns(measured) if measured else with_sizes(p).sizes
     return sizes | dict(zip(COLUMNS, row))
 
@@ -57,7 +58,7 @@ def made_by(predictor: Predictor) -> dict:
     return {"model": facts | {"recipe": card["recipe"].get("name", "")}, "version": __version__}
 
 # %% ../nbs/engine/records.ipynb #231eaa50
-RECORD_VERSION = 1  # of what STEM.json says: grows where a field goes, or changes its meaning
+RECORD_VERSION = 2  # of STEM.json: grows where a field comes, goes or changes its meaning
 
 
 def as_json(p: Prediction, predictor: Predictor) -> dict:
@@ -76,7 +77,10 @@ def as_json(p: Prediction, predictor: Predictor) -> dict:
             ],
             "record_version": RECORD_VERSION,
             "units": units,
-            "gap": "left_y - right_y: positive where the right hemidiaphragm stands higher",
+            "gap": (
+                "left_y - right_y of the midpoints of the lower lung borders: positive where the"
+                " right hemidiaphragm stands higher; gap_dome_apex_px is that of the domes' apices"
+            ),
         }
         | made_by(predictor)
     )
@@ -98,10 +102,15 @@ def as_record(
     predictor: Predictor,
     name: Path,  # of the results: relative to their folder, without ending
     written: dict[str, Sequence[Path]],  # the files of each writer
-    **facts,  # `source`, `reading`, `view`
+    **facts,  # `source`, `reading`, `view`; with a key `patient_id`, `day_shifted`
 ) -> dict:
     "What STEM.json says of a prediction whose files are written."
+    relative, view = with_sizes(p).sizes["gap_relative"], str(facts.get("view") or "")
+    relative = np.nan if relative is None else relative
     return as_json(p, predictor) | {
+        "patient_id": "",
+        "day_shifted": None,
+        "gap_usual": gap_sentence(relative, p.gap_mm, p.spacing_source, view),
         "path": os.path.abspath(p.file),
         "results": name.as_posix(),
         "files": {writer: [file.name for file in files] for writer, files in written.items()},
@@ -121,8 +130,9 @@ TABLE = tuple(column.name for column in ALL_COLUMNS)
 
 
 def table_row(record: dict) -> dict:
-    "The row of `predictions.csv` for what STEM.json says."
-    late = {"view": record.get("view") or "", "finding_codes": _codes(record)}
+    "The row of `predictions.csv` for what STEM.json says; `day` counts from where it does."
+    late = {name: record.get(name) or "" for name in ("view", "patient_id")}
+    late |= {"finding_codes": _codes(record), "day": record.get("day_shifted")}
     row = {column: csv_text((record | late)[column]) for column in TABLE}
     names = {column: csv_path(record[column]) for column in ("file", "results")}
     return row | names | {"warnings": csv_text("; ".join(record["warnings"]))}

@@ -58,7 +58,10 @@ def _gaps(record: dict) -> dict:
     side = "" if gap is None else "right" if gap > 0 else "left" if gap < 0 else "level"
     ends = [_number(record.get(f"gap90_{end}_px")) for end in ("low", "high")]
     ends = None if None in ends else ends
-    return {"gap_px": gap, "gap_px512": px512, "gap_mm": mm, "gap90_px": ends, "side": side}
+    found = {"gap_px": gap, "gap_px512": px512, "gap_mm": mm, "gap90_px": ends, "side": side}
+    usual = record.get("gap_usual")
+    found |= {name: _number(record.get(name)) for name in ("gap_corrected_px", "gap_dome_apex_px")}
+    return found | {"usual": shown(usual) if isinstance(usual, str) else ""}
 
 # %% ../nbs/engine/report_page.ipynb #f9911b21
 def _findings(record: dict) -> list[dict]:

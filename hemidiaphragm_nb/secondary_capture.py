@@ -108,7 +108,7 @@ def write_sc(
         )
         _about_capture(made, source)
         made = without_clock_and_chance(made, source)
-    return save_object(made, out)
+    return save_object(made, out, path)
 
 # %% ../nbs/engine/secondary_capture.ipynb #40efc788
 class ScWriter(DicomWriter):

@@ -42,6 +42,7 @@ from .radiograph import Frame, Radiograph
 from .runtime import Predictor, shipped_predictor
 from .overlay import overlay
 from .records import COLUMNS, as_row
+from .usual_range import gap_sentence
 
 # %% ../nbs/engine/session.ipynb #0000000d
 @dataclass
@@ -211,11 +212,14 @@ def gap_table(self: Session) -> list[tuple[str, ...]]:
         if p.spacing
         else "no spacing, or none believed"
     )
-    rows = [("gap, left y − right y", signed(m.gap_px, "px")), ("in mm", mm)]
+    rows = [("gap of the midpoints, left y − right y", signed(m.gap_px, "px")), ("in mm", mm)]
     rows.append(("of the lungs' height", signed(100 * m.gap_relative, "%")))
+    rows.append(("of the domes' apices", signed(m.gap_dome_apex_px, "px")))
+    rows.append(("had the lungs' apices been level", signed(p.gap_corrected_px, "px")))
     if self.edited:
         rows.append(("the model's gap", signed(self.prediction.gap_px, "px")))
-    return rows
+    placed = gap_sentence(m.gap_relative, p.gap_mm, p.spacing_source, self.radiograph.view)
+    return [*rows, ("beside what is usual", placed)]
 
 # %% ../nbs/engine/session.ipynb #cc152e7f
 def _size_row(name: str, m: Measurements) -> tuple[str, ...]:

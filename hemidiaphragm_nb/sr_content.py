@@ -46,7 +46,8 @@ _PX, _MM2 = Code("{pixels}", "UCUM", "pixels"), codes.UCUM.SquareMillimeter
 UNITS = {"px": _PX, "mm": codes.UCUM.Millimeter, "px2": _PX, "mm2": _MM2}  # px2: how many pixels
 LANDMARK = Code("landmark", SCHEME, "Hemidiaphragm landmark")
 QUANTITIES = {
-    "gap": Code("gap", SCHEME, "Height difference, positive: right hemidiaphragm higher"),
+    "gap": Code("gap", SCHEME, "Height difference of the midpoints, positive: right higher"),
+    "gap_dome_apex": Code("gap_dome_apex", SCHEME, "Height difference of the domes' apices"),
     "gap90": Code("gap90", SCHEME, "Half-width that holds the difference nine times in ten"),
     "disagreement": Code("readings_apart", SCHEME, "Distance of the landmark's two readings"),
     "radius": Code("radius90", SCHEME, "Radius that holds the landmark nine times in ten"),
@@ -116,11 +117,12 @@ def gap_line(
     return np.stack([np.full(2, points[:, 0].mean()), points[:, 1]], -1)
 
 
-def _gap_group(source: Source, p: Prediction, card: dict | None):
-    "The gap with its line."
+def _gap_group(source: Source, p: Prediction, sizes: dict, card: dict | None):
+    "The gap of the midpoints with its line, and that of the domes' apices."
     name, half = "hemidiaphragm height difference", p.gap_margin_px
     half_mm = half * p.spacing[0] if p.spacing else None
     numbers = dict(gap_px=p.gap_px, gap_mm=p.gap_mm, gap90_px=half, gap90_mm=half_mm)
+    numbers |= {name: v for name, v in sizes.items() if name.startswith("gap_dome_apex_")}
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(source, p, "POLYLINE", gap_line(p.points)),
         finding_type=codes.SCT.Diaphragm,
@@ -152,7 +154,7 @@ def _measurement_groups(source: Source, p: Prediction, sizes: dict, card: dict |
         own = {c.removeprefix(f"{side}_"): v for c, v in sizes.items() if c.startswith(f"{side}_")}
         about = (LUNG_CODES[k], _sr_measurements(**own), LUNG_CODES[k].meaning, codes.SCT.Lung)
         made.append(_number_group(source, card, *about, _LATERALITY[k]))
-    return [*made, _gap_group(source, p, card)] if found.all() else made
+    return [*made, _gap_group(source, p, sizes, card)] if found.all() else made
 
 # %% ../nbs/engine/sr_content.ipynb #fb29c335
 _MODALITIES = {

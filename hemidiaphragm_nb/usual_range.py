@@ -19,12 +19,15 @@ SECOND_LOOK_MM = (0.0, 30.0)  # outside of it: worth a second look
 LUNG_MM = 240.0  # height of a lung, apex to dome, that stands for an adult's
 USUAL_RELATIVE = tuple(mm / LUNG_MM for mm in USUAL_MM)  # of the lung's height
 EXCURSION_MM = {"right": (49.0, 17.0), "left": (52.0, 16.0)}  # mean, sd: deep breathing, standing
-SOURCES = (
-    "usual range: radiology textbooks, by a reviewer of this project and not read by its authors"
-    " (right 1 to 2.5 cm higher, half to one rib space)",
-    "excursion: Hida et al., Eur J Radiol 113:59 (2019), deep breathing, standing",
-    "elevation and paralysis: Chetta et al., Respir Med 99:39 (2005), specificity 0.44",
-)
+SOURCES = {  # what each rests on, and what of it was read
+    "usual range": "1 to 2.5 cm, PA in full inspiration: Parkhurst Exchange, September 2006 (page"
+    " read); 0.9 to 2.2 cm in 72 normal radiographs: Mishra et al., ejbps.com 3581 (abstract read);"
+    " none was found for the bedside",
+    "excursion": "Hida et al., Eur J Radiol 113:59 (2019), 174 volunteers, forced breathing,"
+    " standing (abstract read); other sources name half of it",
+    "elevation and paralysis": "Chetta et al., Respir Med 99:39 (2005), 42 patients, specificity"
+    " 0.44 (abstract read)",
+}
 
 # %% ../nbs/engine/usual_range.ipynb #541583dc
 def magnification(
@@ -37,8 +40,8 @@ def magnification(
     return distance_mm / (distance_mm - depth_mm)
 
 
-BEDSIDE = (magnification(1300, 80), magnification(1000, 200))  # 1.07 to 1.25
-UPRIGHT = (magnification(2000, 50), magnification(1800, 150))  # PA at 1.8 to 2 m: 1.03 to 1.09
+BEDSIDE = (magnification(1300, 80), magnification(1000, 200))  # AP, assumed: 1.07 to 1.25
+UPRIGHT = (magnification(2000, 50), magnification(1800, 150))  # PA, assumed: 1.03 to 1.09
 
 # %% ../nbs/engine/usual_range.ipynb #f5eb790f
 _IN_PATIENT = ("GEOMETRY", "FIDUCIAL", "Magnification")  # of spacings that are not the detector's
@@ -92,4 +95,8 @@ def gap_sentence(
         return "The gap is unknown."
     side = "right" if low + high > 0 else "left"
     where = _placed(low, high, usual, look)
-    return f"The {side} hemidiaphragm stands {size} higher; usual is right, {unit}: {where}."
+    posture = "upright, in full inspiration"
+    if view_kind(view) == "portable":
+        posture += ", and for the bedside no range is known"
+    usual = f"usual is right, {unit} ({posture})"
+    return f"The {side} hemidiaphragm stands {size} higher; {usual}: {where}."

@@ -22,7 +22,9 @@ import numpy as np
 from .files import plainly, write_atomic
 from .inputs import find_inputs, is_result, with_names
 from .measure import with_sizes
+from .formats import Rejection, file_content
 from .outcome import Outcome
+from .patients import Patients
 from .overlay import overlay
 from .predict import Prediction, predict
 from hemidiaphragm_nb.prediction_table import (
@@ -184,6 +186,7 @@ class _Call:
     json: JsonWriter = field(default_factory=JsonWriter)
     reading: dict = field(default_factory=dict)  # options of `read_radiograph`; `force` of both
     resume: bool = True
+    patients: Patients | None = None  # None: nobody asks whose the radiographs are
 
 # %% ../nbs/engine/writers.ipynb #60af1501
 def _facts_now(call: _Call, file: Path, name: Path) -> dict:
@@ -210,6 +213,8 @@ def _saved_record(call: _Call, file: Path, name: Path) -> dict | None:
         same = now["source"] is not None and record | now == record
         same = same and place_of(record) == os.path.abspath(file)
         same = same and _is_whole(record, stem, call.writers)
+        if same and call.patients:
+            same = record | call.patients.facts(file) == record  # of the same key
         return record if same and table_row(record) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -280,9 +285,12 @@ def _predicted(call: _Call, file: Path, name: Path) -> dict:
     if others := _not_ours(call, file, name):
         raise _Occupied(file, f"{others[0]} stands in {call.out} and is no result of this program")
     # the source before it is read: a change meanwhile must be noticed
-    facts = dict(source=source_of(file), reading=call.reading)
-    radiograph = read_radiograph(file, **call.reading)
-    facts["view"] = radiograph.view
+    facts, data = dict(source=source_of(file), reading=call.reading), None
+    if call.patients:
+        with suppress(Rejection):  # `read_radiograph` says why
+            data = file_content(os.fspath(file))
+    radiograph = read_radiograph(file, data=data, **call.reading)
+    facts |= {"view": radiograph.view} | (call.patients.facts(file, data) if call.patients else {})
     force = bool(call.reading.get("force"))
     answer = predict(radiograph, call.predictor, force)
     return _write_all(call, radiograph, answer, name, facts)
@@ -337,6 +345,7 @@ def predict_folder(
     force: bool = False,  # as for `read_radiograph` and for `predict`
     spacing: tuple[float, float] | None = None,  # as for `read_radiograph`: of all inputs
     outcome: Outcome | None = None,  # takes, from the start on, what has been done
+    patients: Patients | None = None,  # tells whose they are; None: nobody asks
 ) -> list[RadiographError]:  # what could not be done, of a file or of a writer
     """Predict all inputs into `out`: STEM.json and what the writers write for each, and
     predictions.csv for all, the rows of these inputs first. After an interruption the same call
@@ -349,7 +358,7 @@ def predict_folder(
     reading = dict(force=force, spacing=spacing and check_spacing(spacing))
     of_predictions, of_json, of_table, of_records = _by_task(writers)
     shared = _OneAtATime(predictor or shipped_predictor())
-    call = _Call(out, shared, of_predictions, of_json, reading, resume)
+    call = _Call(out, shared, of_predictions, of_json, reading, resume, patients)
     outcome.out, outcome.writers = out, of_predictions
     found = _find(inputs, call, outcome)
     torn, untouched = is_torn_table(out), set()

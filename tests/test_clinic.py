@@ -1,5 +1,7 @@
 "Commands for a clinic and a study: a mistake is one sentence, with exit status 2."
 
+import json
+import os
 import sys
 
 import numpy as np
@@ -7,11 +9,15 @@ import pandas as pd
 import pytest
 
 from hemidiaphragm_nb import cli
-from hemidiaphragm_nb.course import with_changes
+from hemidiaphragm_nb.course import follow_patients, with_changes
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.excursion import excursion
+from hemidiaphragm_nb.patients import Patients, pseudonym
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction
+from hemidiaphragm_nb.prediction_table import read_table
+from hemidiaphragm_nb.runtime import shipped_predictor
+from hemidiaphragm_nb.writers import predict_folder
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def place(tmp_path_factory):
     "words, said",
     [
         (["course", "absent"], "No such file"),
-        (["course", "empty"], "no radiograph states patient and date"),
+        (["course", "empty"], "the folder is empty"),
         (["course", "undated"], "no radiograph states patient and date"),
         (["course", "undated.csv"], "no column day"),
         (["course", "words.csv"], "words.csv"),
@@ -89,3 +95,71 @@ def test_the_limit_of_a_change_is_a_limit(gap, changed):
     "11.7 % of 240 mm are 28.08 mm."
     rows = dict(patient_id="P", kind="fixed", day=[0.0, 1.0], gap_mm=[0.0, gap])
     assert with_changes(pd.DataFrame(rows))["changed"].tolist() == ["", changed]
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    "Three radiographs of one patient and one of another, and a picture that states nothing."
+    folder = tmp_path_factory.mktemp("series") / "in"
+    folder.mkdir()
+    image = phantom(3, side=256).image
+    days = dict(a=("Meierhofer", "20210310"), b=("Meierhofer", "20210317"))
+    days |= dict(c=("Schulze", "20210312"), d=("Meierhofer", "20210313"))
+    for name, (who, date) in days.items():
+        header = dict(PatientID=who, PatientName=who, AcquisitionDate=date)
+        for other in ("StudyDate", "SeriesDate", "ContentDate"):
+            header[other] = date
+        write_example(folder / f"{name}.dcm", image, **header)
+    (folder / "e.png").write_bytes(b"")
+    return folder
+
+
+def columns(out) -> list[list[str]]:
+    return [[row["results"], row["patient_id"], row["day"]] for row in read_table(out)]
+
+
+def test_pseudonyms_and_days_need_a_key(series, tmp_path):
+    predict_folder([str(series)], tmp_path, writers=[])
+    assert columns(tmp_path) == [[name, "", ""] for name in "abcd"]
+    predict_folder([str(series)], tmp_path, writers=[], patients=Patients("our secret"))
+    one, other = (pseudonym(b"our secret", who) for who in ("Meierhofer", "Schulze"))
+    known = [["a", one, "0.0"], ["b", one, "7.0"], ["c", other, "0.0"], ["d", one, "3.0"]]
+    assert columns(tmp_path) == known
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("?.json")}
+    predict_folder([str(series)], tmp_path, writers=[], patients=Patients("our secret"))
+    assert kept == {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("?.json")}
+    some = [str(series / name) for name in ("d.dcm", "b.dcm")]  # the others' rows stay, behind
+    predict_folder(some, tmp_path, writers=[], patients=Patients("our secret"))
+    assert sorted(columns(tmp_path)) == known
+    assert predict_folder(some, tmp_path / "two", writers=[], patients=Patients("k")) == []
+    assert [row[2] for row in columns(tmp_path / "two")] == ["0.0", "4.0"]  # of this table
+    predict_folder([str(series)], tmp_path, writers=[], patients=Patients("another"))
+    assert {row[1] for row in columns(tmp_path)}.isdisjoint({one, other, ""})
+
+
+def test_no_name_and_no_date_reaches_an_output(series, tmp_path):
+    patients = Patients("our secret")
+    predict_folder([str(series)], tmp_path, patients=patients)
+    secrets = [b"Meierhofer", b"Schulze", b"our secret", b"202103", b"2021-03"]
+    for path in tmp_path.rglob("*.*"):
+        data = path.read_bytes()
+        assert not any(secret in data for secret in secrets), path
+    shift = [json.loads((tmp_path / f"{name}.json").read_text())["day_shifted"] for name in "ac"]
+    assert abs(shift[1] - shift[0] - 2) > 1e-6  # each patient has a clock of its own
+
+
+OPENED: list[str] = []
+sys.addaudithook(lambda event, given: OPENED.append(str(given[0])) if event == "open" else None)
+
+
+def test_a_course_reads_each_radiograph_once(series, tmp_path):
+    for _ in range(2):  # predicted, then found finished
+        OPENED.clear()
+        lines, left_out, errors = follow_patients(series, tmp_path / "out", shipped_predictor)
+        counts = {name: OPENED.count(os.fspath(series / f"{name}.dcm")) for name in "abcd"}
+        assert counts == dict.fromkeys("abcd", 1)
+        assert [line.split(":")[0] for line in lines[:2]] == ["patient 1", "patient 2"]
+        assert "3 radiographs over 7 days" in lines[0] and "1 radiograph" in lines[1]
+        assert left_out == [] and "e.png" in errors[0]
+    table = pd.read_csv(tmp_path / "out/course.csv")
+    assert table["day"].tolist() == [0, 3, 7, 0]

@@ -160,7 +160,8 @@ def numbers(m) -> dict:
     "All numbers of a measurement by name."
     ratios = {f"ratio_{k}": m.ratio(k) for k in ("height", "width", "area")}
     row = {"gap_px": m.gap_px, "gap_mm": m.gap_mm, "gap_relative": m.gap_relative} | ratios
-    names = [f.name for f in fields(Lung) if f.name != "cut"]
+    row["gap_dome_apex_px"] = m.gap_dome_apex_px
+    names = [f.name for f in fields(Lung) if f.name not in ("dome_apex", "cut")]
     return row | {f"{s}_{name}": getattr(getattr(m, s), name) for s in SIDES for name in names}
 
 
@@ -190,7 +191,9 @@ def test_laws_of_scale_shift_and_mirror(labels, points, spacing):
     same(a, measure(np.pad(labels, ((3, 5), (7, 2))), points + [7, 3], spacing))  # moved
     mirrored = np.array([0, 2, 1], np.uint8)[labels[:, ::-1]]
     b = measure(mirrored, (points * [-1, 1] + [labels.shape[1] - 1, 0])[::-1], spacing)
-    same(a, replace(b, right=b.left, left=b.right, gap_px=-b.gap_px, gap_mm=-b.gap_mm))
+    gaps = ("gap_px", "gap_mm", "gap_dome_apex_px", "gap_dome_apex_mm")
+    signs = {name: -getattr(b, name) for name in gaps}
+    same(a, replace(b, right=b.left, left=b.right, **signs))
     test_close(b.ratio("area"), 1 / a.ratio("area"))
 
 
@@ -221,6 +224,34 @@ def test_sizes_agree_with_the_phantoms_geometry():
     # px; a pixel is in or out by its centre, and the ends are found to 0.1 px
     for what, limit in dict(width=1.2, area=60, height=0.65, dome=1.0).items():
         assert worst[what] < limit, what
+
+
+def test_domes_apices_are_those_of_the_phantoms_geometry():
+    "The highest point of the exact contour between its exact ends; its gap is of these two."
+    high, across = [], []
+    for seed in range(6):
+        case = phantom(seed, portable=seed % 2 == 0)
+        m, exact = measure(case.mask, case.landmarks), []
+        for k, side in enumerate(SIDES):
+            ends = diaphragm_contour(case.mask, side)[[0, -1], 0]
+            x = np.linspace(*ends, 20001)
+            y = case.contour(k, x)
+            exact.append((x[y.argmin()], y.min()))
+            across.append(getattr(m, side).dome_apex[0] - exact[-1][0])
+            high.append(getattr(m, side).dome_apex[1] - exact[-1][1])
+        test_close(m.gap_dome_apex_px, exact[1][1] - exact[0][1], eps=1.0)
+    assert np.abs(high).max() <= 0.5 + 1e-3  # half a pixel, as the whole contour
+    assert np.abs(across).max() < 6  # px: a dome is flat at its top
+
+
+def test_domes_apex_of_shapes_known_by_hand():
+    test_eq(measure_lung(arch(), "right").dome_apex, (12.5, 21.5))  # columns 11 to 14 of row 21
+    leaning = np.zeros((60, 40), np.uint8)
+    for column in range(5, 25):
+        leaning[5 : 40 + column // 5, column] = 1
+    test_eq(measure_lung(leaning, "right").dome_apex, (7.0, 40.5))  # the first five columns
+    assert np.isnan(measure_lung(arch()[:25], "right").dome_apex).all()  # its ends are cut off
+    test_eq(as_columns(measure(arch()))["right_dome_apex_y"], 21.5)
 
 
 @pytest.mark.parametrize("spacing, unit", [((0.5, 0.5), "mm"), (None, "px")])

@@ -19,8 +19,7 @@ def calibrate() -> dict:
     data, exported = runtime.read_exported(folder / runtime.EXPORTED)
     body = data[: exported["network"]["bytes"]]
     export.write_exported(folder / runtime.EXPORTED, body, exported | found)
-    words = cards.card_text(card, radiographs, cards.measured_tables())
-    files.write_atomic(folder / "README.md", lambda file: file.write_text(words, encoding="utf-8"))
+    cards.write_card_text(folder, card, radiographs)
     return found["intervals"]
 
 

@@ -8,6 +8,7 @@ from pydicom._uid_dict import UID_dictionary
 
 from hemidiaphragm_nb import (
     checks,
+    columns,
     dicom_header,
     features,
     findings,
@@ -93,6 +94,7 @@ def facts() -> dict:
         | {"recipe": {k: card["recipe"][k] for k in settings}},
         "notice": notice.NOTICE,
         "columns": records.COLUMNS,
+        "gap_rule": columns.GAP_RULE,
         "lung_threshold": features.LUNG_THRESHOLD,
         "mask_weight": predict.MASK_WEIGHT,
         "max_disagreement": predict.MAX_DISAGREEMENT,

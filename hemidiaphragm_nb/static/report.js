@@ -65,6 +65,9 @@
     const lines = [`${sign(row.gap_px)} px`, `${sign(row.gap_px512)} px of 512`];
     if (row.gap_mm !== null) lines.push(`${sign(row.gap_mm)} mm`);
     if (row.gap90_px) lines.push(`90 %: ${row.gap90_px.map(sign).join(" to ")} px`);
+    if (row.gap_corrected_px !== null) lines.push(`apices level: ${sign(row.gap_corrected_px)} px`);
+    if (row.gap_dome_apex_px !== null) lines.push(`domes: ${sign(row.gap_dome_apex_px)} px`);
+    if (row.usual) lines.push(row.usual);
     if (row.status === "forced") lines.push("by force: no answer");
     for (const line of lines) cell.append(element("div", line));
     return cell;

@@ -131,7 +131,7 @@ export class Radiograph {
     for (const ends of [this.gap90Px, this.gap90Mm]) {
       row.push(...(ends ?? [NaN, NaN]).map((v) => known(v)));
     }
-    row.push(known(a.tilt, 1), known(this.gapCorrectedPx));
+    row.push(known(a.tilt, 1), known(this.gapCorrectedPx), FACTS.gap_rule);
     const names = [...FACTS.columns, "placed_by_hand"];
     const byHand = SIDES.filter((_, side) => this.edited(side)).join(" ");
     return Object.fromEntries(names.map((name, i) => [name, [...row, byHand][i]]));
