@@ -30,15 +30,17 @@ def is_report(path: Path) -> bool:
 def content_policy(
     style: str,  # the page's style sheet
     script: str = "",  # its script; '': it has none
+    beside: bool = False,  # whether it shows pictures that stand beside it
 ) -> str:
-    "A content security policy that allows these two, pictures in the page, and no connection."
+    "A content security policy that allows these two, pictures, and no connection."
     allowed = {"script-src": script, "style-src": style}
     parts = ["default-src 'none'"]
     for kind, text in allowed.items():
         if text:
             digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             parts.append(f"{kind} 'sha256-{digest}'")
-    return "; ".join([*parts, "img-src data:", "base-uri 'none'", "form-action 'none'"])
+    pictures = "img-src data:" + " 'self' file:" * beside  # a page read from disk is no `self`
+    return "; ".join([*parts, pictures, "base-uri 'none'", "form-action 'none'"])
 
 # %% ../nbs/engine/html_page.ipynb #f1f81d8f
 def html_table(

@@ -261,7 +261,7 @@ def report_page(
         for c in ALL_COLUMNS
     )
     return Template((_STATIC / "report.html").read_text(encoding="utf-8")).substitute(
-        policy=content_policy(parts["css"], parts["js"]),
+        policy=content_policy(parts["css"], parts["js"], beside=True),
         title=f"Hemidiaphragms in {len(rows)} radiograph{'s' * (len(rows) != 1)}",
         style=parts["css"],
         script=parts["js"],

@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from hemidiaphragm_nb import report_page
@@ -24,8 +25,8 @@ from hemidiaphragm_nb.html_page import is_report
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
 from hemidiaphragm_nb.report_page import ReportWriter
-from hemidiaphragm_nb.writers import predict_folder
-from tests.browser import opened
+from hemidiaphragm_nb.writers import OverlayWriter, predict_folder
+from tests.browser import opened, wait_for
 from tools.project import LIBRARY
 
 HOSTILE = "<img src=x onerror=alert(1)>&'\"; [2J.png"
@@ -332,6 +333,43 @@ def use(page) -> None:
     assert status.inner_text() == "0 of 5000 images"
     for control in page.locator("input, select").all():
         assert control.evaluate("c => c.labels.length") == 1
+
+
+def test_a_click_shows_the_overlay_large(tmp_path):
+    "By mouse and keyboard, over the ends of a page, and without the file, too."
+    (tmp_path / "in").mkdir()
+    for seed in (1, 2):
+        Image.fromarray(phantom(seed).image).save(tmp_path / f"in/{seed}.png")
+    out, asked = tmp_path / "out", []
+    predict_folder([str(tmp_path / "in")], out, writers=[OverlayWriter(), ReportWriter()])
+    server = served(out, asked)
+    try:
+        with opened("about:blank") as page:
+            page.goto(f"http://127.0.0.1:{server.server_port}/report.html")
+            page.select_option("#order", "table")
+            page.locator("#list img").first.click()
+            picture = page.locator("#large-picture")
+            wait_for(page, "the picture", lambda: picture.evaluate("p => p.naturalWidth") == 512)
+            assert picture.bounding_box()["height"] > 450
+            assert page.locator("#large-name").inner_text().endswith("1.png")
+            assert "px of 512" in page.locator("#large-gap").inner_text()
+            (out / "2_overlay.png").unlink()
+            page.keyboard.press("ArrowRight")
+            assert page.locator("#large-name").inner_text().endswith("2.png")
+            wait_for(page, "the note", lambda: page.locator("#large-missing").is_visible())
+            assert picture.evaluate("p => p.naturalWidth") == 160
+            page.keyboard.press("ArrowRight")  # there is no further one
+            page.locator("#earlier").click()
+            assert page.locator("#large-missing").is_hidden()
+            page.keyboard.press("Escape")
+            assert not page.locator("#large").is_visible()
+            page.locator("#list a:has(img)").last.press("Enter")
+            assert page.locator("#large-name").inner_text().endswith("2.png")
+            page.locator("#close").click()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert {path for path in asked if "overlay" in path} == {"/1_overlay.png", "/2_overlay.png"}
 
 
 def luminance(colour: str) -> float:

@@ -7,6 +7,7 @@
   const at = (id) => document.getElementById(id);
   let found = rows;
   let page = 0;
+  let large = null; // the row whose picture is shown large
 
   for (const row of rows) {
     const texts = row.findings.map((f) => `${f.code} ${f.message}`);
@@ -84,12 +85,47 @@
     return cell;
   }
 
+  const inPage = (row) => `data:image/jpeg;base64,${row.thumbnail}`;
+  const overlayOf = (row) => row.links.find(([label]) => label === "overlay")?.[1];
+
+  // The overlay itself, from its file; where the page was moved away from it, the small picture.
+  function enlarge(row) {
+    large = row;
+    const picture = element("img", undefined, { id: "large-picture" });
+    at("large-missing").hidden = true;
+    picture.onerror = () => {
+      picture.onerror = null;
+      picture.src = inPage(row);
+      at("large-missing").hidden = false;
+    };
+    picture.src = overlayOf(row);
+    picture.alt = `overlay of ${row.results}`;
+    at("large-holder").replaceChildren(picture);
+    at("large-name").textContent = row.file;
+    const lines = [...gap(row).childNodes].map((node) => node.textContent);
+    at("large-gap").textContent = `Gap: ${lines.join(", ")}`;
+    at("large-findings").replaceChildren(...findings(row).childNodes);
+    at("large-file").href = overlayOf(row);
+    if (!at("large").open) at("large").showModal();
+  }
+
+  // To the next picture of the list, over the ends of its pages.
+  function step(by) {
+    const pictures = found.filter((row) => row.thumbnail && overlayOf(row));
+    const next = pictures[pictures.indexOf(large) + by];
+    if (next) enlarge(next);
+  }
+
   function thumbnail(row) {
     const cell = element("td", row.thumbnail ? undefined : "no picture");
     if (!row.thumbnail) return cell;
-    const overlay = row.links.find(([label]) => label === "overlay");
-    const holder = element("a", undefined, { href: overlay[1] });
-    const source = `data:image/jpeg;base64,${row.thumbnail}`;
+    const holder = element("a", undefined, { href: overlayOf(row) });
+    holder.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a tab of its own
+      event.preventDefault();
+      enlarge(row);
+    });
+    const source = inPage(row);
     const [width, height] = row.size;
     const alt = `overlay of ${row.results}`;
     holder.append(element("img", undefined, { loading: "lazy", alt, width, height, src: source }));
@@ -158,6 +194,13 @@
       draw();
     });
   }
+  at("earlier").addEventListener("click", () => step(-1));
+  at("later").addEventListener("click", () => step(1));
+  at("close").addEventListener("click", () => at("large").close());
+  at("large").addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  });
   at("filters").addEventListener("input", update);
   at("filters").addEventListener("submit", (event) => event.preventDefault());
   update();
