@@ -163,7 +163,7 @@ def dial_data(
 def draw_stills(
     data: dict,  # of `dial_data`
 ):  # a matplotlib figure
-    "What `dial_data` moves, as a strip: a dial at its first, middle and last value; or each's last."
+    "What `dial_data` moves, as a strip: one dial at three of its values, or each at its last."
     import matplotlib.pyplot as plt
     from PIL import Image
 

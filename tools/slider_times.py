@@ -2,8 +2,8 @@
 
 `python -m tools.slider_times` runs what leads to each slider in a kernel, moves every slider over
 its whole range there, and prints a row a slider; `python -m tools.slider_times 03 15 --write`
-measures those lessons again and writes their rows. A time is the kernel's: from the new value to the
-finished picture. Run it on a machine that does nothing else.
+measures those lessons again and writes their rows. A time is what the kernel's process computes
+from the new value to the finished picture, so that other work on the machine does not count.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import os
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 from nbclient import NotebookClient
@@ -86,9 +87,9 @@ def measure(notebook: Path) -> list[dict]:
     trains = any("run_plan(" in source for source in kept)
     variables = SHORT if trains else {}  # the time of a picture does not depend on its training
     place = {"metadata": {"path": str(notebook.parent)}}
-    NotebookClient(book, timeout=900, kernel_name="python3", resources=place).execute(
-        env=os.environ | variables
-    )
+    client = NotebookClient(book, timeout=900, kernel_name="python3", resources=place)
+    with patch.dict(os.environ, variables):
+        client.execute()
     text = "".join(output.get("text", "") for output in book.cells[-1].outputs)
     return json.loads(re.search(r"ROWS (.*)", text)[1])
 
