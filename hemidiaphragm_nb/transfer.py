@@ -94,7 +94,7 @@ def _stage_runs(
     ]
     return [*first, *second, *third]
 
-
+# %% ../nbs/14_transfer.ipynb #17c00001
 def transfer_plan(
     # "phantom": radiographs of both devices; a folder with PA and AP radiographs; or a `data_spec`
     data="phantom",
@@ -451,7 +451,7 @@ def transfer_answer(results: Results, alpha: float = 0.05) -> str:
     )
     return "\n".join(lines)
 
-
+# %% ../nbs/14_transfer.ipynb #17c00002
 def transfer_report(
     results: Results,
     group: str = "COVID-19",  # name of the patients in the paper's tables 3 and 4

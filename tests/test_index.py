@@ -8,10 +8,16 @@ from tools.rooms import engine_table
 
 
 def printed(book) -> list[str]:
-    "What each code cell prints."
+    "What each code cell prints or shows as a table."
     code = [cell for cell in book.cells if cell.cell_type == "code"]
     return [
-        "".join(out.text for out in cell.outputs if out.get("name") == "stdout") for cell in code
+        "".join(
+            out.text
+            if out.get("name") == "stdout"
+            else out.get("data", {}).get("text/markdown", "")
+            for out in cell.outputs
+        )
+        for cell in code
     ]
 
 

@@ -35,6 +35,7 @@ EXTRA = {
     "docs/names.md": "names",
     "docs/conformance.md": "conformance",
     "docs/tests.md": "tests",
+    "docs/sliders.md": "sliders",
 }
 HOW_TO = (
     "quickstart own_data fine_tune own_network gpu cluster dicom_node colab".split()
