@@ -21,7 +21,8 @@ from .features import LUNG_THRESHOLD, SIDES
 from .findings import FINDINGS, Finding
 from .formats import MIN_SIDE
 from .heatmaps import decode
-from .landmarks import bounding_box, landmarks_from_mask, largest_component
+from .landmarks import EDGE, MIN_COLUMNS, MIN_FITTED, bounding_box
+from .landmarks import landmarks_from_mask, largest_component
 from .lung_width import without_implausible_mm
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
 from .readers import check_spacing, read_radiograph
@@ -54,13 +55,59 @@ def lung_labels(
     return labels
 
 # %% ../nbs/15_predict.ipynb #bda941e6
+def _crossing(within: np.ndarray, beyond: np.ndarray) -> np.ndarray:  # px, 0 to 1
+    "How far from a pixel's centre towards the next one's the probability passes one half."
+    step = np.maximum(within - beyond, 1e-6)
+    return np.clip((within - LUNG_THRESHOLD) / step, 0, 1)
+
+
+def _beside(p: np.ndarray, lung: np.ndarray, column: int, step: int) -> float:
+    "How much beyond a lung's outermost column the border lies, less half a pixel as in labels."
+    if not 0 <= column + step < p.shape[1]:
+        return 0.0
+    rows = np.flatnonzero(lung[:, column])
+    near = np.unique((rows[:, None] + (-1, 0, 1)).clip(0, len(p) - 1))
+    return float(_crossing(p[rows, column].max(), p[near, column + step].max())) - 0.5
+
+# %% ../nbs/15_predict.ipynb #16a00002
+def _border_point(p: np.ndarray, lung: np.ndarray) -> tuple[float, float]:
+    "The landmark rule of lesson 02 on the border where the probability passes one half."
+    columns = np.flatnonzero(lung.any(0))
+    if len(columns) < MIN_COLUMNS:
+        return np.nan, np.nan
+    first = columns[0] - _beside(p, lung, columns[0], -1)
+    last = columns[-1] + _beside(p, lung, columns[-1], 1)
+    # how much of a column lies in the middle 60 %
+    inner = np.minimum(columns - first, last - columns) - EDGE * (last - first) + 0.5
+    weight = np.clip(inner, 0, 1)
+    columns, weight = columns[weight > 0], weight[weight > 0]
+    if len(columns) < MIN_FITTED:
+        return np.nan, np.nan
+    low = len(lung) - 1 - lung[::-1, columns].argmax(0)
+    below = np.minimum(low + 1, len(lung) - 1)
+    beyond = np.where(low < below, _crossing(p[low, columns], p[below, columns]) - 0.5, 0.0)
+    middle = (first + last) / 2
+    fit = np.polynomial.Polynomial.fit(columns, low + beyond, 3, w=np.sqrt(weight))
+    return middle, fit(middle)
+
+# %% ../nbs/15_predict.ipynb #16a00004
 def mask_points(
     labels: np.ndarray,  # (s, s) uint8: a label image of the frame
     # take each lung's largest component; False where each is one, as `lung_labels` leaves it
     largest: bool = True,
+    # (1 or 2, s, s) probabilities that the labels were decided on: the border is then where they
+    # pass one half, between the pixels
+    lungs: np.ndarray | None = None,
 ) -> np.ndarray:  # (2, 2) px of the 512-px frame
     "Landmarks by the labels' own rule."
     points = np.asarray(landmarks_from_mask(labels, largest))
+    for k in range(2 if lungs is not None else 0):
+        box = bounding_box(labels == k + 1)
+        if labels[box].size:
+            # a pixel more on each side: what lies beyond the border
+            rows, columns = (slice(max(0, s.start - 1), s.stop + 1) for s in box)
+            p, lung = lungs[min(k, len(lungs) - 1)][rows, columns], labels[rows, columns] == k + 1
+            points[k] = np.add(_border_point(p, lung), (columns.start, rows.start))
     return (points + 0.5) * FRAME / labels.shape[-1] - 0.5
 
 # %% ../nbs/15_predict.ipynb #00000009
@@ -253,7 +300,7 @@ def interpret(
         large = enlarge(outputs.lungs[0], image.shape[-1])
         labels, lungs = lung_labels(large), outputs.lungs[0]
         mask = _image_labels(frame, large, labels)
-        readings["mask"] = mask_points(labels, largest=False)
+        readings["mask"] = mask_points(labels, largest=False, lungs=large)
     points, apart = fuse(readings.get("heatmap"), readings.get("mask"))
     radius, to_image = landmark_radii(expected, card), max(frame.height, frame.width) / FRAME
     found = (

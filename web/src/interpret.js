@@ -1,7 +1,7 @@
 // The one place where the network's outputs become an answer, as `hemidiaphragm_nb.predict`:
 // labels, landmark rule, fusion, radius, findings.
 
-import { f32, general, plane, solve } from "./arrays.js";
+import { clamp, f32, general, plane, solve } from "./arrays.js";
 import { decode, expectedError } from "./decode.js";
 import FACTS from "./facts.json";
 import { checkPrediction, landmarkFindings } from "./findings.js";
@@ -29,8 +29,8 @@ function lungLabels([right, left]) {
   return plane(labels, height, width);
 }
 
-// The value at `x` of the cubic that fits (columns, rows) best.
-function cubicAt(columns, rows, x) {
+// The value at `x` of the cubic that fits (columns, rows) best, each counting by its weight.
+function cubicAt(columns, rows, weights, x) {
   const [first, last] = [columns[0], columns.at(-1)];
   const scaled = (v) => (2 * v - first - last) / (last - first);
   const power = (v) => [1, v, v ** 2, v ** 3];
@@ -39,36 +39,61 @@ function cubicAt(columns, rows, x) {
   columns.forEach((column, k) => {
     const p = power(scaled(column));
     for (let i = 0; i < 4; i++) {
-      right[i] += p[i] * rows[k];
-      for (let j = 0; j < 4; j++) G[i][j] += p[i] * p[j];
+      right[i] += weights[k] * p[i] * rows[k];
+      for (let j = 0; j < 4; j++) G[i][j] += weights[k] * p[i] * p[j];
     }
   });
   const coefficients = solve(G, right);
   return power(scaled(x)).reduce((total, v, i) => total + v * coefficients[i], 0);
 }
 
-// The landmark of one lung: its middle column, at the height of a cubic through its lower border.
-function landmarkOfLung(lung) {
+// How far from a pixel's centre towards the next one's the probability passes one half, px.
+function crossing(within, beyond) {
+  return clamp((within - FACTS.lung_threshold) / Math.max(within - beyond, 1e-6), 0, 1);
+}
+
+// How much beyond a lung's outermost column `x` the border lies, less half a pixel.
+function beside(p, lung, [top, bottom], x, step) {
+  const { width, height } = lung;
+  if (x + step < 0 || x + step >= width) return 0;
+  let [within, beyond] = [0, 0];
+  for (let y = top; y < bottom; y++) {
+    if (!lung.data[y * width + x]) continue;
+    within = Math.max(within, p.data[y * width + x]);
+    for (let near = Math.max(0, y - 1); near <= Math.min(height - 1, y + 1); near++) {
+      beyond = Math.max(beyond, p.data[near * width + x + step]);
+    }
+  }
+  return crossing(within, beyond) - 0.5;
+}
+
+// The landmark of one lung: its middle column, at the height of a cubic through its lower border,
+// which lies where the probability `p` passes one half.
+function landmarkOfLung(lung, p) {
   const box = boundingBox(lung);
   if (!box) return NONE;
   const [top, bottom, left, right] = box;
+  const { width, height } = lung;
   const lowest = [];
   for (let x = left; x < right; x++) {
     let y = bottom - 1;
-    while (y >= top && !lung.data[y * lung.width + x]) y--;
-    if (y >= top) lowest.push([x - left, y - top]);
+    while (y >= top && !lung.data[y * width + x]) y--;
+    if (y < top) continue;
+    const at = y * width + x;
+    const below = y + 1 < height ? crossing(p.data[at], p.data[at + width]) - 0.5 : 0;
+    lowest.push([x, y + below]);
   }
   if (lowest.length < FACTS.min_columns) return NONE;
-  const [first, last] = [lowest[0][0], lowest.at(-1)[0]];
-  const [middle, margin] = [(first + last) / 2, FACTS.edge * (last - first)];
-  const inner = lowest.filter(([x]) => x >= first + margin && x <= last - margin);
+  const first = left - beside(p, lung, [top, bottom], left, -1);
+  const last = right - 1 + beside(p, lung, [top, bottom], right - 1, 1);
+  const margin = FACTS.edge * (last - first);
+  const inner = lowest
+    .map(([x, y]) => [x, y, clamp(Math.min(x - first, last - x) - margin + 0.5, 0, 1)])
+    .filter(([, , weight]) => weight > 0);
   if (inner.length < FACTS.min_fitted) return NONE;
-  const height = cubicAt(
-    inner.map(([x]) => x),
-    inner.map(([, y]) => y),
-    middle,
-  );
-  return [middle + left, height + top];
+  const of = (k) => inner.map((values) => values[k]);
+  const middle = (first + last) / 2;
+  return [middle, cubicAt(of(0), of(1), of(2), middle)];
 }
 
 // One point a side from two readings (px of the frame), and the distance between the two.
@@ -247,7 +272,7 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
   const large = lungs.map((p) => resizeLinear(p, FRAME, FRAME));
   const labels = lungLabels(large);
   const heat = decode(maps, beta);
-  const rule = SIDES.map((_, k) => landmarkOfLung(labelled(labels, k + 1)));
+  const rule = SIDES.map((_, k) => landmarkOfLung(labelled(labels, k + 1), large[k]));
   const [points, apart] = fuse(heat, rule);
   const expected = maps.map((map) => expectedError(map, beta));
   const byOneFactor = expected.map((e) => card.radius_factor * e);
