@@ -283,7 +283,7 @@ class Source:
             if "LossyImageCompression" not in header:
                 header.update(lossy_elements(picture))
             picture.PixelData = facts.PixelData
-        directions = () if new else patient_orientation(facts)
+        directions = patient_orientation(facts)  # of the picture, as its copy states it
         return cls(header, secret, identity, header_turn(facts), directions, picture)
 
     def uid(self, *what: str) -> str:
