@@ -20,7 +20,7 @@ export PYTHONUTF8 := 1
 export PIP_USER := 0
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test format lab env docs readme page screenshot lock hooks clean distclean
+.PHONY: help demo test format lab env docs readme page screenshot readers lock hooks clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 18
@@ -55,6 +55,13 @@ $(PAGE)/index.html: $(PAGE_SOURCES)
 screenshot: $(DEV)  ## make images/app.png: the app with a phantom, in headless Chromium
 	$(BIN)/python -m pytest tests/test_app.py -k voila --screenshot images/app.png
 
+readers: .readers/bin/segimage2itkimage  ## two readers of DICOM objects, in an environment of their own: tests use them
+
+.readers/bin/segimage2itkimage:
+	$(STARTER) -m venv .readers
+	.readers/bin/python -m pip install -q dcmqi==1.5.7
+	.readers/bin/python -m pip install -q pydicom-seg==0.4.1 "pydicom<3" "setuptools<81" || echo "pydicom-seg does not install here"
+
 lock: $(DEV)  ## write requirements.lock and LICENCES.md from this environment
 	$(BIN)/python -m tools.requirements --lock
 	$(BIN)/python -m tools.licences
@@ -69,7 +76,7 @@ clean:  ## remove what the commands above made, but not the environment
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment too
-	rm -rf $(VENV) web/node_modules
+	rm -rf $(VENV) .readers web/node_modules
 
 $(PLAIN): $(RECIPE)
 	@$(BOOTSTRAP) --extras train

@@ -79,6 +79,9 @@ def course_of_table(
         table[name] = table[name].fillna("") if name in table else ""
     named = next((n for n in ("results", "file", "id") if n in table), None)
     images = table[named] if named else pd.Series([f"row {i + 1}" for i in range(len(table))])
+    if images.dropna().duplicated().any():
+        twice = images.dropna()[images.dropna().duplicated()].iloc[0]
+        raise ValueError(f"{path}: the image {twice} has several rows. Leave one of them")
     known = table["patient_id"].fillna("").to_numpy()
     table = table.assign(image=images, patient_id=nameless(known, key) if key else known)
     table = table[(table["patient_id"] != "") & table["day"].notna()]
@@ -86,7 +89,14 @@ def course_of_table(
         advice = "Fill patient_id and day, or predict DICOM files with --key"
         raise ValueError(f"{path}: no row names both a patient and a day. {advice}")
     first = table.groupby("patient_id")["day"].transform("min")
-    return _complete(table.assign(day=table["day"] - first))
+    found = _complete(table.assign(day=table["day"] - first))
+    if (
+        found[[name for name in ("gap_px", "gap_mm", "gap_relative") if name in found]]
+        .isna()
+        .all(None)
+    ):
+        raise ValueError(f"{path}: no gap in it is a number, so there is nothing to follow")
+    return found
 
 # %% ../nbs/engine/course_table.ipynb #cd86981b
 def listed_days(

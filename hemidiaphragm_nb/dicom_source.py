@@ -283,7 +283,8 @@ class Source:
             if "LossyImageCompression" not in header:
                 header.update(lossy_elements(picture))
             picture.PixelData = facts.PixelData
-        directions = () if new else patient_orientation(facts)
+        copied = tuple(picture.get("PatientOrientation") or ())  # as the copy states it
+        directions = copied if new else patient_orientation(facts)
         return cls(header, secret, identity, header_turn(facts), directions, picture)
 
     def uid(self, *what: str) -> str:

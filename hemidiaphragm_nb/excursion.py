@@ -74,8 +74,9 @@ def excursion(
     known = [p.spacing is not None for p in (inspiration, expiration)]
     if sizes[0] != sizes[1] and not all(known):
         raise ValueError(
-            f"{expiration.file}: it differs in size from {inspiration.file}, and not both state a"
-            " spacing, so they cannot be compared. Give one for both with --spacing"
+            f"{expiration.file}: it differs in size from {inspiration.file}, and not both have a"
+            " spacing that is believed, so they cannot be compared. Give a plausible one for both"
+            " with --spacing"
         )
     measured = measured or (measure(inspiration), measure(expiration))
     found = []
@@ -152,6 +153,13 @@ def write_excursion(
     import pandas as pd
 
     radiographs = [read_radiograph(f, spacing=spacing) for f in (inspiration, expiration)]
+    for r in radiographs:
+        if spacing and r.spacing is None:
+            raise ValueError(
+                f"{r.path}: the spacing given is not believed: {'; '.join(r.warnings)}"
+            )
+    if np.array_equal(*(r.pixels for r in radiographs)):
+        raise ValueError(f"{expiration}: it is the same picture as {inspiration}. Give two breaths")
     answers = [predict(r, predictor) for r in radiographs]
     measured = [measure(p) for p in answers]
     sides = excursion(*answers, measured)

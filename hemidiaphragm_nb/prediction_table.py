@@ -119,7 +119,7 @@ def read_table(out: Path) -> list[dict]:  # of strings, by column
 def load_predictions(
     path,  # a predictions.csv, or a CSV table like it
 ):  # a DataFrame of texts, NaN where a cell is empty
-    "A table to be compared. Raises: ValueError, naming the file and what to do."
+    "A table to be compared, of a row or more. Raises: ValueError, with file and advice."
     import pandas as pd  # late: predicting needs no pandas
 
     try:
@@ -127,6 +127,10 @@ def load_predictions(
     except (OSError, ValueError, csv.Error) as error:
         wrong = getattr(error, "strerror", None) or "it is no CSV table"
         raise ValueError(f"{path}: {wrong}. Give a predictions.csv, or a table like it") from None
+    if not rows:
+        raise ValueError(f"{path}: it has no rows. Give a predictions.csv, or a table like it")
+    if len(rows[0]) == 1 and ";" in next(iter(rows[0])):
+        raise ValueError(f"{path}: its cells are separated by semicolons. Save it with commas")
     known = [{k: v or float("nan") for k, v in row.items() if k is not None} for row in rows]
     return pd.DataFrame(known)
 

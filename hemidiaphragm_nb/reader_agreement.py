@@ -113,7 +113,11 @@ def read_readings(path) -> pd.DataFrame:  # its rows by the names of their image
         advice = "See `hemidiaphragm columns`"
         raise ValueError(f"{path}: it has no measurement, such as gap_px. {advice}")
     for column in [*known, *(c for c in ("width", "height") if c in table)]:
-        table[column] = pd.to_numeric(table[column], errors="coerce")
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if len(wrong := table.index[table[column].notna() & numbers.isna()]):
+            cell = table.loc[wrong[0], column]
+            raise ValueError(f"{path}: {column} of {wrong[0]} is no number, but {cell!r}. Mend it")
+        table[column] = numbers
     return table
 
 # %% ../nbs/engine/reader_agreement.ipynb #463be80f
@@ -198,19 +202,26 @@ def _about_patients(found: pd.DataFrame) -> list[str]:
     "What is to be said of patients with several radiographs."
     if (found["patients"] == found["pairs"]).all():
         return []
+    few = " Intervals drawn from fewer than ten patients are rough." * bool(
+        found["patients"].min() < 10
+    )
     return [
         "Some patients have several radiographs: intervals of bias, limits and ICC are over"
         " patients, drawn again 2,000 times with all their radiographs; the bands of the figures"
-        " take each radiograph for a patient's, and are narrower."
+        f" take each radiograph for a patient's, and are narrower.{few}"
     ]
 
 
 def agreement_lines(found: pd.DataFrame) -> list[str]:
     "A line for each row of `reader_agreement`."
+
+    def interval(low: float, high: float) -> str:
+        return "no interval" if np.isnan(low) else f"{low + 0:.2f} to {high + 0:.2f}"
+
     return [
         f"{row.quantity} ({row.side}, {row.view}): {row.pairs} pairs, bias {row.bias:.1f}"
         f" {row.unit}, limits {row.lower:.1f} to {row.upper:.1f}, ICC {row.icc:.2f}"
-        f" ({row.icc_low:.2f} to {row.icc_high:.2f})"
+        f" ({interval(row.icc_low, row.icc_high)})"
         for row in found.itertuples()
     ]
 

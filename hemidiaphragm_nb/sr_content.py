@@ -44,9 +44,12 @@ LUNG_CODES = (Code("3341006", "SCT", "Right lung"), Code("44029006", "SCT", "Lef
 SCHEME = "99HEMIDIAPHRAGM"
 _PX, _MM2 = Code("{pixels}", "UCUM", "pixels"), codes.UCUM.SquareMillimeter
 UNITS = {"px": _PX, "mm": codes.UCUM.Millimeter, "px2": _PX, "mm2": _MM2}  # px2: how many pixels
+UNITS |= {"one": codes.UCUM.NoUnits}
 LANDMARK = Code("landmark", SCHEME, "Hemidiaphragm landmark")
 QUANTITIES = {
     "gap": Code("gap", SCHEME, "Height difference of the midpoints, positive: right higher"),
+    "gap_relative": Code("gap_relative", SCHEME, "Height difference over the lungs' mean height"),
+    "gap_corrected": Code("gap_corrected", SCHEME, "Height difference had the apices been level"),
     "gap_dome_apex": Code("gap_dome_apex", SCHEME, "Height difference of the domes' apices"),
     "gap90": Code("gap90", SCHEME, "Half-width that holds the difference nine times in ten"),
     "disagreement": Code("readings_apart", SCHEME, "Distance of the landmark's two readings"),
@@ -118,10 +121,11 @@ def gap_line(
 
 
 def _gap_group(source: Source, p: Prediction, sizes: dict, card: dict | None):
-    "The gap of the midpoints with its line, and that of the domes' apices."
+    "The gap of the midpoints with its line; beside it corrected for tilt, and of other points."
     name, half = "hemidiaphragm height difference", p.gap_margin_px
     half_mm = half * p.spacing[0] if p.spacing else None
     numbers = dict(gap_px=p.gap_px, gap_mm=p.gap_mm, gap90_px=half, gap90_mm=half_mm)
+    numbers |= dict(gap_relative_one=sizes.get("gap_relative"), gap_corrected_px=p.gap_corrected_px)
     numbers |= {name: v for name, v in sizes.items() if name.startswith("gap_dome_apex_")}
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(source, p, "POLYLINE", gap_line(p.points)),

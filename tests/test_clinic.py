@@ -31,6 +31,13 @@ def place(tmp_path_factory):
     (folder / "words.csv").write_text("a\nb,c\n\xff\n", encoding="latin-1")
     (folder / "few.csv").write_text("id,gap_px\nx,1\ny,2\n")
     (folder / "undated.csv").write_text("file,gap_mm,patient_id\na.png,1,x\n")
+    row = "file,gap_mm,patient_id,day\na.png,{},x,1\n"
+    (folder / "twice.csv").write_text(row.format(1) + row.format(2).splitlines()[1])
+    (folder / "gapless.csv").write_text(row.format("much"))
+    (folder / "header.csv").write_text(row.splitlines()[0] + "\n")
+    (folder / "semicolons.csv").write_text(row.format(1).replace(",", ";"))
+    (folder / "days.csv").write_text("file,patient_id,day\nother.dcm,x,1\n")
+    (folder / "text.csv").write_text("id,gap_px\nx,much\n")
     (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return folder
 
@@ -42,16 +49,26 @@ def place(tmp_path_factory):
         (["course", "empty"], "the folder is empty"),
         (["course", "undated"], "no radiograph states patient and date"),
         (["course", "undated.csv"], "no column day"),
+        (["course", "twice.csv"], "the image a.png has several rows"),
+        (["course", "gapless.csv"], "no gap in it is a number"),
+        (["course", "header.csv"], "it has no rows"),
+        (["course", "semicolons.csv"], "Save it with commas"),
+        (["course", "undated", "--days", "days.csv"], "names none of its 1 radiographs"),
         (["course", "words.csv"], "words.csv"),
         (["course", ""], ""),
         (["course", "few.csv", "--days", "few.csv"], "--days goes with a folder"),
         (["course", "undated", "--days", "few.csv"], "no column patient_id"),
         (["pair", "picture.png", "absent.png"], "picture.png"),
         (["pair", "undated/a.dcm"], ""),
+        (["pair", "undated/a.dcm", "undated/a.dcm"], "the same picture"),
+        (["pair", "undated", "undated/a.dcm"], "it is a folder"),
         (["pair", "undated/a.dcm", "undated/a.dcm", "--spacing", "0"], "--spacing takes"),
         (["agree", "few.csv", "few.csv"], "2 images in common"),
         (["agree", "few.csv", "absent.csv"], "absent.csv: No such file"),
         (["agree", "words.csv", "few.csv"], "words.csv"),
+        (["agree", "few.csv", "text.csv"], "gap_px of x is no number"),
+        (["agree", "few.csv", "header.csv"], "it has no rows"),
+        (["agree", "few.csv", "twice.csv"], "the image a has several rows"),
         (["predict", "undated", "--copy", "--identity", "keep"], "--copy goes with"),
     ],
 )
