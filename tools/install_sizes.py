@@ -172,9 +172,8 @@ def main() -> None:
     wheel = build_wheel(folder)
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, Python {platform.python_version()}")
     for extra in chosen.extra or [PLAIN, *extras()]:
-        rows = saved() if TABLE.exists() else {}
         row = install(wheel, extra, folder, chosen.constraint)
-        save(rows | {row["extra"]: row})
+        save((saved() if TABLE.exists() else {}) | {row["extra"]: row})
         print(",".join(map(str, row.values())), flush=True)
 
 
