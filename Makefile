@@ -7,6 +7,7 @@ NO_PYTHON = $(error No Python found. Debian, Ubuntu: apt-get install python3 pyt
 STARTER = $(or $(shell command -v python3),$(PYTHON),$(NO_PYTHON))
 CHOICE = $(if $(PYTHON),--python $(PYTHON)) $(if $(LOCKED),--locked)
 BOOTSTRAP = $(STARTER) tools/bootstrap.py --venv $(VENV) $(CHOICE)
+BASE := $(VENV)/.base$(if $(LOCKED),-locked)
 PLAIN := $(VENV)/.plain$(if $(LOCKED),-locked)
 DEV := $(VENV)/.dev$(if $(LOCKED),-locked)
 DOCS := $(VENV)/.docs
@@ -25,7 +26,9 @@ unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 18
 
-demo: $(PLAIN)  ## predict with the shipped network, then train one beside it: results in demo/
+demo: $(BASE)  ## predict with the shipped network, then train one beside it: results in demo/
+	@[ -e $(PLAIN) ] || $(BIN)/hemidiaphragm demo --shipped --out demo  # before torch comes
+	@$(MAKE) --no-print-directory $(PLAIN)
 	$(BIN)/hemidiaphragm demo --out demo
 
 test: $(DEV)  ## run everything that proves the project, WORKERS=2 tests at a time
@@ -78,13 +81,17 @@ clean:  ## remove what the commands above made, but not the environment
 distclean: clean  ## remove the environment too
 	rm -rf $(VENV) .readers web/node_modules
 
+$(BASE): $(RECIPE)
+	@$(BOOTSTRAP)
+	@touch $@
+
 $(PLAIN): $(RECIPE)
 	@$(BOOTSTRAP) --extras train
-	@touch $@
+	@touch $@ $(BASE)
 
 $(DEV): $(RECIPE)
 	@$(BOOTSTRAP) --extras dev
-	@touch $@ $(PLAIN)
+	@touch $@ $(PLAIN) $(BASE)
 
 $(DOCS): $(RECIPE)
 	@$(BOOTSTRAP) --extras docs

@@ -353,6 +353,9 @@ def _demo(
         bool, typer.Option("--quick", help="A tiny version that proves the chain in seconds.")
     ] = False,
     seed: Seed = 0,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Predict alone, without training: no torch.")
+    ] = False,
 ):
     """Predict simulated radiographs with the shipped network, and leave a page for the browser;
     then train a network on others, evaluate it, and show both side by side.
@@ -360,9 +363,12 @@ def _demo(
     Writes index.html within seconds (no torch); after the training (extra `train`) also model,
     test.json, test_cases.csv, predictions and overlay.png.
     """
-    from hemidiaphragm_nb.demo import run_demo
+    from hemidiaphragm_nb.demo import run_demo, show_shipped
 
     start = time.perf_counter()
+    if shipped:
+        show_shipped(out, seed, show_message)
+        return
     run_demo(out, "quick" if quick else "full", seed, show_message)
     show_message(f"done in {time.perf_counter() - start:.0f} s")
 

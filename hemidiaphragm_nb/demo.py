@@ -156,7 +156,7 @@ def show_shipped(
     write_page(
         page,
         truth,
-        {SHIPPED: shipped, OWN: "being trained; this page reads itself again"},
+        {SHIPPED: shipped, OWN: "not trained yet; this page reads itself again"},
         reload=True,
     )
     seconds = time.perf_counter() - start

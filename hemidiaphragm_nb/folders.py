@@ -463,7 +463,7 @@ def load_frames(
         raise DatasetError(*bad)
     for text in [*map(str, doubts), *(f"left out: {p}" for p in bad)]:
         warnings.warn(text)
-    has_mask = (table["mask"] != "").to_numpy(bool)
+    has_mask = (table["mask"] != "").to_numpy(bool, copy=True)
     frames = FrameSet(images, masks, points, has_mask, table.reset_index(drop=True), side)
     return frames.subset([isinstance(got, tuple) for got in done]) if bad else frames
 

@@ -124,6 +124,13 @@ def test_the_lock_meets_the_requirements():
     assert not requirements.unlocked(), "run `make lock`"
 
 
+def test_the_demonstration_predicts_before_torch_comes(tmp_path):
+    lines = run("make", "--dry-run", "demo", f"VENV={tmp_path}", cwd=ROOT).splitlines()
+    steps = [line for line in lines if "bootstrap.py" in line or "/hemidiaphragm demo" in line]
+    assert ["--extras" in step for step in steps] == [False, False, True, False]
+    assert "--shipped" in steps[1] and "--shipped" not in steps[3]
+
+
 def test_the_tests_that_took_over_old_checks_are_there():
     text = (ROOT / "docs" / "tests.md").read_text(encoding="utf-8")
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", text)

@@ -9,14 +9,14 @@ from packaging.utils import canonicalize_name
 
 from hemidiaphragm_nb.extras import PACKAGES, MissingExtra
 from tests.test_imports import imports_of
-from tools import requirements
+from tools import install_sizes, requirements
 from tools.project import LIBRARY, module_files, run
 
 # What a small installation does: reading, predicting, measuring, DICOM, the command line.
 SMALL = ["predict", "measure", "dicom", "writers", "models", "phantom", "demo", "cli", "page"]
 DISTRIBUTIONS = packages_distributions()
-# All that `pip install hemidiaphragm_nb` brings, 0.5 GB; `python -m tools.install_sizes` says what
-# is how large.
+# All that `pip install hemidiaphragm_nb` brings, 0.5 GB; `docs/howto/install.md` says what is how
+# large, and why it is not less.
 BROUGHT = """fastcore filelock highdicom imagecodecs numpy onnxruntime opencv-python-headless
 packaging pillow pydicom pyjpegls pylibjpeg pylibjpeg-openjpeg safetensors tifffile typer
 annotated-doc rich shellingham markdown-it-py mdurl pygments pydantic pydantic-core annotated-types
@@ -121,7 +121,17 @@ def test_a_missing_package_ends_in_its_sentence(words, hidden, package, tmp_path
     assert "Traceback" not in output and output.endswith("exit status 2\n")
 
 
+def test_the_page_has_the_measured_installations():
+    rows = install_sizes.saved()
+    assert {name.split(",")[0] for name in rows} <= {install_sizes.PLAIN, *install_sizes.extras()}
+    text = install_sizes.PAGE.read_text(encoding="utf-8")
+    assert install_sizes.as_markdown(list(rows.values())) in text
+
+
 def test_a_small_installation_stays_small():
-    "No other distribution comes with it than these; fewer may, elsewhere or later."
+    """No other distribution comes with it than these; fewer may, elsewhere or later. They are
+    464 MB on Linux (`docs/howto/install.md`), and less elsewhere.
+    """
     found = set(requirements.closure(requirements.direct()))
+    assert sum(map(install_sizes.megabytes, found)) < 500
     assert found <= set(BROUGHT.split()), sorted(found - set(BROUGHT.split()))

@@ -333,6 +333,9 @@ def use(page) -> None:
     assert status.inner_text() == "0 of 5000 images"
     for control in page.locator("input, select").all():
         assert control.evaluate("c => c.labels.length") == 1
+    page.set_viewport_size({"width": 390, "height": 844})  # a telephone's
+    page.fill("#text", "")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_click_shows_the_overlay_large(tmp_path):

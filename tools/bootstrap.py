@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("python3", "python3.13", "python3.12", "python3.11", "python", sys.executable)
 DISK_GB = 11  # packages (`train` 6.5 GB, `dev` 8 GB, mostly CUDA), and downloads while unpacked
+BASE_GB = 1  # without extras
 HERE = "import sys; print('%d.%d' % sys.version_info[:2])"
 OTHER_PYTHON = """this machine's python3 is {}, and the project needs one from 3.11 to 3.13:
 'apt-get install python3.11 python3.11-venv' where the distribution has it, or install uv, which
@@ -115,16 +116,16 @@ def main():
     if venv.exists() and any(venv.iterdir()) and not (venv / "pyvenv.cfg").exists():
         stop(f"{venv} is no virtual environment: move it away, or choose another with VENV=")
     python = venv / "bin/python"
-    if not (fits(python) and works(python, "-m", "pip", "--version")):
-        free = shutil.disk_usage(venv.parent).free / 1e9
-        if free < DISK_GB:
-            stop(f"{free:.1f} GB are free at {venv.parent}, and installing needs {DISK_GB} GB")
+    there = fits(python) and works(python, "-m", "pip", "--version")
+    needed = DISK_GB if asked.extras else BASE_GB
+    free = shutil.disk_usage(venv.parent).free / 1e9
+    if free < needed and not (there and works(python, "-c", "import torch")):
+        stop(f"{free:.1f} GB are free at {venv.parent}, and installing needs {needed} GB")
+    if not there:
         make_environment(venv, asked.python)
     what = f".[{asked.extras}]" if asked.extras else "."
-    print(
-        f"bootstrap: installing {what}; the first time takes minutes and up to {DISK_GB} GB",
-        flush=True,
-    )
+    time = "minutes" if asked.extras else "a minute"
+    print(f"bootstrap: installing {what}; the first time takes {time} and {needed} GB", flush=True)
     locked = ["-c", "requirements.lock"] if asked.locked else []
     install(venv, *locked, "-e", what)
     open_cv_without_desktop(venv)

@@ -38,7 +38,7 @@ EXTRA = {
     "docs/sliders.md": "sliders",
 }
 HOW_TO = (
-    "quickstart own_data fine_tune own_network gpu cluster dicom_node colab".split()
+    "quickstart install own_data fine_tune own_network gpu cluster dicom_node colab".split()
 )  # docs/howto/, in order
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)

@@ -108,7 +108,7 @@ def install(wheel: Path, extra: str, folder: Path, constraint: str = "") -> dict
     limits.write_text(constraint, encoding="utf-8")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
     python = [str(venv / "bin" / "python"), "-m", "pip"]
-    fetch = ["download", "--dest", str(files), "--prefer-binary", "--no-cache-dir"]
+    fetch = ["wheel", "--wheel-dir", str(files), "--prefer-binary", "--no-cache-dir"]
     fresh = ["install", "--no-index", "--find-links", str(files), "--no-cache-dir"]
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
     seconds = []
@@ -172,9 +172,8 @@ def main() -> None:
     wheel = build_wheel(folder)
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, Python {platform.python_version()}")
     for extra in chosen.extra or [PLAIN, *extras()]:
-        rows = saved() if TABLE.exists() else {}
         row = install(wheel, extra, folder, chosen.constraint)
-        save(rows | {row["extra"]: row})
+        save((saved() if TABLE.exists() else {}) | {row["extra"]: row})
         print(",".join(map(str, row.values())), flush=True)
 
 
