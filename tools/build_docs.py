@@ -36,6 +36,7 @@ EXTRA = {
     "docs/conformance.md": "conformance",
     "docs/tests.md": "tests",
     "docs/sliders.md": "sliders",
+    "docs/archive.md": "archive",
 }
 HOW_TO = (
     "quickstart own_data fine_tune own_network gpu cluster dicom_node colab".split()
