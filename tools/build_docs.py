@@ -152,15 +152,15 @@ def api_cell(text: str):
 
 
 def opening(source: Path) -> str:
-    "What a notebook's first cell says below title and summary, which is all that nbdev keeps of it."
+    "What a notebook's first cell says below title and summary: nbdev keeps no more than these."
     first = nbformat.read(source, as_version=4).cells[0].source
     blocks = [block for block in first.split("\n\n") if not block.lstrip().startswith(("#", ">"))]
     return "\n\n".join(blocks)
 
 
 def title_cell(text: str, source: Path):
-    """nbdev's front matter as a heading, a summary and links to the notebook, and how it opens: what
-    it teaches, needs and takes, and the first guess.
+    """nbdev's front matter as a heading, a summary, links to the notebook, and how it opens: what it
+    teaches, needs and takes, and the first guess.
     """
     front = yaml.safe_load(text.strip().strip("-"))
     title = numbered(front["title"], source)
