@@ -159,9 +159,7 @@ def opening(source: Path) -> str:
 
 
 def title_cell(text: str, source: Path):
-    """nbdev's front matter as a heading, a summary, links to the notebook, and how it opens: what it
-    teaches, needs and takes, and the first guess.
-    """
+    "A page's heading, summary, links to its notebook, and what it teaches, needs and takes."
     front = yaml.safe_load(text.strip().strip("-"))
     title = numbered(front["title"], source)
     if source.stem == "index":
