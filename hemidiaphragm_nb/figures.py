@@ -86,10 +86,13 @@ class Backdrop:
         fig.set_layout_engine("none")
         for ax in fig.axes:
             ax.autoscale(False)
-        for title, text in zip(self._titles, words):
-            title.set(text=text, visible=False)
+        places = [title.get_position() for title in self._titles]
+        for title in self._titles:
+            title.set_text("")
         fig.canvas.draw()
         self._canvas, self._still = fig.canvas, fig.canvas.copy_from_bbox(fig.bbox)
+        for title, text, place in zip(self._titles, words, places):
+            title.set(text=text, position=place)
         self._known = self._artists()
         close(fig)
 
@@ -102,8 +105,9 @@ class Backdrop:
         """
         self.moved = [a for a in self._artists() if a not in self._known]
         self._canvas.restore_region(self._still)
-        for artist in [*sorted(self.moved, key=lambda a: a.get_zorder()), *self._titles]:
-            artist.set_visible(True)
+        images = [a for a in self.moved if a in a.axes.images]
+        edges = [s for a in images for s in a.axes.spines.values()]  # which images half cover
+        for artist in [*sorted(self.moved, key=lambda a: a.get_zorder()), *edges, *self._titles]:
             artist.draw(self._canvas.get_renderer())
         for artist in self.moved:
             artist.remove()

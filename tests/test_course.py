@@ -122,6 +122,16 @@ class TestLesson:
         assert len(answers) == len(questions) > 0
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_the_site_opens_a_lesson_as_its_notebook_does(lesson):
+    from tools.build_docs import title_cell
+
+    page = title_cell(f"---\ntitle: {lesson.stem}\ndescription: of it\n---", lesson).source
+    for words in ("**You will learn**", "**You need**", "**Time:**"):
+        assert page.count(words) == 1
+    assert page.count("Colab") == page.count("Binder") == page.count("Download") == 1
+
+
 def index() -> str:
     return part(prose(ROOT / "index.ipynb"), "The course")
 

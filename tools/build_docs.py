@@ -36,6 +36,7 @@ EXTRA = {
     "docs/conformance.md": "conformance",
     "docs/tests.md": "tests",
     "docs/sliders.md": "sliders",
+    "docs/archive.md": "archive",
 }
 HOW_TO = (
     "quickstart install own_data fine_tune own_network gpu cluster dicom_node colab".split()
@@ -150,20 +151,30 @@ def api_cell(text: str):
     return nbformat.v4.new_markdown_cell(f'<a id="{anchor(text)}"></a>\n\n{text}')
 
 
+def opening(source: Path) -> str:
+    "What a notebook's first cell says below title and summary: nbdev keeps no more than these."
+    first = nbformat.read(source, as_version=4).cells[0].source
+    blocks = [block for block in first.split("\n\n") if not block.lstrip().startswith(("#", ">"))]
+    return "\n\n".join(blocks)
+
+
 def title_cell(text: str, source: Path):
-    "nbdev's front matter as a heading, a summary and links to the notebook."
+    "A page's heading, summary, links to its notebook, and what it teaches, needs and takes."
     front = yaml.safe_load(text.strip().strip("-"))
     title = numbered(front["title"], source)
     if source.stem == "index":
         title = "Results and course"
     summary = f"# {title}\n\n> {front.get('description', '')}".rstrip("> \n")
-    return nbformat.v4.new_markdown_cell(f"{summary}\n\n{links_line(source)}")
+    parts = [summary, links_line(source), opening(source)]
+    return nbformat.v4.new_markdown_cell("\n\n".join(parts).rstrip())
 
 
 def convert(cell, names: set[str], source: Path):
     "`cell` of a notebook, prepared by nbdev for Quarto, in the form for myst-nb."
     if cell.cell_type == "raw" and cell.source.lstrip().startswith("---"):
-        return title_cell(relinked(cell.source, names), source)
+        cell = title_cell(relinked(cell.source, names), source)
+        cell.source = relinked(cell.source, names)
+        return cell
     if cell.cell_type == "markdown":
         cell.source = relinked(cell.source, names)
     if cell.cell_type != "code":

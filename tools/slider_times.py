@@ -26,9 +26,10 @@ HEAD = """# How fast the sliders redraw
 Every slider of the lessons redraws while it is dragged, and a picture in 0.1 s follows the hand. A
 time is what the kernel's process computes from the new value to the finished picture, over the
 slider's whole range, on one core without a GPU: on a core that does nothing else, the time one
-waits. The browser adds some hundredths of a second. Lessons 10 to 14 draw all their pictures before
-the slider is there. Measured by `python -m tools.slider_times --write`; `tests/test_sliders.py`
-holds the table to the lessons.
+waits (lesson 01: the time that passed, on two cores with little else to do). The browser adds some
+hundredths of a second. Lessons 10 to 14 have no row: they draw all their pictures before the slider
+is there, and then compute nothing. Measured by `python -m tools.slider_times --write`;
+`tests/test_sliders.py` holds the table to the lessons.
 
 | lesson | picture | slider | median (s) | 9 in 10 below (s) | values |
 |---|---|---|---|---|---|
