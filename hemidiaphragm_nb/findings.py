@@ -62,8 +62,8 @@ _IMAGE = {  # of the image, and of both lungs
         SEVERE,
         "right and left may be exchanged",
         "the probe `mirrored` passes its threshold, as {false} % of radiographs do that are not;"
-        " asked only where no edge cuts a lung off, no lung looks white and the image's features are"
-        " within `image`",
+        " asked only where no edge cuts a lung off, no lung looks white and the image's features"
+        " are within `image`",
         {"false": 1},
     ),
     "low_contrast": Kind(
@@ -113,8 +113,8 @@ _LUNG = {  # of a lung, or of the mask
     "lung_part_missing": Kind(
         CAUTION,
         "a part of a lung may be missing",
-        "logarithm of the areas' ratio beyond `ratio`, a lung less dark than `contrast`, or its probe"
-        " for a white lung passes its threshold, as {false} % do of lungs that are not",
+        "logarithm of the areas' ratio beyond `ratio`, a lung less dark than `contrast`, or its"
+        " probe for a white lung passes its threshold, as {false} % do of lungs that are not",
         {"false": 0.5},
     ),
     "cut_off": Kind(
@@ -141,10 +141,11 @@ _NUMBERS = {  # of a landmark, a length, or the file
         {"px512": 20.0},
     ),
     "landmark_disagreement": Kind(
-        CAUTION,
+        SEVERE,
         "heatmap and mask disagree on a landmark",
         "more than {px512:g} px of 512 apart",
         {"px512": 20.0},
+        "no landmark of that side, no gap",
     ),
     "landmark_uncertain": Kind(
         CAUTION,
