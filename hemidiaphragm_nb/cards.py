@@ -57,9 +57,9 @@ Portable: AP radiographs; fixed: PA.
 {table}
 
 {more}**Trust.** Each landmark's radius is a factor times the error that its heatmap expects, one
-for each side and half of the expected errors; the gap's interval is made alike, in thirds. In the
-folds, by factors of the other folds, they held so many of the true points and gaps (%; 90 wanted;
-95 % intervals by patient, then the number of landmarks or gaps), with one factor for all
+for each side and quarter of the expected errors; the gap's interval is made alike, in thirds. In
+the folds, by factors of the other folds, they held so many of the true points and gaps (%; 90
+wanted; 95 % intervals by patient, then the number of landmarks or gaps), with one factor for all
 ({factor:.2f}) and with those of the groups:
 
 {trust}
@@ -114,7 +114,13 @@ _MORE = {  # what `more` of `card_text` may hold, in order
     ),
     "variants": (
         "**Spoilt images.** Variants of radiographs of the 65 held out: how often a finding says"
-        " what is wrong, or anything (`python -m tools.variants FOLDER`)."
+        " what is wrong, or anything (`python -m tools.variants FOLDER`). The probes have learnt"
+        " from these radiographs, too; the next table has them on patients left out."
+    ),
+    "probes": (
+        "**Probes**, on patients that neither the weights nor the threshold have seen: how many"
+        " radiographs as they are pass it, of n, and how many spoilt ones, of m"
+        " (`python -m tools.probes FOLDER`)."
     ),
 }
 
@@ -205,4 +211,5 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
         "failures": failed.set_index("failure"),
         "twice": accuracy_twice(items, reviewed, errors),
         "variants": spoilt[shares].astype(float).round(1).astype(str),
+        "probes": load_table(root / "variants/probes.csv").set_index("probe").round(1).astype(str),
     }
