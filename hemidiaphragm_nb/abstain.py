@@ -25,8 +25,12 @@ def reason_first(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (f.code != "forced", f.kind.effect != NO_ANSWER))
 
 # %% ../nbs/engine/abstain.ipynb #6e8e69aa
-def _without_landmark(p: "Prediction", side: str, lung: bool = False) -> "Prediction":
-    "Without the landmark of a side and what is found about it; `lung`: nor the lung."
+def _without_landmark(
+    p: "Prediction", side: str, lung: bool = False, reason: str = ""
+) -> "Prediction":
+    """Without the landmark of a side and what is found about it but for the code `reason`; `lung`:
+    nor the lung.
+    """
     k = SIDES.index(side)
     points, apart, radius = (
         None if v is None else np.array(v, float) for v in (p.points, p.disagreement, p.radius90)
@@ -36,6 +40,7 @@ def _without_landmark(p: "Prediction", side: str, lung: bool = False) -> "Predic
             values[k] = np.nan
     mask = np.where(p.mask == k + 1, 0, p.mask).astype(p.mask.dtype) if lung else p.mask
     about = [f for f in p.findings if f.side == side and f.code.startswith("landmark_")]
+    about = [f for f in about if f.code != reason]
     findings = [f for f in p.findings if f not in about]
     return replace(
         p, points=points, mask=mask, disagreement=apart, radius90=radius, findings=findings
@@ -53,13 +58,16 @@ def without_points_off_image(p: "Prediction") -> "Prediction":
     return p
 
 # %% ../nbs/engine/abstain.ipynb #a0f0e7bf
-def _lost_sides(findings: Sequence[Finding]) -> list[str]:
-    return [f.side for f in findings if f.code == "lung_missing"]
+_APART = "landmark_disagreement"
+
+
+def _lost_sides(findings: Sequence[Finding], code: str = "lung_missing") -> list[str]:
+    return [f.side for f in findings if f.code == code]
 
 
 def _forced(p: "Prediction", reason: str) -> "Prediction":
     "All that the network answered, marked as such."
-    why = reason or next(f.message for f in p.findings if f.code == "lung_missing")
+    why = reason or next(f.message for f in p.findings if f.code in ("lung_missing", _APART))
     mark = Finding("forced", f"shown by force, and no answer: {why}")
     return replace(p, forced=True, no_answer=reason, findings=reason_first([mark, *p.findings]))
 
@@ -79,10 +87,13 @@ def abstain(
     "The prediction without what its findings leave no answer for."
     p = without_points_off_image(p)
     reason, lost = why_no_answer(p.findings), _lost_sides(p.findings)
+    apart = _lost_sides(p.findings, _APART)
     if force:
-        return _forced(p, reason) if reason or lost else p
+        return _forced(p, reason) if reason or lost or apart else p
     if reason:
         return _no_answer(p, reason)
     for side in lost:
         p = _without_landmark(p, side, lung=True)
+    for side in apart:
+        p = _without_landmark(p, side, reason=_APART)
     return p

@@ -84,9 +84,9 @@ not for this card.
 {table}
 
 {more}**Trust.** Each landmark's radius is a factor times the error that its heatmap expects, one
-for each side and half of the expected errors; the gap's interval is made alike, in thirds. In the
-folds, by factors of the other folds, they held so many of the true points and gaps (%; 90 wanted;
-95 % intervals by patient, then the number of landmarks or gaps), with one factor for all
+for each side and quarter of the expected errors; the gap's interval is made alike, in thirds. In
+the folds, by factors of the other folds, they held so many of the true points and gaps (%; 90
+wanted; 95 % intervals by patient, then the number of landmarks or gaps), with one factor for all
 ({factor:.2f}) and with those of the groups:
 
 {trust}
@@ -158,7 +158,13 @@ _MORE = {  # what `more` of `card_text` may hold, in order
     ),
     "variants": (
         "**Spoilt images.** Variants of radiographs of the 65 held out: how often a finding says"
-        " what is wrong, or anything (`python -m tools.variants FOLDER`)."
+        " what is wrong, or anything (`python -m tools.variants FOLDER`). The probes have learnt"
+        " from these radiographs, too; the next table has them on patients left out."
+    ),
+    "probes": (
+        "**Probes**, on patients that neither the weights nor the threshold have seen: how many"
+        " radiographs as they are pass it, of n, and how many spoilt ones, of m"
+        " (`python -m tools.probes FOLDER`)."
     ),
 }
 
@@ -230,6 +236,7 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
         "tried": pd.DataFrame({c: tried[c].map(f.format) for c, f in shown.items()}),
         "twice": accuracy_twice(items, reviewed, errors),
         "variants": spoilt[shares].astype(float).round(1).astype(str),
+        "probes": load_table(root / "variants/probes.csv").set_index("probe").round(1).astype(str),
     }
 
 # %% ../nbs/engine/cards.ipynb #a17000a1

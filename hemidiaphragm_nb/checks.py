@@ -16,9 +16,9 @@ import numpy as np
 
 from .features import IMAGE_FEATURES, LUNG_FEATURES, PRESENTATIONS, SIDES
 from .features import all_presentations, extract_features, feature_vector
-from .features import mirror_features
 from .files import write_atomic
 from .findings import FINDINGS, Finding
+from .probes import probe_scores
 
 # %% ../nbs/engine/checks.ipynb #00000005
 CODES = (
@@ -31,6 +31,9 @@ CODES = (
     "lung_missing",
     "lung_part_missing",
     "low_contrast",
+    "overexposed",
+    "blurred",
+    "proportions",
     "mask_implausible",
     "landmark_off_border",
 )
@@ -76,14 +79,6 @@ def _presentation_gain(
     d2 = distances**2
     return float(d2[~_WRONG].min() - d2[_WRONG].min())
 
-
-def _mirror_evidence(
-    values: np.ndarray,  # (..., 45)
-    reference: Reference,
-) -> np.ndarray:
-    "How much nearer to the usual, in squared distance, mirroring brings a radiograph."
-    return reference.distance(values) ** 2 - reference.distance(mirror_features(values)) ** 2
-
 # %% ../nbs/engine/checks.ipynb #079e6d47
 def _learn_limits(known: Reference, valid: np.ndarray, every: list[dict]) -> dict[str, float]:
     "The most extreme values of radiographs that nothing was fitted to, with a margin."
@@ -95,7 +90,6 @@ def _learn_limits(known: Reference, valid: np.ndarray, every: list[dict]) -> dic
         "presentation": max(2.0, 1.5 * max(gains)),
         "image": 1.05 * image.max(),
         "lungs": 1.05 * lungs[np.isfinite(lungs)].max(),
-        "mirror": max(2.0, 1.1 * _mirror_evidence(valid, known).max()),
     }
     for name in ("tilt", "ratio", "right contrast", "left contrast"):
         values = [m[name] for m in every]
@@ -230,6 +224,21 @@ def _check_contrast(m: dict[str, float], known: Reference | None = None) -> list
         why.append("the lungs hardly differ from what surrounds them")
     return [Finding("low_contrast", f"low contrast: {' and '.join(why)}")] if why else []
 
+
+_MOST_DARK, _FINE = FINDINGS["overexposed"].limits["dark"], FINDINGS["blurred"].limits["fine"]
+
+
+def _check_exposure(m: dict[str, float], known: Reference | None = None) -> list[Finding]:
+    "Lungs burnt to black, or an image out of focus."
+    found = []
+    if m["dark"] > _MOST_DARK:
+        message = f"the image looks overexposed: {m['dark']:.0%} of it is nearly black"
+        found.append(Finding("overexposed", message))
+    if m["grain 4"] - m["grain 3"] < np.log(_FINE):
+        message = "the image looks blurred: it has next to no fine detail"
+        found.append(Finding("blurred", message))
+    return found
+
 # %% ../nbs/engine/checks.ipynb #00000030
 # fraction of the field; the smallest lung of the real training radiographs has 0.08
 _TINY = FINDINGS["lung_missing"].limits["least"]
@@ -249,6 +258,10 @@ _ENDS = {  # edge: (largest fraction of a lung's columns or rows there that pass
 }
 
 
+def _answers(m: dict[str, float], probe: str) -> bool:
+    return m.get(f"probe {probe}", np.nan) > 0
+
+
 def _check_lung(m: dict[str, float], known: Reference, side: str) -> list[Finding]:
     "One lung missing, in part or whole, or cut off."
     limits, right, found = known.limits, side == SIDES[0], []
@@ -262,6 +275,9 @@ def _check_lung(m: dict[str, float], known: Reference, side: str) -> list[Findin
         found.append(Finding("lung_part_missing", message, side))
     if m[f"{side} contrast"] < limits[f"{side} contrast from"]:
         message = f"{side} lung is not darker than what surrounds it: it may be filled or absent"
+        found.append(Finding("lung_part_missing", message, side))
+    elif _answers(m, f"{side} lung white"):
+        message = f"{side} lung looks white, in part or whole: it may be filled or hidden by fluid"
         found.append(Finding("lung_part_missing", message, side))
     for end, (most, words) in _ENDS.items():
         if m[f"{side} {end}"] > most:
@@ -286,7 +302,7 @@ def _usual_tilt(known: Reference) -> float:
 
 def _check_symmetry(m: dict[str, float], known: Reference) -> list[Finding]:
     "Lungs rotated, or right and left exchanged."
-    found, limits, n = [], known.limits, len(IMAGE_FEATURES)
+    found, limits = [], known.limits
     beyond = not limits["tilt from"] <= m["tilt"] <= limits["tilt to"] and abs(m["tilt"]) < 90
     seen = _presentation(m, known)
     if beyond or (seen and _is_tilted(seen, m, known)):
@@ -294,14 +310,15 @@ def _check_symmetry(m: dict[str, float], known: Reference) -> list[Finding]:
         way = "clockwise" if angle > 0 else "counterclockwise"
         message = f"the lungs are tilted by about {abs(angle):.0f}° {way}: is the image rotated?"
         found.append(Finding("rotated", message))
-    both = feature_vector(m)
     whole = all(m[f"{side} {end}"] <= _ENDS[end][0] for side in SIDES for end in _ENDS)
-    usual = known.distance(both[:n]) < limits["image"]
-    most = FINDINGS["mirrored"].limits["lungs"] * limits["lungs"]
-    usual = usual and known.distance(both[n:]) < most
-    if whole and usual and _mirror_evidence(both, known) > limits["mirror"]:
+    white = any(_answers(m, f"{side} lung white") for side in SIDES)
+    usual = known.distance(feature_vector(m, IMAGE_FEATURES)) < limits["image"]
+    if whole and usual and not white and _answers(m, "mirrored"):
         message = "the image looks mirrored: right and left may be exchanged"
         found.append(Finding("mirrored", message))
+    if _answers(m, "short lungs"):
+        message = "the lungs are short for their width: is it a child, or the image out of shape?"
+        found.append(Finding("proportions", message))
     return found
 
 # %% ../nbs/engine/checks.ipynb #00000032
@@ -362,7 +379,8 @@ def check_prediction(
         lost = [] if mask is None else _check_lungs(m, known)
         lost = [finding for finding in lost if finding.code == "lungs_missing"]
         return lost + wrong + _check_contrast({name: m[name] for name in ("span", "equal")})
-    checks = [_check_frontal, _check_contrast]
+    checks = [_check_frontal, _check_contrast, _check_exposure]
     if mask is not None:
+        m |= probe_scores(m, frame, labels)
         checks += [_check_lungs, _check_symmetry, _check_mask, _check_landmarks]
     return [finding for check in checks for finding in check(m, known)]

@@ -64,8 +64,10 @@ def _each(**asked) -> dict:
     learnt = {}
     for name, (errors, scores, groups) in asked.items():
         known = np.isfinite(scores)
-        with suppress(ValueError):
-            learnt[name] = learn_factors(errors[known], scores[known], groups)
+        for fewer in range(groups, 0, -1):
+            with suppress(ValueError):
+                learnt[name] = learn_factors(errors[known], scores[known], fewer)
+                break
     return learnt
 
 
@@ -76,7 +78,7 @@ def learn_intervals(
     apart: np.ndarray,  # (n, 2) px
 ) -> dict:  # "right", "left", "gap": limits and factors; without what too few are known of
     "What a card holds under `intervals`; all lengths in px of the 512-px frame."
-    asked = {s: (errors[:, k], expected[:, k], 2) for k, s in enumerate(SIDES)}
+    asked = {s: (errors[:, k], expected[:, k], 4) for k, s in enumerate(SIDES)}
     return _each(**asked, gap=(gap_errors, gap_score(expected, apart), 3))
 
 # %% ../nbs/engine/conformal.ipynb #bff63a36
@@ -100,8 +102,11 @@ def gap_margin(
     return margin(float(gap_score(expected, apart)), numbers) if numbers else np.nan
 
 # %% ../nbs/engine/conformal.ipynb #05a572f0
-def _is_sound(numbers, groups: int) -> bool:
-    "Whether `numbers` may be limits and factors of so many groups."
+_MOST_GROUPS = 8
+
+
+def _is_sound(numbers) -> bool:
+    "Whether `numbers` may be limits and factors of groups."
     if not isinstance(numbers, dict) or set(numbers) != {"limits", "factors"}:
         return False
     lists = numbers["limits"], numbers["factors"]
@@ -110,7 +115,8 @@ def _is_sound(numbers, groups: int) -> bool:
     values = [*lists[0], *lists[1]]
     if not all(type(v) in (int, float) and 1e-3 <= v <= 1e3 for v in values):
         return False
-    return len(lists[0]) == groups - 1 == len(lists[1]) - 1 and lists[0] == sorted(lists[0])
+    matching = 0 < len(lists[1]) == len(lists[0]) + 1 <= _MOST_GROUPS
+    return matching and lists[0] == sorted(lists[0])
 
 # %% ../nbs/engine/conformal.ipynb #e94acc75
 def why_no_intervals(card: dict) -> list[str]:
@@ -119,6 +125,5 @@ def why_no_intervals(card: dict) -> list[str]:
         return []
     if not isinstance(found, dict):
         return [f"intervals is {found!r:.60}, not a table"]
-    wanted = dict.fromkeys(SIDES, 2) | {"gap": 3}
-    bad = [name for name, n in wanted.items() if name in found and not _is_sound(found[name], n)]
+    bad = [name for name in (*SIDES, "gap") if name in found and not _is_sound(found[name])]
     return [f"intervals has no usable limits and factors for {name}" for name in bad]

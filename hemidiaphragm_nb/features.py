@@ -176,14 +176,18 @@ def _border_distance(
 
 # %% ../nbs/engine/features.ipynb #1f56c73b
 SIDES = ("right", "left")  # the patient's
+_DARK = 30  # of 255: grey levels below are nearly black
 
 
 def _grey_levels(image: np.ndarray) -> dict[str, float]:
-    "Span of the grey levels (5 to 95 %), and how often neighbours in mid-grey are exactly equal."
+    """Span of the grey levels (5 to 95 %), the fraction that is nearly black, and how often
+    neighbours in mid-grey are exactly equal.
+    """
     low, high = np.percentile(image[::4, ::4], (5, 95))
     here, right = image[::2, :-1:2], image[::2, 1::2]
     middle = (here > 5) & (here < 250)
-    return {"span": high - low, "equal": ((here == right) & middle).sum() / max(middle.sum(), 1)}
+    equal = ((here == right) & middle).sum() / max(middle.sum(), 1)
+    return {"span": high - low, "dark": (image[::4, ::4] < _DARK).mean(), "equal": equal}
 
 # %% ../nbs/engine/features.ipynb #00000019
 def _lung_features(field, grey, mask, labels, points) -> dict[str, float]:

@@ -61,10 +61,10 @@ _IMAGE = {  # of the image, and of both lungs
     "mirrored": Kind(
         SEVERE,
         "right and left may be exchanged",
-        "nearer to the usual with right and left exchanged, by more than `mirror`; asked only where"
-        " no edge cuts a lung off and the features are usual: the image's within `image`, those of"
-        " the lungs within {lungs} times `lungs`",
-        {"lungs": 1.5},
+        "the probe `mirrored` passes its threshold, as {false} % of radiographs do that are not;"
+        " asked only where no edge cuts a lung off, no lung looks white and the image's features"
+        " are within `image`",
+        {"false": 1},
     ),
     "low_contrast": Kind(
         CAUTION,
@@ -72,6 +72,24 @@ _IMAGE = {  # of the image, and of both lungs
         "90 % of the pixels within {span:g} of 256 grey levels, more than {steps:g} of mid-grey"
         " neighbours equal, or neither lung {pale:g} standard deviations darker than its rim",
         {"span": 100, "steps": 0.6, "pale": 0.0},
+    ),
+    "overexposed": Kind(
+        CAUTION,
+        "the image looks overexposed",
+        "more than {dark} of the field nearly black (below 30 of 255)",
+        {"dark": 0.3},
+    ),
+    "blurred": Kind(
+        CAUTION,
+        "the image looks blurred",
+        "detail of 1 to 3 px of 512 has less than {fine} of the variance of detail of 4 to 16 px",
+        {"fine": 0.08},
+    ),
+    "proportions": Kind(
+        CAUTION,
+        "the lungs do not have an adult's proportions",
+        "the probe `short lungs` passes its threshold, as {false} % of adults' do",
+        {"false": 0.5},
     ),
 }
 
@@ -95,7 +113,9 @@ _LUNG = {  # of a lung, or of the mask
     "lung_part_missing": Kind(
         CAUTION,
         "a part of a lung may be missing",
-        "logarithm of the areas' ratio beyond `ratio`, or a lung less dark than `contrast`",
+        "logarithm of the areas' ratio beyond `ratio`, a lung less dark than `contrast`, or its"
+        " probe for a white lung passes its threshold, as {false} % do of lungs that are not",
+        {"false": 0.5},
     ),
     "cut_off": Kind(
         NOTE,
@@ -121,10 +141,11 @@ _NUMBERS = {  # of a landmark, a length, or the file
         {"px512": 20.0},
     ),
     "landmark_disagreement": Kind(
-        CAUTION,
+        SEVERE,
         "heatmap and mask disagree on a landmark",
         "more than {px512:g} px of 512 apart",
         {"px512": 20.0},
+        "no landmark of that side, no gap",
     ),
     "landmark_uncertain": Kind(
         CAUTION,

@@ -161,16 +161,16 @@ class Variant:
 
 
 _LUNG = ("lung_part_missing", "lung_missing", "lungs_missing", "mask_implausible")
-_NOT_ADULT = ("not_frontal", "mask_implausible")
+_NOT_ADULT = ("proportions", "not_frontal", "mask_implausible")
 VARIANTS = {
     "as it is": Variant(lambda p, m: p, ()),
     "mirrored": Variant(lambda p, m: np.ascontiguousarray(p[:, ::-1]), ("mirrored",)),
     "bases cropped": Variant(_cut_bases, ("cut_off",)),
     "overexposed": Variant(
-        lambda p, m: np.clip((p - 0.45) / 0.55, 0, 1), ("low_contrast", *_NOT_ADULT)
+        lambda p, m: np.clip((p - 0.45) / 0.55, 0, 1), ("overexposed", "low_contrast")
     ),
     "blurred": Variant(
-        lambda p, m: cv2.GaussianBlur(p, (0, 0), max(p.shape) / 80), ("low_contrast", *_NOT_ADULT)
+        lambda p, m: cv2.GaussianBlur(p, (0, 0), max(p.shape) / 80), ("blurred", "low_contrast")
     ),
     "stretched to 1.4 of its height": Variant(
         lambda p, m: cv2.resize(p, None, fx=1, fy=1.4), _NOT_ADULT

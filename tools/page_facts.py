@@ -19,6 +19,7 @@ from hemidiaphragm_nb import (
     minima,
     notice,
     predict,
+    probes,
     radiograph,
     readers,
     records,
@@ -39,6 +40,14 @@ def reference() -> dict:
     content = json.loads(path.read_text(encoding="utf-8"))
     limits = {name: value for name, value in known.limits.items()}
     return {k: content[k] for k in ("names", "mean", "spread", "correlation")} | {"limits": limits}
+
+
+def probe_facts() -> dict:
+    "The cells of the probes' picture, and their weights."
+    path = ROOT / "hemidiaphragm_nb" / "reference" / "probes.json"
+    numbers = json.loads(path.read_text(encoding="utf-8"))["probes"]
+    margins = {"above": probes._ABOVE, "below": probes._BELOW, "beside": probes._BESIDE}
+    return {"cells": probes.CELLS, **margins, "probes": numbers}
 
 
 def other_classes() -> dict:
@@ -121,6 +130,7 @@ def facts() -> dict:
             "coarse": features._COARSE,
             "grid": features._GRID,
             "edge": features._EDGE,
+            "dark": features._DARK,
             "shape": features._SHAPE,
             "sides": features.SIDES,
         },
@@ -138,6 +148,7 @@ def facts() -> dict:
         "no_answer": findings.NO_ANSWER,
         "tilt": {"highest": tilt._HIGHEST, "least": tilt._LEAST},
         "reference": reference(),
+        "probes": probe_facts(),
         "header": header_words(),
     }
 

@@ -28,7 +28,7 @@ def measure(data: Path, out: Path = OUT, only: slice = slice(None)):
     for name, rows in (("movements", moved), ("findings", found)):
         path = out / f"{name}.csv"
         csv_files.save_table(pd.concat(rows), path, index=False, float_format="%.3f")
-    files.write_digests(out, ["movements.csv", "findings.csv"])
+    files.write_digests(out, [path.name for path in sorted(out.glob("*.csv"))])
 
 
 if __name__ == "__main__":

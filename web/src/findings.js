@@ -5,6 +5,7 @@ import { extremes, inverse, mean, percentile, plane, rint, spread, sum } from ".
 import FACTS from "./facts.json";
 import { FRAME } from "./frame.js";
 import * as masks from "./masks.js";
+import { probeScores } from "./probes.js";
 import { cut, resizeArea, resizeNearest } from "./resize.js";
 
 const { waves: WAVES, coarse: COARSE, grid: GRID, shape: SHAPE, sides: SIDES } = FACTS.features;
@@ -74,7 +75,7 @@ function varianceByScale(image, grey, coefficients) {
   return parts.map((v) => Math.log(Math.min(Math.max(v, 1e-5), 1)));
 }
 
-// Span of the grey levels, and how often neighbours in mid-grey are exactly equal.
+// Span of the grey levels, the fraction that is nearly black, and how often neighbours in mid-grey are exactly equal.
 function greyLevels({ data, height, width }) {
   const sample = [];
   for (let y = 0; y < height; y += 4)
@@ -91,6 +92,7 @@ function greyLevels({ data, height, width }) {
   }
   return {
     span: percentile(sorted, 95) - percentile(sorted, 5),
+    dark: sample.filter((v) => v < FACTS.features.dark).length / sample.length,
     equal: equal / Math.max(middle, 1),
   };
 }
@@ -314,20 +316,6 @@ function presented(values, [grey, swap, down, across]) {
   return [...out, ...values.slice(WAVES ** 2 - 1)];
 }
 
-// All features of the mirrored radiograph, with right and left exchanged.
-function mirrored(values) {
-  const k = SHAPE.length;
-  const [image, right, left] = [
-    values.slice(0, LUNGS),
-    values.slice(LUNGS, LUNGS + k),
-    values.slice(LUNGS + k),
-  ];
-  return [...image, ...left, ...right].map((v, i) => {
-    if (NAMES[i].startsWith("wave") && Number(NAMES[i].at(-1)) % 2) return -v;
-    return NAMES[i].endsWith(" x") ? 1 - v : v;
-  });
-}
-
 // ---------------------------------------------------------------- the checks
 
 function finding(code, message, side = "") {
@@ -393,6 +381,19 @@ function checkContrast(m) {
   return why.length ? [finding("low_contrast", `low contrast: ${why.join(" and ")}`)] : [];
 }
 
+function checkExposure(m) {
+  const found = [];
+  if (m.dark > FINDINGS.overexposed.limits.dark) {
+    const text = `the image looks overexposed: ${(100 * m.dark).toFixed(0)}% of it is nearly black`;
+    found.push(finding("overexposed", text));
+  }
+  if (m["grain 4"] - m["grain 3"] < Math.log(FINDINGS.blurred.limits.fine)) {
+    const text = "the image looks blurred: it has next to no fine detail";
+    found.push(finding("blurred", text));
+  }
+  return found;
+}
+
 function isMissing(m, side) {
   return !(Math.exp(m[`${side} size`]) >= FACTS.checks.tiny);
 }
@@ -418,6 +419,9 @@ function checkLung(m, side) {
   }
   if (m[`${side} contrast`] < LIMITS[`${side} contrast from`]) {
     const text = `${side} lung is not darker than what surrounds it: it may be filled or absent`;
+    found.push(finding("lung_part_missing", text, side));
+  } else if (m.probes[`${side} lung white`] > 0) {
+    const text = `${side} lung looks white, in part or whole: it may be filled or hidden by fluid`;
     found.push(finding("lung_part_missing", text, side));
   }
   for (const [end, [most, words]] of Object.entries(FACTS.checks.ends)) {
@@ -448,16 +452,18 @@ function checkSymmetry(m) {
       finding("rotated", `the lungs are tilted by about ${about}: is the image rotated?`),
     );
   }
-  const both = vector(m);
   const whole = SIDES.every((side) =>
     Object.entries(FACTS.checks.ends).every(([end, [most]]) => m[`${side} ${end}`] <= most),
   );
-  const usual =
-    distance(both.slice(0, LUNGS)) < LIMITS.image &&
-    distance(both.slice(LUNGS)) < FINDINGS.mirrored.limits.lungs * LIMITS.lungs;
-  if (whole && usual && distance(both) ** 2 - distance(mirrored(both)) ** 2 > LIMITS.mirror) {
+  const white = SIDES.some((side) => m.probes[`${side} lung white`] > 0);
+  const usual = distance(vector(m, IMAGE_NAMES)) < LIMITS.image;
+  if (whole && usual && !white && m.probes.mirrored > 0) {
     const text = "the image looks mirrored: right and left may be exchanged";
     found.push(finding("mirrored", text));
+  }
+  if (m.probes["short lungs"] > 0) {
+    const text = "the lungs are short for their width: is it a child, or the image out of shape?";
+    found.push(finding("proportions", text));
   }
   return found;
 }
@@ -492,6 +498,7 @@ function checkLandmarks(m) {
 export function checkPrediction(frame, where, lungs, labels, points) {
   const m = extractFeatures(frame, where, lungs, labels, points);
   const wrong = checkPresentation(m);
+  m.probes = wrong.length ? {} : probeScores(vector(m), frame, labels);
   if (wrong.length) {
     const lost = checkLungs(m).filter((f) => f.code === "lungs_missing");
     return [...lost, ...wrong, ...checkContrast({ span: m.span, equal: m.equal })];
@@ -499,6 +506,7 @@ export function checkPrediction(frame, where, lungs, labels, points) {
   return [
     ...checkFrontal(m),
     ...checkContrast(m),
+    ...checkExposure(m),
     ...checkLungs(m),
     ...checkSymmetry(m),
     ...checkMask(m),

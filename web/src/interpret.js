@@ -168,8 +168,9 @@ function withoutImplausibleMm(p) {
   return { ...p, spacing: null, spacingSource: "", findings };
 }
 
-// Without the landmark of side `k` and what is found about it; `lung`: nor the lung.
-function withoutLandmark(p, k, lung) {
+// Without the landmark of side `k` and what is found about it but for the code `reason`; `lung`:
+// nor the lung.
+function withoutLandmark(p, k, lung, reason = "") {
   const side = SIDES[k];
   const at = (values, none) => values.map((v, i) => (i === k ? none : v));
   const { height, width, data } = p.mask;
@@ -185,7 +186,9 @@ function withoutLandmark(p, k, lung) {
           width,
         )
       : p.mask,
-    findings: p.findings.filter((f) => f.side !== side || !f.code.startsWith("landmark_")),
+    findings: p.findings.filter(
+      ({ code, side: of }) => of !== side || !code.startsWith("landmark_") || code === reason,
+    ),
   };
 }
 
@@ -213,9 +216,11 @@ function reasonFirst(findings) {
 function abstain(p) {
   p = withoutPointsOffImage(p);
   const reason = p.findings.find(leavesNoAnswer)?.message ?? "";
-  const lost = p.findings.filter((f) => f.code === "lung_missing").map((f) => f.side);
+  const sides = (code) => p.findings.filter((f) => f.code === code).map((f) => f.side);
+  const [lost, apart] = [sides("lung_missing"), sides("landmark_disagreement")];
   SIDES.forEach((side, k) => {
     if (reason || lost.includes(side)) p = withoutLandmark(p, k, true);
+    else if (apart.includes(side)) p = withoutLandmark(p, k, false, "landmark_disagreement");
   });
   return { ...p, noAnswer: reason, tilt: reason ? NaN : p.tilt };
 }
