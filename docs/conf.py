@@ -17,6 +17,7 @@ copyright = config["DEFAULT"]["author"]  # Sphinx's own name for it
 extensions = ["myst_nb", "sphinx_copybutton"]
 nb_execution_mode = "off"  # the notebooks' stored results are shown
 nb_ipywidgets_js = {}  # nothing is fetched by a page
+nb_render_markdown_format = "myst"  # tables among what a cell shows
 myst_heading_anchors = 3
 myst_enable_extensions = ["amsmath", "dollarmath", "colon_fence"]
 myst_all_links_external = (
