@@ -75,7 +75,8 @@ function varianceByScale(image, grey, coefficients) {
   return parts.map((v) => Math.log(Math.min(Math.max(v, 1e-5), 1)));
 }
 
-// Span of the grey levels, the fraction that is nearly black, and how often neighbours in mid-grey are exactly equal.
+// Span of the grey levels, the fraction that is nearly black, and how often neighbours in mid-grey
+// are exactly equal.
 function greyLevels({ data, height, width }) {
   const sample = [];
   for (let y = 0; y < height; y += 4)
