@@ -66,6 +66,10 @@ _IMAGE = {  # of the image, and of both lungs
         " are within `image`",
         {"false": 1},
     ),
+}
+
+# %% ../nbs/engine/findings.ipynb #16c00001
+_PICTURE = {  # of how the picture was taken, and of whom
     "low_contrast": Kind(
         CAUTION,
         "the image has little contrast",
@@ -173,7 +177,7 @@ _NUMBERS = {  # of a landmark, a length, or the file
         effect="shown, though there is no answer",
     ),
 }
-FINDINGS = _IMAGE | _LUNG | _NUMBERS
+FINDINGS = _IMAGE | _PICTURE | _LUNG | _NUMBERS
 OTHER = Kind(CAUTION, "a finding of another version, or of a predictor of your own", "not known")
 
 # %% ../nbs/engine/findings.ipynb #621b371e
