@@ -84,7 +84,7 @@ not for this card.
 {table}
 
 {more}**Trust.** Each landmark's radius is a factor times the error that its heatmap expects, one
-for each side and quarter of the expected errors; the gap's interval is made alike, in thirds. In
+for each side and third of its expected errors; the gap's interval is made alike. In
 the folds, by factors of the other folds, they held so many of the true points and gaps (%; 90
 wanted; 95 % intervals by patient, then the number of landmarks or gaps), with one factor for all
 ({factor:.2f}) and with those of the groups:

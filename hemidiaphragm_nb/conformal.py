@@ -78,7 +78,7 @@ def learn_intervals(
     apart: np.ndarray,  # (n, 2) px
 ) -> dict:  # "right", "left", "gap": limits and factors; without what too few are known of
     "What a card holds under `intervals`; all lengths in px of the 512-px frame."
-    asked = {s: (errors[:, k], expected[:, k], 4) for k, s in enumerate(SIDES)}
+    asked = {s: (errors[:, k], expected[:, k], 3) for k, s in enumerate(SIDES)}
     return _each(**asked, gap=(gap_errors, gap_score(expected, apart), 3))
 
 # %% ../nbs/engine/conformal.ipynb #bff63a36
