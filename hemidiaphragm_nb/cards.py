@@ -15,6 +15,7 @@ import pandas as pd
 from .cases import persons
 from .crossval import ablation_table
 from .reporting_checklist import claim_table
+from .students import compare_networks
 from .files import write_atomic
 from .networks import TorchPredictor
 from .csv_files import load_table
@@ -79,7 +80,8 @@ not for this card.
 ## Quantitative analyses
 
 **How good, on patients never seen.** Cross-validation by patient of this recipe, {folds} folds of
-{members} each, once (n = 1). Portable: AP radiographs; fixed: PA.
+{members} each, once (n = 1). Portable: AP radiographs; fixed: PA. The masks' points were read in
+whole pixels here, and are read between them today (`engine/students`).
 
 {table}
 
@@ -156,6 +158,10 @@ _MORE = {  # what `more` of `card_text` may hold, in order
         " at most what it deserves. % of landmarks; *all* is estimated from both groups; how"
         " large they are is drawn by patient too."
     ),
+    "student": (
+        "**One network instead.** A student of these networks (one training) and each of them"
+        " alone, on the radiographs of the test part, by patient (`engine/students`)."
+    ),
     "variants": (
         "**Spoilt images.** Variants of radiographs of the 65 held out: how often a finding says"
         " what is wrong, or anything (`python -m tools.variants FOLDER`). The probes have learnt"
@@ -210,6 +216,16 @@ def card_text(
     )
 
 # %% ../nbs/engine/cards.ipynb #c16a0001
+def _student_table(path: Path) -> pd.DataFrame:
+    "What a student and each network lose against all together."
+    cases = load_table(path, dtype={"id": str, "patient_id": str})
+    table = compare_networks(cases, "three networks")
+    digits = {"R/10": 1, "R/5": 1, "Dice": 3}
+    return table.assign(**{c: table[c].map(f"{{:.{n}f}}".format) for c, n in digits.items()})[
+        [*digits, "R/10, difference", "Dice, difference"]
+    ]
+
+
 def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `more` of `card_text`
     "What `results/DATA` holds beside the cross-validation, for a model card; none where absent."
     root = results_folder("crossval", data, "radiographs.csv")
@@ -234,6 +250,7 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
         "groups": groups.set_index("group"),
         "failures": failed.set_index("failure"),
         "tried": pd.DataFrame({c: tried[c].map(f.format) for c, f in shown.items()}),
+        "student": _student_table(root / "student/radiographs.csv"),
         "twice": accuracy_twice(items, reviewed, errors),
         "variants": spoilt[shares].astype(float).round(1).astype(str),
         "probes": load_table(root / "variants/probes.csv").set_index("probe").round(1).astype(str),

@@ -32,6 +32,8 @@ COMMANDS = {
     "crossval": "hemidiaphragm crossval --data FOLDER --scale full",
     "ablation": "hemidiaphragm crossval --data FOLDER --scale full --ablation",
     "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full`, `cards.adopt`",
+    "student": "`hemidiaphragm ensemble --data FOLDER --scale full --student`, whose teachers were"
+    " the networks that ship",
     "measure": "notebook `engine/agreement`, last section (no training)",
     "explain": "notebook `13_explain`, last section (no training)",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
@@ -127,6 +129,8 @@ def page() -> str:
   plans named above with more repeats; a store that holds them goes on.
 - `paper`: the first 20 of 200 epochs of one setting (n = 1). The whole, some 37 hours of the
   GPU that ran these: `hemidiaphragm replicate --data FOLDER --scale full --preset paper`.
+- `student`: one student of one split. Students of every fold, which would ship:
+  `hemidiaphragm crossval --data FOLDER --scale full --students 3` (30 trainings).
 - `updates`: curves with `complete: false` stop before their end; `hemidiaphragm updates` goes on.
 
 ## One person under two patients
