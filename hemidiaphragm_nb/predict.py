@@ -90,7 +90,7 @@ def _border_point(p: np.ndarray, lung: np.ndarray) -> tuple[float, float]:
     fit = np.polynomial.Polynomial.fit(columns, low + beyond, 3, w=np.sqrt(weight))
     return middle, fit(middle)
 
-# %% ../nbs/15_predict.ipynb #16a00004
+
 def mask_points(
     labels: np.ndarray,  # (s, s) uint8: a label image of the frame
     # take each lung's largest component; False where each is one, as `lung_labels` leaves it
@@ -346,7 +346,7 @@ def _check_pixels(pixels):
     form = "numpy.asarray(pixels, numpy.float32) of shape (height, width), bright where dense"
     raise ValueError(f"the pixels of this Radiograph are {wrong}. It takes {form}")
 
-# %% ../nbs/15_predict.ipynb #84dfa7f3
+
 def _as_radiograph(given) -> Radiograph:
     "What is given, or read from the path given. Raises: TypeError for anything else."
     if isinstance(given, Radiograph):
@@ -363,7 +363,7 @@ def _as_radiograph(given) -> Radiograph:
         " dense; `read_radiograph` reads a file"
     )
 
-
+# %% ../nbs/15_predict.ipynb #84dfa7f3
 def of_radiograph(answer: Prediction, r: Radiograph) -> Prediction:
     "What `interpret` gives for a radiograph, with its file, its spacing and its reader's findings."
     of_file = [Finding("file", message) for message in r.warnings]

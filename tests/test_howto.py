@@ -28,7 +28,8 @@ INSTALLS = re.compile(r"^(pip |git clone|python -m venv|apt-get|\. \.venv|mkdir 
 def blocks(name: str, language: str = "") -> list[str]:
     "The blocks of a how-to in that language, cut in size."
     text = (GUIDES / f"{name}.md").read_text(encoding="utf-8")
-    found = re.findall(rf"^```{language}\n(.+?)^```$", text, re.M | re.S)
+    fenced = re.findall(r"^```(\w*)\n(.+?)^```$", text, re.M | re.S)
+    found = [block for kind, block in fenced if kind == language]
     for long, short in SMALL.items():
         found = [block.replace(long, short) for block in found]
     return found
