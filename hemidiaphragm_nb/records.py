@@ -16,7 +16,7 @@ import numpy as np
 
 from . import __version__
 from .columns import ALL_COLUMNS, GAP_RULE, PREDICTED
-from .usual_range import gap_sentence
+from .usual_range import prediction_sentence
 from .csv_files import csv_path, csv_text
 from .measure import MEASURES, Measurements, as_columns, with_sizes
 from .predict import Prediction
@@ -106,11 +106,10 @@ def as_record(
 ) -> dict:
     "What STEM.json says of a prediction whose files are written."
     relative, view = with_sizes(p).sizes["gap_relative"], str(facts.get("view") or "")
-    relative = np.nan if relative is None else relative
     return as_json(p, predictor) | {
         "patient_id": "",
         "day_shifted": None,
-        "gap_usual": gap_sentence(relative, p.gap_mm, p.spacing_source, view),
+        "gap_usual": prediction_sentence(p, relative, view),
         "path": os.path.abspath(p.file),
         "results": name.as_posix(),
         "files": {writer: [file.name for file in files] for writer, files in written.items()},

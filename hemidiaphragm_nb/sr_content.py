@@ -24,7 +24,7 @@ from .notice import USE
 from .predict import Prediction
 from .radiograph import FRAME
 from .spacings import BY_HAND
-from .usual_range import gap_sentence
+from .usual_range import prediction_sentence
 
 # %% ../nbs/engine/sr_content.ipynb #c5990ae8
 PRODUCT = "hemidiaphragm_nb"
@@ -204,10 +204,8 @@ _MAGNIFIED = {  # what is known of magnification, by the source of the spacing
 
 def _gap_comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
     "Where the gap stands beside what is usual, and by which rule it was measured."
-    relative = sizes.get("gap_relative")
-    relative = np.nan if relative is None else relative
     view = str(source.picture.get("ViewPosition", ""))
-    placed = gap_sentence(relative, p.gap_mm, p.spacing_source, view)
+    placed = prediction_sentence(p, sizes.get("gap_relative"), view)
     return [f"{placed} Landmarks are the midpoints of the lower lung borders. No diagnosis."]
 
 
