@@ -28,6 +28,8 @@ SOURCES = {  # what each rests on, and what of it was read
     " standing (abstract read); other sources name half of it",
     "elevation and paralysis": "Chetta et al., Respir Med 99:39 (2005), 42 patients, specificity"
     " 0.44 (abstract read)",
+    "magnification": "lengths on the detector are larger than in the patient, by 7 to 25 % at the"
+    " bedside and 3 to 9 % upright, PA: geometry, of distances that this project assumes",
 }
 
 # %% ../nbs/engine/usual_range.ipynb #541583dc
