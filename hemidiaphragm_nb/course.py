@@ -169,6 +169,8 @@ def write_course(
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
             " height; hatched is the usual range in the patient; lengths in mm are the detector's."
+            " `gap_rule` names the points that a gap is between, if the table does: midpoint stands"
+            " for the midpoints of the lower lung borders."
             f" A hollow marker had a warning. Sources: {sources}."
         )
     ]

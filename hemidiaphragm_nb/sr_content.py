@@ -24,6 +24,7 @@ from .notice import USE
 from .predict import Prediction
 from .radiograph import FRAME
 from .spacings import BY_HAND
+from .tilt import level_gap_mm
 from .usual_range import prediction_sentence
 
 # %% ../nbs/engine/sr_content.ipynb #c5990ae8
@@ -126,6 +127,7 @@ def _gap_group(source: Source, p: Prediction, sizes: dict, card: dict | None):
     half_mm = half * p.spacing[0] if p.spacing else None
     numbers = dict(gap_px=p.gap_px, gap_mm=p.gap_mm, gap90_px=half, gap90_mm=half_mm)
     numbers |= dict(gap_relative_one=sizes.get("gap_relative"), gap_corrected_px=p.gap_corrected_px)
+    numbers |= dict(gap_corrected_mm=level_gap_mm(p.points, p.tilt, p.spacing))
     numbers |= {name: v for name, v in sizes.items() if name.startswith("gap_dome_apex_")}
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(source, p, "POLYLINE", gap_line(p.points)),
