@@ -128,6 +128,7 @@ PREDICTED = (
         " rotated by more than some 3 degrees",
         _PX,
     ),
+    Column("gap_corrected_mm", "The same in mm. Empty where spacing_mm is", "mm"),
     _text(
         "gap_rule",
         "Which points the gap is between: the midpoints of the lower lung borders",

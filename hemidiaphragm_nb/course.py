@@ -113,7 +113,8 @@ def plot_patient(
     usual = {"gap_mm": USUAL_MM, "gap_relative": np.multiply(USUAL_RELATIVE, 100)}.get(value)
     if usual is not None:
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
-        ax.axhspan(*usual, label="usual range, in the patient", **band)
+        name = "usual range before enlargement" if value == "gap_mm" else "usual range"
+        ax.axhspan(*usual, label=name, **band)
     for kind, alike in patient.groupby("kind", sort=False):
         style, colour = _STYLES[kind]
         half = _half_widths(alike, value)
@@ -167,7 +168,9 @@ def write_course(
             "Gaps are positive where the right side stands higher. Portable and fixed radiographs"
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
-            " height; hatched is the usual range."
+            " height; hatched is the usual range in the patient; lengths in mm are the detector's."
+            " `gap_rule` names the points that a gap is between, if the table does: midpoint stands"
+            " for the midpoints of the lower lung borders."
             f" A hollow marker had a warning. Sources: {sources}."
         )
     ]

@@ -36,12 +36,13 @@ def nameless(
 # %% ../nbs/engine/course_table.ipynb #7ba818a2
 _MEASURED = "gap_px gap_mm gap_relative right_height_mm left_height_mm gap90_low_px".split()
 _MEASURED += ["gap90_high_px"]
-_ABOUT = "image patient_id day view kind warnings finding_codes spacing_source".split()
+_ABOUT = "image patient_id day view kind warnings finding_codes spacing_source gap_rule".split()
 
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
     "The columns of a course, in order of patients and days."
     table = table.assign(kind=[view_kind(view) for view in table["view"]])
+    table["gap_rule"] = table["gap_rule"].fillna("") if "gap_rule" in table else ""
     columns = [*_ABOUT, *(name for name in _MEASURED if name in table)]
     for name in columns[len(_ABOUT) :]:
         table[name] = pd.to_numeric(table[name], errors="coerce")

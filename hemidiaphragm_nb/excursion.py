@@ -119,9 +119,11 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
                 " exchanged, or does the side move against the other?"
             )
     lines.append(
-        "± holds the excursion nine times in ten by the landmarks' own radii; it knows nothing of"
+        "Each lung's height is from its apex to the midpoint of its lower border."
+        " ± holds the excursion nine times in ten by the landmarks' own radii; it knows nothing of"
         " another distance, posture or effort. Lengths in mm are those of the spacing, not"
-        f" corrected for magnification. Source: {SOURCES['excursion']}."
+        f" corrected for magnification ({SOURCES['magnification']}). Source:"
+        f" {SOURCES['excursion']}."
     )
     return lines
 

@@ -70,6 +70,15 @@ def _draw_banner(
     for i, line in enumerate(lines, start=1):
         cv2.putText(picture, line, (step // 3, step * i), font, size, YELLOW, 1, cv2.LINE_AA)
 
+# %% ../nbs/engine/overlay.ipynb #6ba025dd
+def _draw_rule(picture: np.ndarray):
+    "Between which points the gap is, in white on a dark strip at the bottom, in place."
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, max(0.35, min(picture.shape[:2]) / 1400)
+    step, height = round(36 * size), len(picture)
+    picture[max(0, height - step - step // 3) :] //= 4
+    place = (step // 3, height - step // 2)
+    cv2.putText(picture, "gap of the midpoints", place, font, size, (255, 255, 255), 1, cv2.LINE_AA)
+
 # %% ../nbs/engine/overlay.ipynb #6dc7e87a
 def overlay(
     radiograph: Radiograph,
@@ -88,6 +97,8 @@ def overlay(
     for name, point in zip("RL", prediction.points):
         if not np.isnan(point).any():
             _draw_landmark(picture, name, (point + 0.5) * scale - 0.5, thickness)
+    if np.isfinite(prediction.points).any():
+        _draw_rule(picture)
     if prediction.warnings:
         first = "No answer" if prediction.status == NO_ANSWER else "Warning"
         _draw_banner(picture, prediction.warnings, first=first)

@@ -242,7 +242,8 @@ def write_agreement(
             " in both. Differences are A - B; limits are those of 95 % of the differences; all"
             " intervals are 95 % intervals. `detectable` is the smallest change of a patient that"
             " these differences would not feign. ICC is ICC(2,1): absolute agreement of single"
-            " readings.",
+            " readings. A gap is that of the midpoints of the lower lung borders, one with"
+            " `dome_apex` in its name that of the domes' apices, if A and B keep to these names.",
             *_about_patients(found),
         ),
         table_part(found.set_index("quantity")),

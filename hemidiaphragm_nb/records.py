@@ -16,7 +16,8 @@ import numpy as np
 
 from . import __version__
 from .columns import ALL_COLUMNS, GAP_RULE, PREDICTED
-from .usual_range import gap_sentence
+from .tilt import level_gap_mm
+from .usual_range import prediction_sentence
 from .csv_files import csv_path, csv_text
 from .measure import MEASURES, Measurements, as_columns, with_sizes
 from .predict import Prediction
@@ -45,7 +46,8 @@ def as_row(
     uncertain = [_known(v, 1) for v in (*apart, *radius)]
     row = [p.file, *values, "; ".join(p.warnings), p.width, p.height, spacing, *uncertain]
     row += [p.status, p.spacing_source, *interval]
-    row += [_known(p.tilt, 1), _known(p.gap_corrected_px), GAP_RULE]
+    level_mm = level_gap_mm(p.points, p.tilt, p.spacing)
+    row += [_known(p.tilt, 1), _known(p.gap_corrected_px), _known(level_mm), GAP_RULE]
     sizes = as_columns(measured) if measured else with_sizes(p).sizes
     return sizes | dict(zip(COLUMNS, row))
 
@@ -58,7 +60,7 @@ def made_by(predictor: Predictor) -> dict:
     return {"model": facts | {"recipe": card["recipe"].get("name", "")}, "version": __version__}
 
 # %% ../nbs/engine/records.ipynb #231eaa50
-RECORD_VERSION = 2  # of STEM.json: grows where a field comes, goes or changes its meaning
+RECORD_VERSION = 3  # of STEM.json: grows where a field comes, goes or changes its meaning
 
 
 def as_json(p: Prediction, predictor: Predictor) -> dict:
@@ -106,11 +108,10 @@ def as_record(
 ) -> dict:
     "What STEM.json says of a prediction whose files are written."
     relative, view = with_sizes(p).sizes["gap_relative"], str(facts.get("view") or "")
-    relative = np.nan if relative is None else relative
     return as_json(p, predictor) | {
         "patient_id": "",
         "day_shifted": None,
-        "gap_usual": gap_sentence(relative, p.gap_mm, p.spacing_source, view),
+        "gap_usual": prediction_sentence(p, relative, view),
         "path": os.path.abspath(p.file),
         "results": name.as_posix(),
         "files": {writer: [file.name for file in files] for writer, files in written.items()},

@@ -42,7 +42,7 @@ from .radiograph import Frame, Radiograph
 from .runtime import Predictor, shipped_predictor
 from .overlay import overlay
 from .records import COLUMNS, as_row
-from .usual_range import gap_sentence
+from .usual_range import prediction_sentence
 
 # %% ../nbs/engine/session.ipynb #0000000d
 @dataclass
@@ -218,7 +218,7 @@ def gap_table(self: Session) -> list[tuple[str, ...]]:
     rows.append(("had the lungs' apices been level", signed(p.gap_corrected_px, "px")))
     if self.edited:
         rows.append(("the model's gap", signed(self.prediction.gap_px, "px")))
-    placed = gap_sentence(m.gap_relative, p.gap_mm, p.spacing_source, self.radiograph.view)
+    placed = prediction_sentence(p, m.gap_relative, self.radiograph.view)
     return [*rows, ("beside what is usual", placed)]
 
 # %% ../nbs/engine/session.ipynb #cc152e7f

@@ -24,7 +24,8 @@ from .notice import USE
 from .predict import Prediction
 from .radiograph import FRAME
 from .spacings import BY_HAND
-from .usual_range import gap_sentence
+from .tilt import level_gap_mm
+from .usual_range import prediction_sentence
 
 # %% ../nbs/engine/sr_content.ipynb #c5990ae8
 PRODUCT = "hemidiaphragm_nb"
@@ -126,6 +127,7 @@ def _gap_group(source: Source, p: Prediction, sizes: dict, card: dict | None):
     half_mm = half * p.spacing[0] if p.spacing else None
     numbers = dict(gap_px=p.gap_px, gap_mm=p.gap_mm, gap90_px=half, gap90_mm=half_mm)
     numbers |= dict(gap_relative_one=sizes.get("gap_relative"), gap_corrected_px=p.gap_corrected_px)
+    numbers |= dict(gap_corrected_mm=level_gap_mm(p.points, p.tilt, p.spacing))
     numbers |= {name: v for name, v in sizes.items() if name.startswith("gap_dome_apex_")}
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_region(source, p, "POLYLINE", gap_line(p.points)),
@@ -204,10 +206,8 @@ _MAGNIFIED = {  # what is known of magnification, by the source of the spacing
 
 def _gap_comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
     "Where the gap stands beside what is usual, and by which rule it was measured."
-    relative = sizes.get("gap_relative")
-    relative = np.nan if relative is None else relative
     view = str(source.picture.get("ViewPosition", ""))
-    placed = gap_sentence(relative, p.gap_mm, p.spacing_source, view)
+    placed = prediction_sentence(p, sizes.get("gap_relative"), view)
     return [f"{placed} Landmarks are the midpoints of the lower lung borders. No diagnosis."]
 
 

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['USUAL_MM', 'SECOND_LOOK_MM', 'LUNG_MM', 'USUAL_RELATIVE', 'EXCURSION_MM', 'SOURCES', 'BEDSIDE', 'UPRIGHT',
-           'magnification', 'gap_in_patient', 'gap_sentence']
+           'magnification', 'gap_in_patient', 'gap_sentence', 'prediction_sentence']
 
 # %% ../nbs/engine/usual_range.ipynb #ed4012ec
 import math
 
 import numpy as np
 
+from .tilt import level_gap_mm
 from .views import view_kind
 
 # %% ../nbs/engine/usual_range.ipynb #fa4cb543
@@ -27,6 +28,8 @@ SOURCES = {  # what each rests on, and what of it was read
     " standing (abstract read); other sources name half of it",
     "elevation and paralysis": "Chetta et al., Respir Med 99:39 (2005), 42 patients, specificity"
     " 0.44 (abstract read)",
+    "magnification": "lengths on the detector are larger than in the patient, by 7 to 25 % at the"
+    " bedside and 3 to 9 % upright, PA: geometry, of distances that this project assumes",
 }
 
 # %% ../nbs/engine/usual_range.ipynb #541583dc
@@ -47,22 +50,37 @@ UPRIGHT = (magnification(2000, 50), magnification(1800, 150))  # PA, assumed: 1.
 _IN_PATIENT = ("GEOMETRY", "FIDUCIAL", "Magnification")  # of spacings that are not the detector's
 
 
+def _enlarged(spacing_source: str, view: str) -> tuple[float, float]:
+    "The least and the largest factor between the patient and the spacing's scale."
+    if any(word in spacing_source for word in _IN_PATIENT):
+        return 1.0, 1.0
+    return UPRIGHT if view_kind(view) == "fixed" else BEDSIDE
+
+
 def gap_in_patient(
     gap_mm: float,  # at the scale of the radiograph's spacing
     spacing_source: str = "",  # as in `Prediction`
     view: str = "",  # "PA" or "AP", with other words; "": taken as the bedside's
 ) -> tuple[float, float]:  # mm, the nearer to zero first
     "The gap in the patient: one value where the spacing is calibrated there, else a range."
-    if any(word in spacing_source for word in _IN_PATIENT):
-        return gap_mm, gap_mm
-    low, high = UPRIGHT if view_kind(view) == "fixed" else BEDSIDE
+    low, high = _enlarged(spacing_source, view)
     return gap_mm / high, gap_mm / low
 
 # %% ../nbs/engine/usual_range.ipynb #28cce206
-def _in_words(low: float, high: float) -> str:
-    "Two lengths as a range, or one."
-    same = f"{low:.0f}" == f"{high:.0f}"
-    return f"{low:.0f} mm" if same else f"{low:.0f} to {high:.0f} mm"
+def _in_words(low: float, high: float, relative: bool = False) -> str:
+    "A range as it is printed, or one number: in mm, or in percent of the lung's height."
+    low, high = (round(100 * v if relative else v) for v in (low, high))
+    unit = "%" if relative else " mm"
+    return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
+
+
+def _stands(low: float, high: float, relative: bool) -> str:
+    "Which side stands higher, and by how much; neither where that is printed as 0."
+    size = _in_words(*sorted((abs(low), abs(high))), relative)
+    if size in ("0 mm", "0%"):
+        return "both hemidiaphragms stand alike"
+    size += " of the lung's height" if relative else ""
+    return f"the {'right' if low + high > 0 else 'left'} hemidiaphragm stands {size} higher"
 
 # %% ../nbs/engine/usual_range.ipynb #df82e0fa
 def _placed(low: float, high: float, usual: tuple, second_look: tuple) -> str:
@@ -75,28 +93,72 @@ def _placed(low: float, high: float, usual: tuple, second_look: tuple) -> str:
     return "near the edge of the usual range" if high >= usual[0] else "less than usual"
 
 
+def _reaches(low: float, high: float, ends: tuple, usual: tuple, relative: bool) -> str:
+    "That the interval crosses an end of the usual range, where it does."
+    if not any(ends[0] < end < ends[1] for end in usual):
+        return ""
+    where = "beyond it" if usual[0] <= low and high <= usual[1] else "into the usual range"
+    return f", but its 90% interval ({_in_words(*ends, relative)}) reaches {where}"
+
+# %% ../nbs/engine/usual_range.ipynb #84c6cc10
+_ROTATED = 3.0  # degrees; below them the corrected gap is the worse one, see `tilt`
+
+
 def gap_sentence(
     gap_relative: float,  # of the lung's height; NaN where unknown
     gap_mm: float | None = None,  # at the scale of the radiograph's spacing
     spacing_source: str = "",
     view: str = "",
+    margin: float = math.nan,  # half of the gap's 90 % interval: mm as `gap_mm`, else relative
+    tilt: float = math.nan,  # degrees
+    corrected: float = math.nan,  # the gap had the apices been level: mm as `gap_mm`, else relative
 ) -> str:
     "A sentence that places a gap beside what is usual; never a diagnosis."
-    if gap_mm is not None and math.isfinite(gap_mm):
-        low, high = sorted(gap_in_patient(gap_mm, spacing_source, view))
-        size = _in_words(*sorted((abs(low), abs(high))))
-        usual, look, unit = USUAL_MM, SECOND_LOOK_MM, "10 to 25 mm"
-    elif math.isfinite(gap_relative):
-        low = high = gap_relative
-        size = f"{abs(gap_relative):.0%} of the lung's height"
-        usual, look = USUAL_RELATIVE, tuple(mm / LUNG_MM for mm in SECOND_LOOK_MM)
-        unit = f"{usual[0]:.0%} to {usual[1]:.0%}"
-    else:
+    relative = gap_mm is None or not math.isfinite(gap_mm)
+    gap = gap_relative if relative else gap_mm
+    if not math.isfinite(gap):
         return "The gap is unknown."
-    side = "right" if low + high > 0 else "left"
-    where = _placed(low, high, usual, look)
+    factors = (1.0, 1.0) if relative else _enlarged(spacing_source, view)
+
+    def in_patient(value: float) -> list[float]:
+        return sorted(value / factor for factor in factors)
+
+    low, high = in_patient(gap)
+    stands = _stands(low, high, relative)
+    if "alike" in stands:
+        low = high = 0.0
+    elif factors[1] > 1:
+        percent = " to ".join(f"{100 * factor - 100:.0f}" for factor in factors)
+        stands += f" in the patient ({abs(gap):.0f} mm on the detector, enlarged by {percent}%)"
+    usual, look = USUAL_MM, SECOND_LOOK_MM
+    if relative:
+        usual, look = USUAL_RELATIVE, tuple(mm / LUNG_MM for mm in SECOND_LOOK_MM)
+    unit = f"{usual[0]:.0%} to {usual[1]:.0%}" if relative else "10 to 25 mm"
+    ends = in_patient(gap - margin)[0], in_patient(gap + margin)[1]
+    where = _placed(low, high, usual, look) + _reaches(low, high, ends, usual, relative)
     posture = "upright, in full inspiration"
     if view_kind(view) == "portable":
         posture += ", and for the bedside no range is known"
-    usual = f"usual is right, {unit} ({posture})"
-    return f"The {side} hemidiaphragm stands {size} higher; {usual}: {where}."
+    text = f"{stands[0].upper()}{stands[1:]}; usual is right, {unit} ({posture}): {where}."
+    if not (abs(tilt) > _ROTATED and math.isfinite(corrected)):
+        return text
+    level = _stands(*in_patient(corrected), relative)
+    rotated = f"The lungs' apices are tilted by {abs(tilt):.1f} degrees: if the image is rotated"
+    return f"{text} {rotated} by that, {level}."
+
+# %% ../nbs/engine/usual_range.ipynb #3a382546
+def prediction_sentence(
+    p,  # a `Prediction`
+    gap_relative: float | None,  # of its measurements
+    view: str = "",
+) -> str:
+    "`gap_sentence` of a prediction, with the gap's interval and its tilt."
+    gap_relative = math.nan if gap_relative is None else gap_relative
+    numbers = dict(tilt=p.tilt)
+    if p.spacing is not None:
+        numbers |= dict(margin=p.gap_margin_px * p.spacing[0])
+        numbers |= dict(corrected=level_gap_mm(p.points, p.tilt, p.spacing))
+    elif p.gap_px:
+        height = p.gap_px / gap_relative if gap_relative else math.nan
+        numbers |= dict(margin=p.gap_margin_px / height, corrected=p.gap_corrected_px / height)
+    return gap_sentence(gap_relative, p.gap_mm, p.spacing_source, view, **numbers)

@@ -14,7 +14,9 @@ from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.inputs import is_result
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
+from hemidiaphragm_nb.record_schema import record_schema
 from hemidiaphragm_nb.writers import predict_folder
+from tools.project import ROOT
 
 # Data Package 2.0, Table Schema: the constraints that each type may have
 CONSTRAINTS = {
@@ -119,3 +121,10 @@ def test_a_radiograph_of_that_name_keeps_its_own_results(out, tmp_path):
     for _ in range(2):
         assert predict_folder([str(image)], tmp_path / "out", writers=[]) == []
         assert "gap_px" in json.loads((tmp_path / "out" / RESOURCE).read_text())
+
+
+def test_the_published_schema_is_the_library_s():
+    path = ROOT / "docs/record.schema.json"
+    advice = f"run `hemidiaphragm columns --record > docs/{path.name}`"
+    assert json.loads(path.read_text(encoding="utf-8")) == record_schema(), advice
+    assert record_schema()["$id"].endswith(path.relative_to(ROOT).as_posix())

@@ -293,6 +293,7 @@ def main() -> int:
     shutil.move(built, SITE)
     if (PAGE / "index.html").exists():  # where `make page` has built it
         shutil.copytree(PAGE, SITE / "page")
+    shutil.copy(ROOT / "docs/record.schema.json", SITE)
     (SITE / "notebooks").mkdir()
     for source in notebooks():
         shutil.copy(source, SITE / "notebooks" / source.name)

@@ -76,9 +76,21 @@ export class Radiograph {
 
   // The gap had the lungs' apices been level.
   get gapCorrectedPx() {
+    return this.levelGap([1, 1]);
+  }
+
+  // The same in mm; NaN where the spacing is unknown.
+  get gapCorrectedMm() {
+    return this.answer.spacing ? this.levelGap(this.answer.spacing) : NaN;
+  }
+
+  // Of pixels so high and wide.
+  levelGap([row, column]) {
     const [right, left] = this.points;
-    const angle = (this.answer.tilt * Math.PI) / 180;
-    return (left[1] - right[1]) * Math.cos(angle) - (left[0] - right[0]) * Math.sin(angle);
+    const tilt = (this.answer.tilt * Math.PI) / 180;
+    const angle = Math.atan2(Math.sin(tilt) * row, Math.cos(tilt) * column);
+    const [across, down] = [(left[0] - right[0]) * column, (left[1] - right[1]) * row];
+    return down * Math.cos(angle) - across * Math.sin(angle);
   }
 
   // The radius of each landmark; a landmark placed by hand has none.
@@ -131,7 +143,8 @@ export class Radiograph {
     for (const ends of [this.gap90Px, this.gap90Mm]) {
       row.push(...(ends ?? [NaN, NaN]).map((v) => known(v)));
     }
-    row.push(known(a.tilt, 1), known(this.gapCorrectedPx), FACTS.gap_rule);
+    const level = [known(this.gapCorrectedPx), known(this.gapCorrectedMm)];
+    row.push(known(a.tilt, 1), ...level, FACTS.gap_rule);
     const names = [...FACTS.columns, "placed_by_hand"];
     const byHand = SIDES.filter((_, side) => this.edited(side)).join(" ");
     return Object.fromEntries(names.map((name, i) => [name, [...row, byHand][i]]));
