@@ -1,9 +1,11 @@
 "The page that predicts in the browser agrees with the library, and does what a person asks of it."
 
 import csv
+import hashlib
 import io
 import os
 import re
+import shutil
 import struct
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.browser import chromium, opened
-from tests.predict_page import WEB, Answer, PredictPage, build, serving, static_server
+from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
 from tools import page_facts
 from tools.page_files import RADIOGRAPH
 
@@ -543,6 +545,52 @@ def test_the_page_works_offline(app, folder, tmp_path):
         app.choose(path, lossless)
         assert "message" not in app.result(path.name) and "message" not in app.result(lossless.name)
         assert all(url.startswith((address, "blob:", "data:")) for url in requests)
+
+
+def changed(folder: Path, *names: str) -> None:
+    "Make another build of a built page, in which these files are different."
+    script = (folder / "sw.js").read_text(encoding="utf-8")
+    script = script.replace(re.search(r"[`\"]([0-9a-f]{16})[`\"]", script)[1], "0" * 16)
+    for name in names:
+        before = (folder / name).read_bytes()
+        comment = b"\n<!-- -->" if name.endswith("html") else b"\n/**/"
+        (folder / name).write_bytes(before + comment)
+        digests = [hashlib.sha256(data).hexdigest() for data in (before, before + comment)]
+        assert digests[0] in script
+        script = script.replace(*digests)
+    (folder / "sw.js").write_text(script, encoding="utf-8")
+
+
+def test_the_page_works_offline_after_a_new_build(app, folder, tmp_path):
+    "What changed is fetched once more, and only that; the page says offline when all is there."
+    shutil.copytree(folder, tmp_path / "page")
+    server, browser = static_server(tmp_path / "page"), app.page.context.browser
+    with counted(server) as fetched, serving(server) as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        assert PredictPage(page).ready() == "offline"
+        changed(tmp_path / "page", "index.html", "worker.js")
+        page.reload()
+        assert PredictPage(page).ready() == "offline"
+        new = "async () => (await caches.keys()).join() === 'hemidiaphragm-page-' + '0'.repeat(16)"
+        app.wait("the new build", lambda: page.evaluate(new))
+        server.shutdown()
+        server.server_close()
+        page.reload()
+        shown = PredictPage(page)
+        assert shown.ready() == "offline"
+        page.get_by_role("button", name="Phantom 1").click()
+        assert "message" not in shown.result(EXAMPLE)
+    assert fetched["/worker.js"] == 2 and fetched["/network.onnx"] == fetched["/runtime.wasm"] == 1
+
+
+def test_the_page_says_offline_only_where_it_is(app, folder):
+    "A file that cannot be saved is missed."
+    with serving(static_server(folder)) as address, app.page.context.browser.new_page() as page:
+        page.add_init_script("caches.match = async file => file === 'licences.txt' ? undefined : 1")
+        page.goto(address)
+        assert PredictPage(page).ready() == "online"
+        assert PredictPage(page).text("#status-text") == "Ready."
 
 
 CONTRAST = """() => {

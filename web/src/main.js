@@ -3,7 +3,7 @@
 import { makeViewer } from "../../hemidiaphragm_nb/static/viewer.js";
 import { targetHeatmap } from "./decode.js";
 import FACTS from "./facts.json";
-import { keepOffline, startWorker } from "./load.js";
+import { keepOffline, startWorker, worksOffline } from "./load.js";
 import { drawHeatmap, greyCanvas, overlay, pngOf } from "./pictures.js";
 import { Radiograph, SIDES, tableText } from "./radiograph.js";
 
@@ -425,7 +425,7 @@ async function start() {
     $("progress").hidden = true;
     return;
   }
-  const offline = await keepOffline();
+  await keepOffline();
   try {
     say("Loading the network …");
     worker = await startWorker((part) => {
@@ -444,6 +444,7 @@ async function start() {
   worker.onerror = (event) =>
     say(`The computation failed (${event.message}). Load the page again.`);
   $("progress").hidden = true;
+  const offline = await worksOffline();
   ready = offline ? "Ready; this page works offline, too." : "Ready.";
   say(ready);
   document.documentElement.dataset.ready = offline ? "offline" : "online";
