@@ -182,6 +182,59 @@ def test_what_is_no_chest_has_no_answer(app, tmp_path):
     assert "No answer: this does not look" in app.text("#findings")
 
 
+@pytest.fixture
+def silent(app, tmp_path):
+    "The page with a picture shown for which there is no answer."
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400)).astype(np.uint8)
+    save_picture(noise, tmp_path / "silent.png")
+    if app.page.locator("#clear").is_visible():
+        app.page.click("#clear")
+    app.drop(tmp_path / "silent.png")
+    app.result("silent.png")
+    app.wait("its picture", lambda: app.page.locator("#viewer .stage").is_visible())
+    return app
+
+
+MAPS = """names => names.map(name => {
+    const canvas = document.getElementById(`${name}-map`);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const colours = new Set(new Uint32Array(data.buffer));
+    const words = document.getElementById(`${name}-words`).textContent;
+    return { colours: colours.size, words: words, label: canvas.ariaLabel };
+})"""
+
+
+def test_no_answer_has_no_heatmap(silent):
+    "A grey field that says so; a target as soon as a landmark is placed by hand."
+    network, target = silent.page.evaluate(MAPS, ["network", "target"])
+    assert network["colours"] == target["colours"] == 1
+    assert network["words"] == "not shown: no answer" and "no answer" in network["label"]
+    assert target["words"] == "not shown: no landmark" and "no landmark" in target["label"]
+    x, y = silent.centre("#viewer .stage")
+    silent.page.mouse.dblclick(x, y)
+    network, target = silent.page.evaluate(MAPS, ["network", "target"])
+    assert network["colours"] == 1 and target["colours"] > 50
+    assert target["words"].startswith("what it is trained to predict")
+
+
+def test_missing_landmarks_by_keyboard(silent):
+    "Enter puts each in the middle of what is seen, and arrow keys move it from there."
+    page, sides = silent.page, []
+    for _ in range(2):
+        page.locator("#viewer .stage").press("Enter")
+        focused = page.evaluate("document.activeElement.className")
+        sides.append(["handle right moved", "handle left moved"].index(focused))
+        assert np.abs(silent.point(sides[-1]) - [199.5, 149.5]).max() < 1
+        before = silent.point(sides[-1])
+        page.keyboard.press("Shift+ArrowDown")
+        assert np.abs(silent.point(sides[-1]) - before - [0, 10]).max() < 1e-6
+    assert sorted(sides) == [0, 1] and silent.text("#gap") == "Both sides level"
+    both = [silent.point(side) for side in (0, 1)]
+    page.locator("#viewer .stage").press("Enter")  # none is missing: none is moved
+    assert np.array_equal(both, [silent.point(side) for side in (0, 1)])
+    assert "double-tap" in page.locator("#desk .hint").first.inner_text()
+
+
 def test_transfer_syntaxes(app, tmp_path):
     image, paths = phantom(3).image, []
     for name, syntax in SYNTAXES.items():

@@ -188,16 +188,27 @@ function showMaps() {
   $("beta-value").textContent = `${beta} px of 512`;
   const side = 128;
   const points = pointsOrNull(radiograph.points).map((p) => p && radiograph.where.toFrame(p));
-  drawHeatmap($("target-map"), targetHeatmap(points, side, beta), radiograph);
+  const target = points.some(Boolean) ? targetHeatmap(points, side, beta) : null;
   const [right, left] = radiograph.answer.heatmaps;
-  const silent = Boolean(radiograph.answer.noAnswer); // then the network's map is no answer, too
-  const both = {
-    ...right,
-    data: right.data.map((v, i) => (silent ? 1 : Math.min(v, left.data[i]))),
-  };
-  drawHeatmap($("network-map"), both, radiograph);
-  $("network-map").ariaLabel = "heatmap that the network predicted, darkest at the landmarks";
-  $("target-map").ariaLabel = `target heatmap of these points at β ${beta} px`;
+  const both = { ...right, data: right.data.map((v, i) => Math.min(v, left.data[i])) };
+  const predicted = radiograph.answer.noAnswer ? null : both; // a refused map is no answer, too
+  showMap("network", predicted, {
+    words: "what the network predicted",
+    label: "heatmap that the network predicted, darkest at the landmarks",
+    none: "not shown: no answer",
+  });
+  showMap("target", target, {
+    words: "what it is trained to predict for these points, at this β",
+    label: `target heatmap of these points at β ${beta} px`,
+    none: "not shown: no landmark",
+  });
+}
+
+// A heatmap with its words, or a grey field where there is none.
+function showMap(name, map, { words, label, none }) {
+  drawHeatmap($(`${name}-map`), map, shown.radiograph);
+  $(`${name}-map`).ariaLabel = map ? label : `${name} heatmap ${none}`;
+  $(`${name}-words`).textContent = map ? words : none;
 }
 
 function showNumbers() {

@@ -37,9 +37,18 @@ const COLOUR_MAP = Array.from({ length: 256 }, (_, i) => {
   return [...VIRIDIS.map(at), 255];
 });
 
-// Draws a heatmap (a plane in the frame, 0 to 1) over the radiograph's extent, with crosses.
+// Draws a heatmap (a plane in the frame, 0 to 1) over the radiograph's extent, with crosses; grey
+// where there is none.
 export function drawHeatmap(canvas, map, radiograph) {
   const { top, left, rows, columns } = radiograph.where;
+  canvas.width = Math.round((256 * columns) / Math.max(rows, columns));
+  canvas.height = Math.round((256 * rows) / Math.max(rows, columns));
+  const context = canvas.getContext("2d");
+  if (!map) {
+    context.fillStyle = "#8b949c"; // no colour of the map
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    return;
+  }
   const scale = map.height / FRAME;
   const whole = canvasOf(map.width, map.height);
   const image = new ImageData(map.width, map.height);
@@ -47,9 +56,6 @@ export function drawHeatmap(canvas, map, radiograph) {
     image.data.set(COLOUR_MAP[Math.floor(255 * Math.min(Math.max(v, 0), 1))], 4 * i);
   });
   whole.getContext("2d").putImageData(image, 0, 0);
-  canvas.width = Math.round((256 * columns) / Math.max(rows, columns));
-  canvas.height = Math.round((256 * rows) / Math.max(rows, columns));
-  const context = canvas.getContext("2d");
   const part = [left, top, columns, rows].map((v) => v * scale);
   context.drawImage(whole, ...part, 0, 0, canvas.width, canvas.height);
   context.strokeStyle = "white";
