@@ -524,6 +524,88 @@ def test_table_and_downloads(example, tmp_path):
     assert page.evaluate("navigator.clipboard.readText()").startswith("file\tright_x")
 
 
+WRITTEN = """() => {
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    window.written = [];
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        written.push([text, place[0] + this.measureText(text).width]);
+        write.call(this, text, ...place);
+    };
+}"""
+
+
+def saved_picture(page) -> np.ndarray:
+    with page.expect_download() as download:
+        page.click("#picture")
+    with Image.open(download.value.path()) as image:
+        return np.asarray(image.convert("RGB"), int)
+
+
+def test_the_picture_tells_what_was_placed_by_hand(example):
+    "A square and words, the model's point as a dashed ring; what has no room is counted."
+    page = example.page
+    page.evaluate(WRITTEN)
+    before, model = saved_picture(page), np.round(example.point(0)).astype(int)
+    assert not any("by hand" in text for text, _ in page.evaluate("written"))
+    for _ in range(6):
+        example.handle("right").press("Shift+ArrowUp")
+    x, y = np.round(example.point(0)).astype(int)
+    page.evaluate("""() => {
+        const { findings } = hemidiaphragm.entries.at(-1).radiograph.answer;
+        const long = "a sentence that is longer than the picture is wide ".repeat(4);
+        for (let i = 0; i < 20; i++) {
+            findings.push({code: "file", message: i ? `${i}` : long, side: ""});
+        }
+        written.length = 0;
+    }""")
+    after, unit = saved_picture(page), 512 / 100
+    red = np.array([0xD5, 0x40, 0x2B])
+    corners = [after[y + dy, x + dx] for dy in (-3, 3) for dx in (-3, 3)]  # none is in the circle
+    assert np.abs(corners - red).max() < 40 and 3 * 2**0.5 < 0.9 * unit
+    changed = np.abs(after - before).sum(2) > 60
+    rows, columns = np.nonzero(changed)
+    around = np.hypot(columns - model[0], rows - model[1])
+    assert (np.abs(around - 1.6 * unit) < 1.5).sum() > 10, "no ring where the model had it"
+    texts, ends = zip(*page.evaluate("written"))
+    assert "right landmark placed by hand" in texts and max(ends[2:-1]) < 512
+    lines = texts[2:-1]  # after two letters, before the notice
+    count = int(re.fullmatch(r"and (\d+) more", lines[-1])[1])
+    single = [text for text in lines if re.fullmatch(r"Warning: \d+", text)]
+    assert len(lines) == 12 and len(single) + count == 19
+
+
+def test_the_keyboard_s_focus_stays_in_the_table(example):
+    "When a radiograph is opened from it, and when another's answer comes."
+    page, path = example.page, WEB / "examples" / "phantom-000005.png"
+    name = "document.activeElement.textContent"
+    page.locator("#table").get_by_role("button", name=EXAMPLE).press("Enter")
+    assert page.evaluate(name) == EXAMPLE
+    example.drop(path)
+    example.wait("its picture", lambda: example.text("#name") == path.name)
+    assert page.evaluate(name) == EXAMPLE
+    rows = page.locator("#table tbody tr").all_inner_texts()
+    assert [row.split("\t")[0].strip() for row in rows] == [EXAMPLE, path.name]
+    current = page.locator("#table tr[aria-current]").all_inner_texts()
+    assert len(current) == 1 and path.name in current[0]
+
+
+def test_the_first_that_can_be_read_is_shown(example, tmp_path):
+    "After files that are too large, or no radiographs."
+    page, good = example.page, WEB / "examples" / "phantom-000005.png"
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    page.evaluate("""() => {
+        const { get } = Object.getOwnPropertyDescriptor(Blob.prototype, "size");
+        Object.defineProperty(Blob.prototype, "size", { configurable: true, get() {
+            return this.name === "large.png" ? 2 ** 40 : get.call(this);
+        }});
+    }""")
+    (tmp_path / "large.png").write_bytes(b"as if it were large")
+    example.drop(tmp_path / "large.png", tmp_path / "bad.png", good)
+    example.wait("its picture", lambda: example.text("#name") == good.name)
+    assert "gigantic" in example.result("large.png")["message"]
+    assert "message" in example.result("bad.png")
+
+
 # ---------------------------------------------------------------- promises
 
 

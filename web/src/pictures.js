@@ -6,6 +6,8 @@ import { SIDES } from "./radiograph.js";
 
 const COLOURS = { right: "#f2b701", left: "#3d9be9" }; // as in viewer.css
 
+const MOST_LINES = 12; // over the picture that is saved
+
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
@@ -68,6 +70,46 @@ export function drawHeatmap(canvas, map, radiograph) {
   }
 }
 
+// What is written on the picture that is saved.
+function overlayLines(radiograph) {
+  const byHand = SIDES.filter((_, side) => radiograph.edited(side));
+  // where there is no answer, the first is the reason, which stands in the line above
+  const warnings = radiograph.warnings.slice(radiograph.noAnswer ? 1 : 0);
+  return [
+    `gap: ${radiograph.gapInWords()}`,
+    ...byHand.map((side) => `${side} landmark placed by hand`),
+    ...warnings.map((text) => `Warning: ${text}`),
+  ];
+}
+
+// Texts in lines that are no longer than `most` px, and how many texts there is no room for.
+function writtenLines(context, texts, most) {
+  const lines = [];
+  for (const [i, text] of texts.entries()) {
+    const own = [""];
+    for (const word of text.split(" ")) {
+      const longer = own.at(-1) ? `${own.at(-1)} ${word}` : word;
+      if (own.at(-1) && context.measureText(longer).width > most) own.push(word);
+      else own[own.length - 1] = longer;
+    }
+    const room = MOST_LINES - (i < texts.length - 1 ? 1 : 0);
+    if (lines.length + own.length > room) return [...lines, `and ${texts.length - i} more`];
+    lines.push(...own);
+  }
+  return lines;
+}
+
+// The dashed ring where the model had put a landmark that was moved.
+function ring(context, [x, y], unit) {
+  context.lineWidth = 0.3 * unit;
+  context.strokeStyle = "white";
+  context.setLineDash([0.7 * unit, 0.5 * unit]);
+  context.beginPath();
+  context.arc(x, y, 1.6 * unit, 0, 7);
+  context.stroke();
+  context.setLineDash([]);
+}
+
 // The radiograph with lungs, landmarks, gap and warnings drawn on it.
 export function overlay(radiograph, background, filter) {
   const { answer } = radiograph;
@@ -102,19 +144,21 @@ export function overlay(radiograph, background, filter) {
       context.strokeStyle = colour;
       context.stroke(level);
     }
+    // as in the viewer: a square was placed by hand, a dashed ring is where the model had put it
+    const byHand = radiograph.edited(side);
+    if (byHand && !Number.isNaN(answer.points[side][0]))
+      ring(context, at(answer.points[side]), unit);
     context.fillStyle = "#d5402b";
     context.beginPath();
-    context.arc(x, y, 0.9 * unit, 0, 7);
+    if (byHand) context.rect(x - 0.9 * unit, y - 0.9 * unit, 1.8 * unit, 1.8 * unit);
+    else context.arc(x, y, 0.9 * unit, 0, 7);
     context.fill();
     label(context, name[0].toUpperCase(), x - 11 * unit, y - unit, unit);
   });
-  const lines = [
-    `gap: ${radiograph.gapInWords()}`,
-    // where there is no answer, the first is the reason, which stands in the line above
-    ...radiograph.warnings.slice(radiograph.noAnswer ? 1 : 0).map((w) => `Warning: ${w}`),
-  ];
   context.font = `${1.9 * unit}px sans-serif`;
-  lines.slice(0, 8).forEach((line, i) => label(context, line, unit, (3 + 2.8 * i) * unit, unit));
+  writtenLines(context, overlayLines(radiograph), width - 2 * unit).forEach((line, i) =>
+    label(context, line, unit, (3 + 2.8 * i) * unit, unit),
+  );
   label(context, FACTS.notice, unit, height - unit, unit);
   return canvas;
 }
