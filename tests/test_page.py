@@ -316,6 +316,7 @@ def test_pictures(app, tmp_path):
         "tiles.tif": lambda p: tifffile.imwrite(p, deep, compression="deflate", tile=(64, 64)),
         "white.tif": lambda p: tifffile.imwrite(p, 255 - image, photometric="miniswhite"),
         "float.tif": lambda p: tifffile.imwrite(p, image.astype(np.float32) / 7),
+        "palette.tif": lambda p: red.quantize(64).save(p),
         "colour.tif": lambda p: tifffile.imwrite(p, colour, photometric="rgb"),
     }
     for name, save in saved.items():
@@ -399,6 +400,13 @@ def test_what_the_page_does_not_handle_it_rejects(app, tmp_path, name):
         (tmp_path / f"{name}.dcm").write_bytes(data)
     message = app.rejection(tmp_path / f"{name}.dcm")
     assert message.endswith("."), message
+
+
+def test_a_dicom_file_that_the_page_cannot_parse_may_be_sound(app):
+    "Elements without their types where the transfer syntax has them: pydicom reads it."
+    path = get_testdata_file("SC_rgb_jpeg.dcm", download=False)
+    message = app.rejection(Path(path))
+    assert "damaged, or written in a way that this page does not read" in message, message
 
 
 def test_rejections_are_the_library_s(app, tmp_path):
@@ -758,6 +766,38 @@ CONTRAST = """() => {
     }
     return poor;
 }"""
+RINGS = r"""() => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const light = colour => {
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        const linear = v => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(v => linear(v / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const poor = [];
+    for (const el of document.querySelectorAll("button, input, summary, a, .stage")) {
+        if (!el.checkVisibility() || el.disabled) continue;
+        el.focus({focusVisible: true});
+        const shown = el.closest(".button") ?? el;
+        const {outlineColor, outlineStyle, outlineWidth, boxShadow} = getComputedStyle(shown);
+        const behind = shown.matches(".handle") ? ["black", "grey", "white"]
+            : [getComputedStyle(document.body).backgroundColor];
+        const colours = [outlineColor, ...(boxShadow.match(/rgba?\([^)]*\)/g) ?? [])].map(light);
+        const wide = outlineStyle === "solid" && parseFloat(outlineWidth) >= 2;
+        for (const place of behind.map(light)) {
+            const best = Math.max(...colours.map(colour => ratio(colour, place)));
+            if (!wide || best < 3) poor.push(`${shown.outerHTML.slice(0, 60)} ${best}`);
+        }
+        const {borderTopColor, borderTopWidth} = getComputedStyle(el);
+        if (el.closest(".tools") && borderTopWidth !== "0px") {
+            const edge = ratio(light(borderTopColor), light(behind[0]));
+            if (edge < 3) poor.push(`border of ${el.outerHTML.slice(0, 60)} ${edge}`);
+        }
+    }
+    return poor;
+}"""
 NAMELESS = """() =>
     [...document.querySelectorAll("button, input, canvas, progress, table, section")]
     .filter(el => el.checkVisibility())
@@ -767,11 +807,12 @@ NAMELESS = """() =>
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_and_names(example, scheme):
-    "WCAG AA contrast of every text, and a name for everything that a screen reader meets."
+    "WCAG AA contrast of texts and focus rings, a name for whatever a screen reader meets."
     example.page.emulate_media(color_scheme=scheme)
     example.drop(WEB / "examples" / "phantom-000005.png", WEB / "index.html")
     example.result("index.html")
     assert example.page.evaluate(CONTRAST) == []
+    assert example.page.evaluate(RINGS) == []  # 3:1, of what shows the focus
     assert example.page.evaluate(NAMELESS) == []
     example.page.emulate_media(color_scheme="light")
 
