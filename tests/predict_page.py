@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -81,6 +82,20 @@ def static_server(folder: Path) -> ThreadingHTTPServer:
     "Any static server of a folder."
     handler = functools.partial(_Quiet, directory=str(folder))
     return ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+
+@contextlib.contextmanager
+def counted(server: ThreadingHTTPServer):
+    "How often each address of a static server is asked for."
+    asked, handler = Counter(), server.RequestHandlerClass
+
+    class Counting(_Quiet):
+        def do_GET(self):
+            asked[self.path] += 1
+            super().do_GET()
+
+    server.RequestHandlerClass = functools.partial(Counting, **handler.keywords)
+    yield asked
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 "The page that predicts in the browser agrees with the library, and does what a person asks of it."
 
 import csv
+import hashlib
 import io
 import os
 import re
+import shutil
 import struct
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.browser import chromium, opened
-from tests.predict_page import WEB, Answer, PredictPage, build, serving, static_server
+from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
 from tools import page_facts
 from tools.page_files import RADIOGRAPH
 
@@ -180,6 +182,59 @@ def test_what_is_no_chest_has_no_answer(app, tmp_path):
     assert "No answer: this does not look" in app.text("#findings")
 
 
+@pytest.fixture
+def silent(app, tmp_path):
+    "The page with a picture shown for which there is no answer."
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400)).astype(np.uint8)
+    save_picture(noise, tmp_path / "silent.png")
+    if app.page.locator("#clear").is_visible():
+        app.page.click("#clear")
+    app.drop(tmp_path / "silent.png")
+    app.result("silent.png")
+    app.wait("its picture", lambda: app.page.locator("#viewer .stage").is_visible())
+    return app
+
+
+MAPS = """names => names.map(name => {
+    const canvas = document.getElementById(`${name}-map`);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const colours = new Set(new Uint32Array(data.buffer));
+    const words = document.getElementById(`${name}-words`).textContent;
+    return { colours: colours.size, words: words, label: canvas.ariaLabel };
+})"""
+
+
+def test_no_answer_has_no_heatmap(silent):
+    "A grey field that says so; a target as soon as a landmark is placed by hand."
+    network, target = silent.page.evaluate(MAPS, ["network", "target"])
+    assert network["colours"] == target["colours"] == 1
+    assert network["words"] == "not shown: no answer" and "no answer" in network["label"]
+    assert target["words"] == "not shown: no landmark" and "no landmark" in target["label"]
+    x, y = silent.centre("#viewer .stage")
+    silent.page.mouse.dblclick(x, y)
+    network, target = silent.page.evaluate(MAPS, ["network", "target"])
+    assert network["colours"] == 1 and target["colours"] > 50
+    assert target["words"].startswith("what it is trained to predict")
+
+
+def test_missing_landmarks_by_keyboard(silent):
+    "Enter puts each in the middle of what is seen, and arrow keys move it from there."
+    page, sides = silent.page, []
+    for _ in range(2):
+        page.locator("#viewer .stage").press("Enter")
+        focused = page.evaluate("document.activeElement.className")
+        sides.append(["handle right moved", "handle left moved"].index(focused))
+        assert np.abs(silent.point(sides[-1]) - [199.5, 149.5]).max() < 1
+        before = silent.point(sides[-1])
+        page.keyboard.press("Shift+ArrowDown")
+        assert np.abs(silent.point(sides[-1]) - before - [0, 10]).max() < 1e-6
+    assert sorted(sides) == [0, 1] and silent.text("#gap") == "Both sides level"
+    both = [silent.point(side) for side in (0, 1)]
+    page.locator("#viewer .stage").press("Enter")  # none is missing: none is moved
+    assert np.array_equal(both, [silent.point(side) for side in (0, 1)])
+    assert "double-tap" in page.locator("#desk .hint").first.inner_text()
+
+
 def test_transfer_syntaxes(app, tmp_path):
     image, paths = phantom(3).image, []
     for name, syntax in SYNTAXES.items():
@@ -261,6 +316,7 @@ def test_pictures(app, tmp_path):
         "tiles.tif": lambda p: tifffile.imwrite(p, deep, compression="deflate", tile=(64, 64)),
         "white.tif": lambda p: tifffile.imwrite(p, 255 - image, photometric="miniswhite"),
         "float.tif": lambda p: tifffile.imwrite(p, image.astype(np.float32) / 7),
+        "palette.tif": lambda p: red.quantize(64).save(p),
         "colour.tif": lambda p: tifffile.imwrite(p, colour, photometric="rgb"),
     }
     for name, save in saved.items():
@@ -344,6 +400,13 @@ def test_what_the_page_does_not_handle_it_rejects(app, tmp_path, name):
         (tmp_path / f"{name}.dcm").write_bytes(data)
     message = app.rejection(tmp_path / f"{name}.dcm")
     assert message.endswith("."), message
+
+
+def test_a_dicom_file_that_the_page_cannot_parse_may_be_sound(app):
+    "Elements without their types where the transfer syntax has them: pydicom reads it."
+    path = get_testdata_file("SC_rgb_jpeg.dcm", download=False)
+    message = app.rejection(Path(path))
+    assert "damaged, or written in a way that this page does not read" in message, message
 
 
 def test_rejections_are_the_library_s(app, tmp_path):
@@ -469,6 +532,88 @@ def test_table_and_downloads(example, tmp_path):
     assert page.evaluate("navigator.clipboard.readText()").startswith("file\tright_x")
 
 
+WRITTEN = """() => {
+    const write = CanvasRenderingContext2D.prototype.fillText;
+    window.written = [];
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        written.push([text, place[0] + this.measureText(text).width]);
+        write.call(this, text, ...place);
+    };
+}"""
+
+
+def saved_picture(page) -> np.ndarray:
+    with page.expect_download() as download:
+        page.click("#picture")
+    with Image.open(download.value.path()) as image:
+        return np.asarray(image.convert("RGB"), int)
+
+
+def test_the_picture_tells_what_was_placed_by_hand(example):
+    "A square and words, the model's point as a dashed ring; what has no room is counted."
+    page = example.page
+    page.evaluate(WRITTEN)
+    before, model = saved_picture(page), np.round(example.point(0)).astype(int)
+    assert not any("by hand" in text for text, _ in page.evaluate("written"))
+    for _ in range(6):
+        example.handle("right").press("Shift+ArrowUp")
+    x, y = np.round(example.point(0)).astype(int)
+    page.evaluate("""() => {
+        const { findings } = hemidiaphragm.entries.at(-1).radiograph.answer;
+        const long = "a sentence that is longer than the picture is wide ".repeat(4);
+        for (let i = 0; i < 20; i++) {
+            findings.push({code: "file", message: i ? `${i}` : long, side: ""});
+        }
+        written.length = 0;
+    }""")
+    after, unit = saved_picture(page), 512 / 100
+    red = np.array([0xD5, 0x40, 0x2B])
+    corners = [after[y + dy, x + dx] for dy in (-3, 3) for dx in (-3, 3)]  # none is in the circle
+    assert np.abs(corners - red).max() < 40 and 3 * 2**0.5 < 0.9 * unit
+    changed = np.abs(after - before).sum(2) > 60
+    rows, columns = np.nonzero(changed)
+    around = np.hypot(columns - model[0], rows - model[1])
+    assert (np.abs(around - 1.6 * unit) < 1.5).sum() > 10, "no ring where the model had it"
+    texts, ends = zip(*page.evaluate("written"))
+    assert "right landmark placed by hand" in texts and max(ends[2:-1]) < 512
+    lines = texts[2:-1]  # after two letters, before the notice
+    count = int(re.fullmatch(r"and (\d+) more", lines[-1])[1])
+    single = [text for text in lines if re.fullmatch(r"Warning: \d+", text)]
+    assert len(lines) == 12 and len(single) + count == 19
+
+
+def test_the_keyboard_s_focus_stays_in_the_table(example):
+    "When a radiograph is opened from it, and when another's answer comes."
+    page, path = example.page, WEB / "examples" / "phantom-000005.png"
+    name = "document.activeElement.textContent"
+    page.locator("#table").get_by_role("button", name=EXAMPLE).press("Enter")
+    assert page.evaluate(name) == EXAMPLE
+    example.drop(path)
+    example.wait("its picture", lambda: example.text("#name") == path.name)
+    assert page.evaluate(name) == EXAMPLE
+    rows = page.locator("#table tbody tr").all_inner_texts()
+    assert [row.split("\t")[0].strip() for row in rows] == [EXAMPLE, path.name]
+    current = page.locator("#table tr[aria-current]").all_inner_texts()
+    assert len(current) == 1 and path.name in current[0]
+
+
+def test_the_first_that_can_be_read_is_shown(example, tmp_path):
+    "After files that are too large, or no radiographs."
+    page, good = example.page, WEB / "examples" / "phantom-000005.png"
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    page.evaluate("""() => {
+        const { get } = Object.getOwnPropertyDescriptor(Blob.prototype, "size");
+        Object.defineProperty(Blob.prototype, "size", { configurable: true, get() {
+            return this.name === "large.png" ? 2 ** 40 : get.call(this);
+        }});
+    }""")
+    (tmp_path / "large.png").write_bytes(b"as if it were large")
+    example.drop(tmp_path / "large.png", tmp_path / "bad.png", good)
+    example.wait("its picture", lambda: example.text("#name") == good.name)
+    assert "gigantic" in example.result("large.png")["message"]
+    assert "message" in example.result("bad.png")
+
+
 # ---------------------------------------------------------------- promises
 
 
@@ -545,6 +690,52 @@ def test_the_page_works_offline(app, folder, tmp_path):
         assert all(url.startswith((address, "blob:", "data:")) for url in requests)
 
 
+def changed(folder: Path, *names: str) -> None:
+    "Make another build of a built page, in which these files are different."
+    script = (folder / "sw.js").read_text(encoding="utf-8")
+    script = script.replace(re.search(r"[`\"]([0-9a-f]{16})[`\"]", script)[1], "0" * 16)
+    for name in names:
+        before = (folder / name).read_bytes()
+        comment = b"\n<!-- -->" if name.endswith("html") else b"\n/**/"
+        (folder / name).write_bytes(before + comment)
+        digests = [hashlib.sha256(data).hexdigest() for data in (before, before + comment)]
+        assert digests[0] in script
+        script = script.replace(*digests)
+    (folder / "sw.js").write_text(script, encoding="utf-8")
+
+
+def test_the_page_works_offline_after_a_new_build(app, folder, tmp_path):
+    "What changed is fetched once more, and only that; the page says offline when all is there."
+    shutil.copytree(folder, tmp_path / "page")
+    server, browser = static_server(tmp_path / "page"), app.page.context.browser
+    with counted(server) as fetched, serving(server) as address, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        assert PredictPage(page).ready() == "offline"
+        changed(tmp_path / "page", "index.html", "worker.js")
+        page.reload()
+        assert PredictPage(page).ready() == "offline"
+        new = "async () => (await caches.keys()).join() === 'hemidiaphragm-page-' + '0'.repeat(16)"
+        app.wait("the new build", lambda: page.evaluate(new))
+        server.shutdown()
+        server.server_close()
+        page.reload()
+        shown = PredictPage(page)
+        assert shown.ready() == "offline"
+        page.get_by_role("button", name="Phantom 1").click()
+        assert "message" not in shown.result(EXAMPLE)
+    assert fetched["/worker.js"] == 2 and fetched["/network.onnx"] == fetched["/runtime.wasm"] == 1
+
+
+def test_the_page_says_offline_only_where_it_is(app, folder):
+    "A file that cannot be saved is missed."
+    with serving(static_server(folder)) as address, app.page.context.browser.new_page() as page:
+        page.add_init_script("caches.match = async file => file === 'licences.txt' ? undefined : 1")
+        page.goto(address)
+        assert PredictPage(page).ready() == "online"
+        assert PredictPage(page).text("#status-text") == "Ready."
+
+
 CONTRAST = """() => {
     const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
     const rgb = colour => {
@@ -575,6 +766,38 @@ CONTRAST = """() => {
     }
     return poor;
 }"""
+RINGS = r"""() => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const light = colour => {
+        canvas.fillStyle = colour;
+        canvas.fillRect(0, 0, 1, 1);
+        const linear = v => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map(v => linear(v / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const poor = [];
+    for (const el of document.querySelectorAll("button, input, summary, a, .stage")) {
+        if (!el.checkVisibility() || el.disabled) continue;
+        el.focus({focusVisible: true});
+        const shown = el.closest(".button") ?? el;
+        const {outlineColor, outlineStyle, outlineWidth, boxShadow} = getComputedStyle(shown);
+        const behind = shown.matches(".handle") ? ["black", "grey", "white"]
+            : [getComputedStyle(document.body).backgroundColor];
+        const colours = [outlineColor, ...(boxShadow.match(/rgba?\([^)]*\)/g) ?? [])].map(light);
+        const wide = outlineStyle === "solid" && parseFloat(outlineWidth) >= 2;
+        for (const place of behind.map(light)) {
+            const best = Math.max(...colours.map(colour => ratio(colour, place)));
+            if (!wide || best < 3) poor.push(`${shown.outerHTML.slice(0, 60)} ${best}`);
+        }
+        const {borderTopColor, borderTopWidth} = getComputedStyle(el);
+        if (el.closest(".tools") && borderTopWidth !== "0px") {
+            const edge = ratio(light(borderTopColor), light(behind[0]));
+            if (edge < 3) poor.push(`border of ${el.outerHTML.slice(0, 60)} ${edge}`);
+        }
+    }
+    return poor;
+}"""
 NAMELESS = """() =>
     [...document.querySelectorAll("button, input, canvas, progress, table, section")]
     .filter(el => el.checkVisibility())
@@ -584,11 +807,12 @@ NAMELESS = """() =>
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_and_names(example, scheme):
-    "WCAG AA contrast of every text, and a name for everything that a screen reader meets."
+    "WCAG AA contrast of texts and focus rings, a name for whatever a screen reader meets."
     example.page.emulate_media(color_scheme=scheme)
     example.drop(WEB / "examples" / "phantom-000005.png", WEB / "index.html")
     example.result("index.html")
     assert example.page.evaluate(CONTRAST) == []
+    assert example.page.evaluate(RINGS) == []  # 3:1, of what shows the focus
     assert example.page.evaluate(NAMELESS) == []
     example.page.emulate_media(color_scheme="light")
 

@@ -65,15 +65,17 @@ await build({
   define: {
     ...options.define,
     SIZES: JSON.stringify(sizes),
+    FILES: JSON.stringify([...list(OUT), "main.js"]),
     EXAMPLES: JSON.stringify(readdirSync(join(OUT, "examples")).sort()),
   },
 });
 
-// the service worker knows every file, and a digest of them all, so that a new build is fetched
-const files = list(OUT);
-const digest = createHash("sha256");
-for (const file of files) digest.update(file).update(readFileSync(join(OUT, file)));
-const version = digest.digest("hex").slice(0, 16);
+// the service worker knows each file's digest, and one of them all, so that a new build is fetched
+const sha256 = (data) => createHash("sha256").update(data).digest("hex");
+const files = Object.fromEntries(
+  list(OUT).map((file) => [file, sha256(readFileSync(join(OUT, file)))]),
+);
+const version = sha256(JSON.stringify(files)).slice(0, 16);
 await build({
   ...options,
   entryPoints: [join(HERE, "src", "sw.js")],

@@ -8,7 +8,7 @@
 //
 // Messages to the owner:
 //   {kind: "move", side, x, y, going}         a landmark (0 right, 1 left) was moved, or still is
-//   {kind: "place", x, y}                     double-click: a landmark belongs here
+//   {kind: "place", x, y}                     double-click, Enter: a landmark belongs here
 //   {kind: "piece", name, at, size, others}   with one buffer: a piece of a file
 
 const SIDES = ["right", "left"];
@@ -110,6 +110,7 @@ function makeHandles(model, stage, scene, showLevels) {
   scene.append(...ghosts, ...handles);
   let points = [null, null];
   let dragged = null; // side of the handle under the hand
+  let placing = false; // a missing landmark, by the keyboard
   let lastSent = 0;
 
   function showAt(element, point) {
@@ -124,6 +125,7 @@ function makeHandles(model, stage, scene, showLevels) {
   }
 
   function showPoints() {
+    const before = points;
     points = model.get("points").map((point, side) => (side === dragged ? points[side] : point));
     handles.forEach((handle, side) => {
       const edited = model.get("edited")[side];
@@ -134,13 +136,17 @@ function makeHandles(model, stage, scene, showLevels) {
       handle.ariaLabel = label(side);
     });
     showLevels(points);
+    const placed = placing ? points.findIndex((point, side) => point && !before[side]) : -1;
+    if (placed < 0) return;
+    placing = false;
+    handles[placed].focus(); // arrow keys move it from here
   }
 
-  // The radiograph's pixel under the pointer, or the nearest one on the radiograph.
-  function pixelAt(event) {
+  // The radiograph's pixel at a place on the screen, or the nearest one on the radiograph.
+  function pixelAt({ clientX, clientY }) {
     const box = scene.getBoundingClientRect();
-    const across = (event.clientX - box.left) / box.width;
-    const down = (event.clientY - box.top) / box.height;
+    const across = (clientX - box.left) / box.width;
+    const down = (clientY - box.top) / box.height;
     return model.get("image_size").map((n, i) => clamp([across, down][i] * n - 0.5, n - 1));
   }
 
@@ -190,6 +196,18 @@ function makeHandles(model, stage, scene, showLevels) {
     const [x, y] = pixelAt(event);
     model.send({ kind: "place", x, y });
   };
+  stage.addEventListener("keydown", (event) => {
+    if (event.target !== stage || event.key !== "Enter") return;
+    event.preventDefault();
+    event.stopPropagation(); // JupyterLab's own shortcuts
+    const missing = points.includes(null) && model.get("show_landmarks");
+    if (!missing || model.get("busy_message")) return;
+    const box = stage.getBoundingClientRect();
+    const middle = { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2 };
+    const [x, y] = pixelAt(middle);
+    placing = true;
+    model.send({ kind: "place", x, y });
+  });
   return showPoints;
 }
 
@@ -208,7 +226,8 @@ const KEYS = {
 };
 const HELP =
   "Radiograph. Plus and minus zoom, arrow keys move it, square brackets narrow and widen the grey" +
-  " window, comma and full stop shift it, 0 shows all again.";
+  " window, comma and full stop shift it, 0 shows all again. Enter places a landmark that is" +
+  " missing in the middle of what is seen; arrow keys move it from there.";
 
 // Zoom by Ctrl and the wheel (the wheel alone once it has the focus), by two fingers, by buttons
 // and keys; a drag moves the radiograph, and with Shift, the right button or the button "grey" it

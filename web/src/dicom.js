@@ -63,8 +63,9 @@ function parsed(bytes) {
   } catch (error) {
     if (error instanceof Rejection) throw error;
     const why = String(error?.exception ?? error?.message ?? error).slice(0, 100);
-    const reason = `it is a DICOM file that is damaged or cut short (${why})`;
-    throw new Rejection(reason, "Copy it again.");
+    const otherwise = "written in a way that this page does not read"; // pydicom accepts more
+    const reason = `it is a DICOM file that is cut short, damaged, or ${otherwise} (${why})`;
+    throw new Rejection(reason, "Copy or export it again.");
   }
 }
 

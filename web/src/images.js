@@ -296,9 +296,10 @@ function checked(p) {
 // Throws a Rejection for whatever cannot be used as one.
 export async function readRadiograph(bytes) {
   const facts = { orientation: 1, spacing: null, spacingSource: "", warnings: [] };
+  let kind;
   try {
     if (!bytes.length) throw new Rejection("the file is empty", "Copy it again from its source.");
-    const kind = fileKind(bytes);
+    kind = fileKind(bytes);
     if (kind === "dicom") {
       const { readDicom } = await import("./dicom.js");
       const [pixels, found] = await readDicom(bytes);
@@ -312,7 +313,9 @@ export async function readRadiograph(bytes) {
     const why = String(error?.exception ?? error?.message ?? error)
       .replace(/\s+/g, " ")
       .slice(0, 120);
-    const advice = "It may be damaged or cut short: copy or export it again.";
+    const dicom = kind === "dicom"; // many readers accept more than the standard allows
+    const otherwise = dicom ? "written in a way that this page does not read" : "cut short";
+    const advice = `It may be damaged, or ${otherwise}: copy or export it again.`;
     throw new Rejection(`it cannot be read (${why})`, advice);
   }
 }

@@ -2,18 +2,27 @@
 
 const PATIENCE = 4000; // ms that the service worker may take to come up
 
-// Registers the service worker, which keeps every file for use offline; false where there is none.
+// Registers the service worker, which keeps every file for use offline, and waits until it does.
 export async function keepOffline() {
-  if (!navigator.serviceWorker) return false;
+  if (!navigator.serviceWorker) return;
   try {
     await navigator.serviceWorker.register("sw.js");
-    if (navigator.serviceWorker.controller) return true;
-    return await Promise.race([
-      new Promise((done) => {
-        navigator.serviceWorker.addEventListener("controllerchange", () => done(true));
-      }),
-      new Promise((done) => setTimeout(() => done(false), PATIENCE)),
+    if (navigator.serviceWorker.controller) return;
+    await Promise.race([
+      new Promise((done) => navigator.serviceWorker.addEventListener("controllerchange", done)),
+      new Promise((done) => setTimeout(done, PATIENCE)),
     ]);
+  } catch {
+    // the page works all the same, but not offline
+  }
+}
+
+// Whether every file of the page is saved here, and something answers with them.
+export async function worksOffline() {
+  if (!navigator.serviceWorker?.controller) return false;
+  try {
+    const saved = await Promise.all(FILES.map((file) => caches.match(file)));
+    return saved.every(Boolean);
   } catch {
     return false;
   }

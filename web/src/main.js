@@ -3,7 +3,7 @@
 import { makeViewer } from "../../hemidiaphragm_nb/static/viewer.js";
 import { targetHeatmap } from "./decode.js";
 import FACTS from "./facts.json";
-import { keepOffline, startWorker } from "./load.js";
+import { keepOffline, startWorker, worksOffline } from "./load.js";
 import { drawHeatmap, greyCanvas, overlay, pngOf } from "./pictures.js";
 import { Radiograph, SIDES, tableText } from "./radiograph.js";
 
@@ -188,16 +188,27 @@ function showMaps() {
   $("beta-value").textContent = `${beta} px of 512`;
   const side = 128;
   const points = pointsOrNull(radiograph.points).map((p) => p && radiograph.where.toFrame(p));
-  drawHeatmap($("target-map"), targetHeatmap(points, side, beta), radiograph);
+  const target = points.some(Boolean) ? targetHeatmap(points, side, beta) : null;
   const [right, left] = radiograph.answer.heatmaps;
-  const silent = Boolean(radiograph.answer.noAnswer); // then the network's map is no answer, too
-  const both = {
-    ...right,
-    data: right.data.map((v, i) => (silent ? 1 : Math.min(v, left.data[i]))),
-  };
-  drawHeatmap($("network-map"), both, radiograph);
-  $("network-map").ariaLabel = "heatmap that the network predicted, darkest at the landmarks";
-  $("target-map").ariaLabel = `target heatmap of these points at β ${beta} px`;
+  const both = { ...right, data: right.data.map((v, i) => Math.min(v, left.data[i])) };
+  const predicted = radiograph.answer.noAnswer ? null : both; // a refused map is no answer, too
+  showMap("network", predicted, {
+    words: "what the network predicted",
+    label: "heatmap that the network predicted, darkest at the landmarks",
+    none: "not shown: no answer",
+  });
+  showMap("target", target, {
+    words: "what it is trained to predict for these points, at this β",
+    label: `target heatmap of these points at β ${beta} px`,
+    none: "not shown: no landmark",
+  });
+}
+
+// A heatmap with its words, or a grey field where there is none.
+function showMap(name, map, { words, label, none }) {
+  drawHeatmap($(`${name}-map`), map, shown.radiograph);
+  $(`${name}-map`).ariaLabel = map ? label : `${name} heatmap ${none}`;
+  $(`${name}-words`).textContent = map ? words : none;
 }
 
 function showNumbers() {
@@ -238,29 +249,33 @@ function answered() {
   return entries.filter((entry) => entry.radiograph);
 }
 
+function resultCells({ radiograph, message }) {
+  if (!radiograph) return [element("td", { colSpan: 4 }, message ?? "waiting …")];
+  return [
+    radiograph.noAnswer ? "no answer" : number(radiograph.gapPx),
+    number(radiograph.gapMm),
+    radiograph.radius90.map((r) => number(r)).join(", "),
+    radiograph.warnings.join("; ") || "none",
+  ].map((text) => element("td", {}, text));
+}
+
 function showTable() {
   $("overview").hidden = !entries.length;
-  const rows = entries.map((entry) => {
-    const { radiograph } = entry;
-    if (!radiograph) {
-      const state = entry.message ?? "waiting …";
-      return element("tr", {}, element("td", {}, entry.file), element("td", { colSpan: 4 }, state));
+  const body = $("table").tBodies[0];
+  if (!entries.length) body.replaceChildren();
+  for (const entry of entries) {
+    // an entry keeps its row and button: what has the keyboard's focus must stay
+    entry.row ??= body.appendChild(element("tr", {}, element("td", {}, entry.file)));
+    if (entry === shown) entry.row.setAttribute("aria-current", "true");
+    else entry.row.removeAttribute("aria-current");
+    const name = entry.row.cells[0];
+    if (entry.radiograph && !name.firstElementChild) {
+      const onclick = () => show(entry);
+      name.replaceChildren(element("button", { type: "button", onclick }, entry.file));
     }
-    const open = element("button", { type: "button", onclick: () => show(entry) }, entry.file);
-    const row = element("tr", {}, element("td", {}, open));
-    if (entry === shown) row.setAttribute("aria-current", "true");
-    const radii = radiograph.radius90.map((r) => number(r)).join(", ");
-    for (const text of [
-      radiograph.noAnswer ? "no answer" : number(radiograph.gapPx),
-      number(radiograph.gapMm),
-      radii,
-      radiograph.warnings.join("; ") || "none",
-    ]) {
-      row.append(element("td", {}, text));
-    }
-    return row;
-  });
-  $("table").tBodies[0].replaceChildren(...rows);
+    while (entry.row.cells.length > 1) entry.row.deleteCell(-1);
+    entry.row.append(...resultCells(entry));
+  }
   for (const id of ["copy", "csv"]) $(id).disabled = !answered().length;
 }
 
@@ -272,6 +287,10 @@ function rows() {
 
 function reject(entry, message) {
   entry.message = message;
+  // the first that can be read of those opened together is shown
+  const waits = (other) => other.opening === entry.opening && !other.radiograph && !other.message;
+  const following = entry.first && entries.find(waits);
+  if (following) following.first = true;
   $("rejected").hidden = false;
   $("rejected").append(element("p", {}, element("b", {}, entry.file), `: ${message}`));
 }
@@ -284,12 +303,16 @@ function progressText() {
 
 let ready = "Ready.";
 
+// Opens files, and shows the first that can be read of them as soon as it is there.
 async function open(files) {
   $("rejected").replaceChildren();
   $("rejected").hidden = true;
-  for (const file of files) {
-    const entry = { id: next++, file: file.name, blob: file };
-    entries.push(entry);
+  const opening = next;
+  const opened = [...files].map((blob) => ({ id: next++, file: blob.name, blob, opening }));
+  if (opened.length) opened[0].first = true;
+  entries.push(...opened);
+  for (const entry of opened) {
+    const file = entry.blob;
     if (file.size > FACTS.limits.bytes) {
       const mib = Math.round(file.size / 2 ** 20);
       reject(
@@ -337,24 +360,16 @@ async function openExample(name) {
   try {
     const response = await fetch(`examples/${name}`);
     if (!response.ok) throw new Error();
-    await openAndShow([new File([await response.blob()], name)]);
+    await open([new File([await response.blob()], name)]);
   } catch {
     say("The example cannot be fetched.");
   }
 }
 
-// Opens files and shows the first of them as soon as it is there.
-async function openAndShow(files) {
-  const before = entries.length;
-  const opening = open(files);
-  if (entries[before]) entries[before].first = true;
-  await opening;
-}
-
 function connect() {
   $("files").accept = ACCEPTED;
   $("files").onchange = ({ target }) => {
-    openAndShow([...target.files]);
+    open([...target.files]);
     target.value = "";
   };
   const radiographs = EXAMPLES.filter((name) => name.endsWith(".dcm")).length;
@@ -376,7 +391,7 @@ function connect() {
   document.ondrop = (event) => {
     event.preventDefault();
     $("drop").hidden = true;
-    openAndShow([...(event.dataTransfer?.files ?? [])]);
+    open([...(event.dataTransfer?.files ?? [])]);
   };
   $("back").onclick = () => {
     shown.radiograph.reset();
@@ -425,7 +440,7 @@ async function start() {
     $("progress").hidden = true;
     return;
   }
-  const offline = await keepOffline();
+  await keepOffline();
   try {
     say("Loading the network …");
     worker = await startWorker((part) => {
@@ -444,6 +459,7 @@ async function start() {
   worker.onerror = (event) =>
     say(`The computation failed (${event.message}). Load the page again.`);
   $("progress").hidden = true;
+  const offline = await worksOffline();
   ready = offline ? "Ready; this page works offline, too." : "Ready.";
   say(ready);
   document.documentElement.dataset.ready = offline ? "offline" : "online";

@@ -6,6 +6,8 @@ import { SIDES } from "./radiograph.js";
 
 const COLOURS = { right: "#f2b701", left: "#3d9be9" }; // as in viewer.css
 
+const MOST_LINES = 12; // over the picture that is saved
+
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
 }
@@ -37,9 +39,18 @@ const COLOUR_MAP = Array.from({ length: 256 }, (_, i) => {
   return [...VIRIDIS.map(at), 255];
 });
 
-// Draws a heatmap (a plane in the frame, 0 to 1) over the radiograph's extent, with crosses.
+// Draws a heatmap (a plane in the frame, 0 to 1) over the radiograph's extent, with crosses; grey
+// where there is none.
 export function drawHeatmap(canvas, map, radiograph) {
   const { top, left, rows, columns } = radiograph.where;
+  canvas.width = Math.round((256 * columns) / Math.max(rows, columns));
+  canvas.height = Math.round((256 * rows) / Math.max(rows, columns));
+  const context = canvas.getContext("2d");
+  if (!map) {
+    context.fillStyle = "#8b949c"; // no colour of the map
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    return;
+  }
   const scale = map.height / FRAME;
   const whole = canvasOf(map.width, map.height);
   const image = new ImageData(map.width, map.height);
@@ -47,9 +58,6 @@ export function drawHeatmap(canvas, map, radiograph) {
     image.data.set(COLOUR_MAP[Math.floor(255 * Math.min(Math.max(v, 0), 1))], 4 * i);
   });
   whole.getContext("2d").putImageData(image, 0, 0);
-  canvas.width = Math.round((256 * columns) / Math.max(rows, columns));
-  canvas.height = Math.round((256 * rows) / Math.max(rows, columns));
-  const context = canvas.getContext("2d");
   const part = [left, top, columns, rows].map((v) => v * scale);
   context.drawImage(whole, ...part, 0, 0, canvas.width, canvas.height);
   context.strokeStyle = "white";
@@ -60,6 +68,46 @@ export function drawHeatmap(canvas, map, radiograph) {
     const y = ((point[1] + 0.5) / radiograph.answer.height) * canvas.height;
     context.stroke(new Path2D(`M${x - 7} ${y}H${x + 7}M${x} ${y - 7}V${y + 7}`));
   }
+}
+
+// What is written on the picture that is saved.
+function overlayLines(radiograph) {
+  const byHand = SIDES.filter((_, side) => radiograph.edited(side));
+  // where there is no answer, the first is the reason, which stands in the line above
+  const warnings = radiograph.warnings.slice(radiograph.noAnswer ? 1 : 0);
+  return [
+    `gap: ${radiograph.gapInWords()}`,
+    ...byHand.map((side) => `${side} landmark placed by hand`),
+    ...warnings.map((text) => `Warning: ${text}`),
+  ];
+}
+
+// Texts in lines that are no longer than `most` px, and how many texts there is no room for.
+function writtenLines(context, texts, most) {
+  const lines = [];
+  for (const [i, text] of texts.entries()) {
+    const own = [""];
+    for (const word of text.split(" ")) {
+      const longer = own.at(-1) ? `${own.at(-1)} ${word}` : word;
+      if (own.at(-1) && context.measureText(longer).width > most) own.push(word);
+      else own[own.length - 1] = longer;
+    }
+    const room = MOST_LINES - (i < texts.length - 1 ? 1 : 0);
+    if (lines.length + own.length > room) return [...lines, `and ${texts.length - i} more`];
+    lines.push(...own);
+  }
+  return lines;
+}
+
+// The dashed ring where the model had put a landmark that was moved.
+function ring(context, [x, y], unit) {
+  context.lineWidth = 0.3 * unit;
+  context.strokeStyle = "white";
+  context.setLineDash([0.7 * unit, 0.5 * unit]);
+  context.beginPath();
+  context.arc(x, y, 1.6 * unit, 0, 7);
+  context.stroke();
+  context.setLineDash([]);
 }
 
 // The radiograph with lungs, landmarks, gap and warnings drawn on it.
@@ -96,19 +144,21 @@ export function overlay(radiograph, background, filter) {
       context.strokeStyle = colour;
       context.stroke(level);
     }
+    // as in the viewer: a square was placed by hand, a dashed ring is where the model had put it
+    const byHand = radiograph.edited(side);
+    if (byHand && !Number.isNaN(answer.points[side][0]))
+      ring(context, at(answer.points[side]), unit);
     context.fillStyle = "#d5402b";
     context.beginPath();
-    context.arc(x, y, 0.9 * unit, 0, 7);
+    if (byHand) context.rect(x - 0.9 * unit, y - 0.9 * unit, 1.8 * unit, 1.8 * unit);
+    else context.arc(x, y, 0.9 * unit, 0, 7);
     context.fill();
     label(context, name[0].toUpperCase(), x - 11 * unit, y - unit, unit);
   });
-  const lines = [
-    `gap: ${radiograph.gapInWords()}`,
-    // where there is no answer, the first is the reason, which stands in the line above
-    ...radiograph.warnings.slice(radiograph.noAnswer ? 1 : 0).map((w) => `Warning: ${w}`),
-  ];
   context.font = `${1.9 * unit}px sans-serif`;
-  lines.slice(0, 8).forEach((line, i) => label(context, line, unit, (3 + 2.8 * i) * unit, unit));
+  writtenLines(context, overlayLines(radiograph), width - 2 * unit).forEach((line, i) =>
+    label(context, line, unit, (3 + 2.8 * i) * unit, unit),
+  );
   label(context, FACTS.notice, unit, height - unit, unit);
   return canvas;
 }

@@ -39,7 +39,6 @@ function stated(page) {
     formats: [...tag("SampleFormat", [1])],
     extra: [...tag("ExtraSamples", [])],
     orientation: tag("Orientation", 1),
-    colourMap: tag("ColorMap"),
     reduced: (tag("NewSubfileType", 0) & 1) === 1,
   };
 }
@@ -98,7 +97,7 @@ export async function readTiff(bytes) {
     [samples, channels] = [out, colourChannels];
   }
   if (colours === 3) {
-    const map = Uint16Array.from(facts.colourMap ?? []);
+    const map = Uint16Array.from((await page.fileDirectory.loadValue("ColorMap")) ?? []);
     const size = map.length / 3;
     if (!size || channels !== 1)
       throw new Rejection("its colour map is missing or damaged", "Export it again.");
