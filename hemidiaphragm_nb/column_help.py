@@ -8,7 +8,7 @@ __all__ = ['column_lines']
 # %% ../nbs/engine/column_help.ipynb #1471db5f
 import json
 
-from .columns import ALL_COLUMNS, described, table_schema
+from .columns import ALL_COLUMNS, PAGE_COLUMNS, described, table_schema
 from .findings import finding_lines
 from .record_schema import record_schema
 
@@ -24,4 +24,4 @@ def column_lines(
     if as_json or record:
         schema = record_schema() if record else table_schema()
         return json.dumps(schema, indent=1).splitlines()
-    return [described(column) for column in ALL_COLUMNS]
+    return [described(column) for column in (*ALL_COLUMNS, *PAGE_COLUMNS)]

@@ -22,7 +22,8 @@ def page_folder(
     folder = Path(folder or str(files("hemidiaphragm_nb") / "static" / "page"))
     if not (folder / "index.html").is_file():
         raise ValueError(
-            f"{folder}: the page has not been built. `make page` builds it (Node, npm)"
+            f"{folder}: this installation has no page. In a clone: `make page` (Node, npm), then"
+            " `pip install .`; the documentation site has it at page/"
         )
     return folder
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .extras import require_extra
 from .options import PATH, TEXT, Data, Out, finish, show_message
 from .options import without_screen
 
@@ -94,6 +95,7 @@ def _replicate(
     """Run Analyses I to IV of Morís et al. 2024 and write their tables and figures beside the
     published ones. The published experiment is `--scale full --preset paper`.
     """
+    require_extra("study")
     from hemidiaphragm_nb.replicate import ANALYSES, chosen_analyses, run_analysis
 
     _check_gpu(together)
@@ -149,6 +151,7 @@ def _transfer(
     """Run the stages of Vidal et al. 2021 with their controls, and write tables and figures beside
     the published ones.
     """
+    require_extra("study")
     from hemidiaphragm_nb.replicate import run_transfer
 
     _check_gpu(together)
@@ -190,6 +193,7 @@ def _crossval(
     """Evaluate every radiograph by networks that never saw its patient, and calibrate the
     radius.
     """
+    require_extra("study")
     from hemidiaphragm_nb.replicate import write_ablation, write_crossval
 
     _prepare(out, resume)
@@ -217,6 +221,7 @@ def _ensemble(
     """Train the shipped recipe on all patients but a test split, evaluate it there, and leave the
     model in OUT/model.
     """
+    require_extra("study")
     from hemidiaphragm_nb.replicate import write_ensemble
 
     _prepare(out, resume)
@@ -241,6 +246,7 @@ def _updates(
     Writes runs/KEY.json for each curve, updates.csv and summary.md. Days without a GPU: after an
     interruption the same command goes on, and no finished curve is trained again.
     """
+    require_extra("study")
     from hemidiaphragm_nb.replicate import run_curves
     from hemidiaphragm_nb.update_curves import planned_curves
 

@@ -9,14 +9,24 @@ import pytest
 from typer.testing import CliRunner
 
 from hemidiaphragm_nb.cli import app
-from hemidiaphragm_nb.columns import ALL_COLUMNS, RESOURCE, table_resource, table_schema
+from hemidiaphragm_nb.columns import (
+    ALL_COLUMNS,
+    PAGE_COLUMNS,
+    RESOURCE,
+    table_resource,
+    table_schema,
+)
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.inputs import is_result
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
 from hemidiaphragm_nb.record_schema import record_schema
 from hemidiaphragm_nb.writers import predict_folder
+<<<<<<< HEAD
 from tools.project import ROOT
+=======
+from tools import page_facts
+>>>>>>> h18b
 
 # Data Package 2.0, Table Schema: the constraints that each type may have
 CONSTRAINTS = {
@@ -102,11 +112,26 @@ def test_the_table_keeps_to_the_schema_beside_it(out):
 
 def test_the_command_names_each_column_with_its_unit():
     lines = CliRunner().invoke(app, ["columns"]).output.splitlines()
-    assert len(lines) == len(ALL_COLUMNS)
-    for line, column in zip(lines, ALL_COLUMNS):
+    described = (*ALL_COLUMNS, *PAGE_COLUMNS)
+    assert len(lines) == len(described)
+    for line, column in zip(lines, described):
         assert line.startswith(column.name) and column.meaning in line and column.unit in line
     printed = CliRunner().invoke(app, ["columns", "--json"]).output
     assert json.loads(printed) == table_schema()
+
+
+def test_the_page_leads_to_what_the_columns_of_its_table_mean():
+    text = page_facts.COLUMNS.read_text(encoding="utf-8")
+    assert text == page_facts.column_text(), "run `python -m tools.page_facts`"
+    assert text.isascii(), "servers do not say in which encoding a text is"
+    web = page_facts.COLUMNS.parent
+    facts = json.loads((web / "src/facts.json").read_text(encoding="utf-8"))
+    own = re.search(
+        r"\[\.\.\.FACTS\.columns, (.*?)\]", (web / "src/radiograph.js").read_text("utf-8")
+    )
+    saved = [*facts["columns"], *json.loads(f"[{own[1]}]")]
+    assert re.findall(r"^(\w+)(?: \[.*?\])?: ", text, re.M) == saved
+    assert 'href="columns.txt"' in (web / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_resource_is_a_result_and_no_record(out, tmp_path):

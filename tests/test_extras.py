@@ -111,6 +111,8 @@ def test_a_small_installation_imports_what_it_brings():
         ("check data", {"matplotlib", "pandas"}, "pandas"),
         ("phantom --n 2", {"pandas"}, "pandas"),
         ("app", {"voila"}, "voila"),
+        ("replicate", {"torch", "matplotlib", "pytorch_grad_cam"}, "pytorch_grad_cam"),
+        ("crossval", {"torch", "matplotlib", "pytorch_grad_cam"}, "pytorch_grad_cam"),
     ],
 )
 def test_a_missing_package_ends_in_its_sentence(words, hidden, package, tmp_path):

@@ -338,6 +338,34 @@ def use(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_list_keeps_to_its_box(folder):
+    "The sentence that places a gap did not wrap: the findings were off the screen."
+    measure = """rows => {
+      const box = rows[0].closest(".wide"), end = box.getBoundingClientRect().right;
+      const cells = rows.flatMap((row) => [...row.children]);
+      const texts = [...document.querySelectorAll("#list .sentence")].map((s) => s.innerText);
+      return {
+        over: box.scrollWidth - box.clientWidth,
+        beyond: cells.filter((cell) => cell.getBoundingClientRect().right > end + 1).length,
+        cut: cells.filter((cell) => cell.scrollWidth > cell.clientWidth + 1).length,
+        name: Math.min(...rows.map((row) => row.querySelector("th").clientWidth)),
+        words: Math.max(0, ...texts.map((text) => text.length)),
+      };
+    }"""
+    server = served(folder / "out", [])
+    try:
+        with opened(f"http://127.0.0.1:{server.server_port}/report.html") as page:
+            for width in (390, 800, 1200, 1920):
+                page.set_viewport_size({"width": width, "height": 900})
+                seen = page.locator("#list tr").evaluate_all(measure)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                assert seen.pop("words") > 60 and seen.pop("name") > 120, width
+                assert seen == {"over": 0, "beyond": 0, "cut": 0}, width
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_click_shows_the_overlay_large(tmp_path):
     "By mouse and keyboard, over the ends of a page, and without the file, too."
     (tmp_path / "in").mkdir()

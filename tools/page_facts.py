@@ -1,5 +1,6 @@
 """Write web/src/facts.json: the constants, words and references of the library that the page
-uses, so that each of them stands once. `python -m tools.page_facts`."""
+uses, so that each of them stands once; and web/columns.txt, what the columns of its table mean.
+`python -m tools.page_facts`."""
 
 import json
 import re
@@ -30,6 +31,7 @@ from hemidiaphragm_nb import (
 from tools.project import ROOT
 
 FACTS = ROOT / "web" / "src" / "facts.json"
+COLUMNS = ROOT / "web" / "columns.txt"
 CARD = ("recipe", "radius_factor", "intervals", "created", "git_commit", "use")
 
 
@@ -160,6 +162,14 @@ def text() -> str:
     return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", body) + "\n"
 
 
+def column_text() -> str:
+    "Name, unit and meaning of each column of the table that the page saves."
+    described = map(columns.described, (*columns.PREDICTED, *columns.PAGE_COLUMNS))
+    head = "The columns of the table that the page saves. An empty cell means unknown."
+    return "\n\n".join([head, *described]) + "\n"
+
+
 if __name__ == "__main__":
-    FACTS.write_text(text(), encoding="utf-8")
-    print(f"{FACTS.relative_to(ROOT)}: {FACTS.stat().st_size:,} bytes")
+    for path, content in ((FACTS, text()), (COLUMNS, column_text())):
+        path.write_text(content, encoding="utf-8")
+        print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")

@@ -44,6 +44,7 @@ const { notice } = JSON.parse(readFileSync(join(HERE, "src", "facts.json"), "utf
 const page = readFileSync(join(HERE, "index.html"), "utf8").replace("$notice", () => notice);
 writeFileSync(join(OUT, "index.html"), page);
 cpSync(join(HERE, "examples"), join(OUT, "examples"), { recursive: true });
+cpSync(join(HERE, "columns.txt"), join(OUT, "columns.txt"));
 const styles = [join(LIBRARY, "static", "viewer.css"), join(HERE, "style.css")];
 writeFileSync(join(OUT, "style.css"), styles.map((path) => readFileSync(path, "utf8")).join("\n"));
 const optimised = writeNetwork(OUT);

@@ -68,9 +68,9 @@
     if (row.gap90_px) lines.push(`90 %: ${row.gap90_px.map(sign).join(" to ")} px`);
     if (row.gap_corrected_px !== null) lines.push(`apices level: ${sign(row.gap_corrected_px)} px`);
     if (row.gap_dome_apex_px !== null) lines.push(`domes: ${sign(row.gap_dome_apex_px)} px`);
-    if (row.usual) lines.push(row.usual);
     if (row.status === "forced") lines.push("by force: no answer");
     for (const line of lines) cell.append(element("div", line));
+    if (row.usual) cell.append(element("div", row.usual, { class: "sentence" }));
     return cell;
   }
 
