@@ -7,6 +7,7 @@ __all__ = ['Excursion', 'excursion', 'excursion_sentences', 'excursion_rows', 'w
 
 # %% ../nbs/engine/excursion.ipynb #0c0eab9c
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from .features import SIDES
 from .figures import STYLE
 from .files import write_atomic
 from .measure import Measurements, measure, plot_measurements
+from .patients import header_day
 from .predict import Prediction, predict
 from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES
+from .views import view_kind
 
 # %% ../nbs/engine/excursion.ipynb #88714736
 @dataclass(frozen=True)
@@ -127,12 +130,36 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
     )
     return lines
 
+# %% ../nbs/engine/excursion.ipynb #a1900005
+def _check_patients(inspiration, expiration) -> None:
+    "Raises: ValueError where the headers of both files state a patient, and not the same one."
+    stated = [header_day(file)[0].strip() for file in (inspiration, expiration)]
+    # without a PatientID `header_day` gives the study's UID, and a patient may have two studies
+    named = {who for who in stated if who and not re.fullmatch(r"[0-9]+(\.[0-9]+)+", who)}
+    if len(named) > 1:
+        raise ValueError(
+            f"{expiration}: by its header it is of another patient than {inspiration}. Give two"
+            " breaths of one patient"
+        )
+
+
+def _view_warning(inspiration, expiration) -> list[str]:  # of two radiographs
+    "What is to be said of two radiographs that were not taken alike."
+    kinds = [view_kind(r.view) for r in (inspiration, expiration)]
+    if "" in kinds or kinds[0] == kinds[1]:
+        return []
+    return [
+        f"warning: the one in inspiration is {inspiration.view} ({kinds[0]}), the other"
+        f" {expiration.view} ({kinds[1]}): distance and posture alone move the diaphragm on the"
+        " picture"
+    ]
+
 # %% ../nbs/engine/excursion.ipynb #c5e462ff
 _COLUMNS = "side px half_px mm half_mm relative half_relative".split()
 
 
 def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
-    "A row a side, for a table: rounded, None where unknown."
+    "A row a side, for a table: rounded, None where unknown; with mean and SD of what is usual."
 
     def cell(name: str, value: float) -> float | None:
         if math.isnan(value):
@@ -140,7 +167,9 @@ def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
         return round(abs(value) if name.startswith("half") else value, 4 if "rel" in name else 1)
 
     names = _COLUMNS[1:]
-    return [{"side": e.side} | {n: cell(n, getattr(e, n)) for n in names} for e in sides]
+    rows = [{"side": e.side} | {n: cell(n, getattr(e, n)) for n in names} for e in sides]
+    usual = [dict(zip(("usual_mm", "usual_sd_mm"), EXCURSION_MM[e.side])) for e in sides]
+    return [row | more for row, more in zip(rows, usual)]
 
 
 def write_excursion(
@@ -154,6 +183,7 @@ def write_excursion(
     import matplotlib.pyplot as plt
     import pandas as pd
 
+    _check_patients(inspiration, expiration)
     radiographs = [read_radiograph(f, spacing=spacing) for f in (inspiration, expiration)]
     for r in radiographs:
         if spacing and r.spacing is None:
@@ -165,17 +195,24 @@ def write_excursion(
     answers = [predict(r, predictor) for r in radiographs]
     measured = [measure(p) for p in answers]
     sides = excursion(*answers, measured)
+    if all(math.isnan(e.relative) for e in sides):
+        raise ValueError(
+            f"{expiration}: no lung could be measured in both it and {inspiration}, so there is no"
+            " excursion. Predict them and look at both"
+        )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
+    sentences = excursion_sentences(sides)
     with plt.style.context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(10, 5.4))
+        figure, axes = plt.subplots(1, 2, figsize=(10, 5.4), layout="constrained")
         names = "inspiration", "expiration"
         for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
             plot_measurements(p, image=r.pixels, ax=ax, measured=m)
             ax.set_title(name)
+        figure.supxlabel("\n".join(line for line in sentences if " moves " in line), fontsize=9)
     write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
     plt.close(figure)
     named = zip(("inspiration", "expiration"), answers)
     warned = [f"warning ({name}): {w}" for name, p in named for w in p.warnings]
-    return [*excursion_sentences(sides), *warned], sides
+    return [*sentences, *_view_warning(*radiographs), *warned], sides
