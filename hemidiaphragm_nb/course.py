@@ -46,7 +46,9 @@ def course_value(
     measured = known("gap_mm") | known("gap_relative") | known("gap_px")
     if known("gap_mm").any() and known("gap_mm")[measured].all():
         return "gap_mm"
-    return "gap_relative" if known("gap_relative").any() else "gap_px"
+    if known("gap_relative").any():
+        return "gap_relative"
+    return next(n for n in ("gap_px", "gap_relative", "gap_mm") if n in patient)
 
 
 def change_limit(
@@ -77,6 +79,8 @@ def with_changes(
         patient = patient.assign(value=value, since_first=np.nan, since_previous=np.nan)
         for _, alike in patient.groupby("kind", sort=False):
             gaps = alike[value].dropna()
+            if gaps.empty:
+                continue
             patient.loc[gaps.index[1:], "since_first"] = gaps.iloc[1:] - gaps.iloc[0]
             patient.loc[gaps.index, "since_previous"] = gaps.diff()
         beyond = patient[["since_first", "since_previous"]].abs() > limit
@@ -136,6 +140,13 @@ def plot_patient(
     return ax
 
 # %% ../nbs/engine/course.ipynb #e8d273e8
+def _compared(patient: pd.DataFrame) -> int:
+    "How many radiographs of a patient stand beside another, taken alike and measured."
+    measured = patient[patient[patient["value"].iloc[0]].notna()]
+    counts = measured["kind"].value_counts()
+    return int(counts[counts > 1].sum())
+
+
 def _sentence(patient: pd.DataFrame) -> str:
     "What the rule says of a patient."
     changed = patient[patient["changed"] != ""]
@@ -146,12 +157,17 @@ def _sentence(patient: pd.DataFrame) -> str:
     if len(patient) == 1:
         return "1 radiograph, so there is no change to see."
     start = f"{len(patient)} radiographs over {patient['day'].max():g} days"
+    count = _compared(patient)
+    if not count:
+        return f"{start}; no two of them are taken alike and measured, so no change can be seen."
+    start += f", {count} of them compared" * (count < len(patient))
     if np.isnan(limit):
         return f"{start}; its gaps are known in px alone, so no change is called."
+    limit = f"{limit:.0f} {unit} for the shipped model"
     if changed.empty:
-        return f"{start}; no change beyond the smallest detectable one, {limit:.0f} {unit}."
+        return f"{start}; no change beyond the smallest detectable one, {limit}."
     days = ", ".join(f"{day:g}" for day in changed["day"])
-    return f"{start}; beyond the smallest detectable change, {limit:.0f} {unit}, on day {days}."
+    return f"{start}; beyond the smallest detectable change, {limit}, on day {days}."
 
 # %% ../nbs/engine/course.ipynb #68e16e97
 def write_course(
@@ -161,16 +177,19 @@ def write_course(
     "Write the table, a plot of each patient, and a page of all. Raises: ValueError."
     import matplotlib.style  # drawing only
 
-    out, found, lines = Path(out), with_changes(course), []
+    # an image's own name often holds the patient's and the date: its row tells it as well
+    found, lines = with_changes(course).drop(columns="image", errors="ignore"), []
+    out = Path(out)
     sources = "; ".join(f"{what}: {source}" for what, source in SOURCES.items())
     parts = [
         text_part(
             "Gaps are positive where the right side stands higher. Portable and fixed radiographs"
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
-            " height; hatched is the usual range in the patient; lengths in mm are the detector's."
-            " `gap_rule` names the points that a gap is between, if the table does: midpoint stands"
-            " for the midpoints of the lower lung borders."
+            " height, whoever measured; hatched is the usual range in the patient; lengths in mm are"
+            " the detector's. `gap_rule` names the points that a gap is between, if the table does:"
+            " midpoint stands for the midpoints of the lower lung borders. `row` is the"
+            " radiograph's row in the table that was given, or in predictions/predictions.csv."
             f" A hollow marker had a warning. Sources: {sources}."
         )
     ]
@@ -231,6 +250,6 @@ def follow_patients(
     elif days is not None:
         raise ValueError(f"{given}: --days goes with a folder. A table has its days in a column")
     else:
-        course = course_of_table(given, key)
+        course, left_out = course_of_table(given, key)
     lines, page = write_course(course, out)
     return [*lines, f"all courses: {page}"], left_out, [str(error) for error in errors]

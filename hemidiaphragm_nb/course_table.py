@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from .dicom_header import not_frontal
 from .views import view_kind
 from .patients import pseudonym
 from .files import image_stem
@@ -24,19 +25,21 @@ def nameless(
     patients: Iterable[str],  # as they are named; '' where unknown
     key: str = "",  # a secret; "": they are numbered in the order of their first radiograph
 ) -> list[str]:  # '' where unknown
-    "Pseudonyms of patients."
+    "Pseudonyms of patients; what is one already stays."
     numbers, names = {}, []
     for who in patients:
         if who and who not in numbers:
+            known = pseudonym(key.encode(), who)
             number = f"patient {len(numbers) + 1}"
-            numbers[who] = pseudonym(key.encode(), who) if key else number
+            numbers[who] = known if key or known == who else number
         names.append(numbers.get(who, ""))
     return names
 
 # %% ../nbs/engine/course_table.ipynb #7ba818a2
 _MEASURED = "gap_px gap_mm gap_relative right_height_mm left_height_mm gap90_low_px".split()
 _MEASURED += ["gap90_high_px"]
-_ABOUT = "image patient_id day view kind warnings finding_codes spacing_source gap_rule".split()
+_ABOUT = "row image patient_id day view kind warnings finding_codes spacing_source".split()
+_ABOUT += ["gap_rule"]
 
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
@@ -51,23 +54,38 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["_order", "day"], kind="stable")[columns].reset_index(drop=True)
 
 # %% ../nbs/engine/course_table.ipynb #4f94a70f
-def _checked_days(table: pd.DataFrame, path) -> pd.Series:
-    "The column `day` as numbers. Raises: ValueError, naming the row."
-    days = pd.to_numeric(table["day"], errors="coerce")
-    bad = table["day"].notna() & ~np.isfinite(days.to_numpy(float))
+_ADVICE = {"day": "Count days from any one"}
+
+
+def _checked(table: pd.DataFrame, name: str, path) -> pd.Series:
+    "A column as numbers, NaN where a cell is empty. Raises: ValueError, naming the row."
+    numbers = pd.to_numeric(table[name], errors="coerce")
+    bad = table[name].notna() & ~np.isfinite(numbers.to_numpy(float))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        value = table["day"].iloc[row]
-        advice = "Count days from any one"
-        raise ValueError(f"{path}, row {row + 1}: day {value!r} is no number. {advice}")
-    return days
+        value, advice = table[name].iloc[row], _ADVICE.get(name, "Mend it")
+        raise ValueError(f"{path}, row {row + 1}: {name} {value!r} is no number. {advice}")
+    return numbers
+
+# %% ../nbs/engine/course_table.ipynb #a1900001
+def _left_out(table: pd.DataFrame) -> dict[int, str]:  # by row; '' where it is followed
+    "What keeps each row of a table out of a course."
+    reasons = {}
+    for row, who, day, view in table[["row", "patient_id", "day", "view"]].itertuples(index=False):
+        other = not_frontal(view)
+        reasons[row] = "no patient" if not who else "no day" if np.isnan(day) else ""
+        if other and not reasons[row]:
+            reasons[row] = f"its view is {other}, not frontal"
+    return reasons
 
 # %% ../nbs/engine/course_table.ipynb #3bf752a3
 def course_of_table(
     path,  # a CSV table with patient_id, day and gap_px, gap_mm or gap_relative
     key: str = "",
-) -> pd.DataFrame:  # image, patient_id, day, view, kind, warnings, and what was measured
-    "The courses in a table. Raises: ValueError, naming the file and what to do."
+) -> tuple[pd.DataFrame, list[str]]:  # the courses; which rows were left out, and why
+    """The courses in a table: row, image, patient_id, day, view, kind, warnings, and what was
+    measured. Raises: ValueError, naming the file and what to do.
+    """
     table = load_predictions(path)
     missing = [name for name in ("patient_id", "day") if name not in table]
     if missing:
@@ -75,7 +93,8 @@ def course_of_table(
         raise ValueError(f"{path}: it has no column {' and no '.join(missing)}. {advice}")
     if not {"gap_px", "gap_mm", "gap_relative"} & set(table):
         raise ValueError(f"{path}: it has no gap_px, gap_mm or gap_relative. Give predictions.csv")
-    table["day"] = _checked_days(table, path)
+    for name in ("day", *(name for name in _MEASURED if name in table)):
+        table[name] = _checked(table, name, path)
     for name in ("view", "warnings", "finding_codes", "spacing_source"):
         table[name] = table[name].fillna("") if name in table else ""
     named = next((n for n in ("results", "file", "id") if n in table), None)
@@ -83,12 +102,14 @@ def course_of_table(
     if images.dropna().duplicated().any():
         twice = images.dropna()[images.dropna().duplicated()].iloc[0]
         raise ValueError(f"{path}: the image {twice} has several rows. Leave one of them")
-    known = table["patient_id"].fillna("").to_numpy()
-    table = table.assign(image=images, patient_id=nameless(known, key) if key else known)
-    table = table[(table["patient_id"] != "") & table["day"].notna()]
+    known = nameless(table["patient_id"].fillna("").str.strip(), key)
+    table = table.assign(row=range(1, len(table) + 1), image=images, patient_id=known)
+    reasons = _left_out(table)
+    left_out = [f"{path}, row {i}: {why}, and it is left out" for i, why in reasons.items() if why]
+    table = table[~table["row"].isin([i for i, why in reasons.items() if why])]
     if table.empty:
         advice = "Fill patient_id and day, or predict DICOM files with --key"
-        raise ValueError(f"{path}: no row names both a patient and a day. {advice}")
+        raise ValueError(f"{path}: no frontal row names both a patient and a day. {advice}")
     first = table.groupby("patient_id")["day"].transform("min")
     found = _complete(table.assign(day=table["day"] - first))
     if (
@@ -97,7 +118,7 @@ def course_of_table(
         .all(None)
     ):
         raise ValueError(f"{path}: no gap in it is a number, so there is nothing to follow")
-    return found
+    return found, left_out
 
 # %% ../nbs/engine/course_table.ipynb #cd86981b
 def listed_days(
@@ -108,7 +129,7 @@ def listed_days(
     named = next((name for name in ("results", "file", "id") if name in table), "file")
     if missing := [name for name in (named, "patient_id", "day") if name not in table]:
         raise ValueError(f"{path}: it has no column {' and no '.join(missing)}. Add it")
-    days, found = _checked_days(table, path), {}
+    days, found = _checked(table, "day", path), {}
     views = table["view"].fillna("") if "view" in table else [""] * len(table)
     for cell, who, day, view in zip(table[named], table["patient_id"].fillna(""), days, views):
         when = None if np.isnan(day) else datetime(1900, 1, 1) + timedelta(days=float(day))
@@ -123,7 +144,8 @@ def course_of_results(
 ) -> pd.DataFrame:  # as `course_of_table` gives it
     "The courses of these radiographs. Raises: ValueError where none of them has a result."
     known = {os.path.abspath(file): about for file, about in dated.items()}
-    rows = [row for row in read_table(Path(results)) if os.path.abspath(row["file"]) in known]
+    rows = [{"row": i} | row for i, row in enumerate(read_table(Path(results)), 1)]
+    rows = [row for row in rows if os.path.abspath(row["file"]) in known]
     if not rows:
         raise ValueError(f"{results}: it has results of none of these radiographs")
     table = pd.DataFrame(rows)

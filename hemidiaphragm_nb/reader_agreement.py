@@ -120,19 +120,67 @@ def read_readings(path) -> pd.DataFrame:  # its rows by the names of their image
         table[column] = numbers
     return table
 
+# %% ../nbs/engine/reader_agreement.ipynb #a1900007
+_SIZE = ["width", "height"]
+
+
+def _own_size(table: pd.DataFrame) -> pd.DataFrame:
+    "Width and height of each image as a table states them; NaN where it does not state both."
+    size = table[_SIZE] if set(_SIZE) <= set(table) else pd.DataFrame(np.nan, table.index, _SIZE)
+    return size.where((size > 0).all(axis=1))
+
+
+def _other_shape(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "Whether an image's two sizes differ by more than a scale, a pixel of rounding apart."
+    (w, h), (v, g) = ((size["width"], size["height"]) for size in (a, b))
+    return (w * g - v * h).abs() > np.maximum(w, h) + np.maximum(v, g)
+
+
+def _sizes(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    "Sizes that px are to be scaled by, each table's own first; None where neither states any."
+    x, y = _own_size(a), _own_size(b)
+    if x.isna().all(None) and y.isna().all(None):
+        return None
+    sound = ~_other_shape(x, y)
+    return x.fillna(y).where(sound), y.fillna(x).where(sound)
+
+
+def _about_sizes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    "What is to be said of two tables whose images differ in size, or whose sizes are unknown."
+    names = a.index.intersection(b.index)
+    a, b = (_own_size(table.loc[names]) for table in (a, b))
+    known, lines = [t["width"].notna() for t in (a, b)], []
+    for name, own, other in zip("AB", known, known[::-1]):
+        if count := int((~own & other).sum()):
+            lines.append(f"{name} states no size of {count} images: px are taken for the other's.")
+    if count := int(_other_shape(a, b).sum()):
+        of = "1 image has" if count == 1 else f"{count} images have"
+        lines.append(f"{of} another shape in B than in A, and what is in px is left out of them.")
+    count = int((~known[0] & ~known[1]).sum())
+    if 0 < count < len(names):
+        lines.append(f"{count} images have a size in neither table, and their px are left out.")
+    return lines
+
 # %% ../nbs/engine/reader_agreement.ipynb #463be80f
-def _scale(a: pd.DataFrame, b: pd.DataFrame, column: str) -> tuple[pd.Series | float, str]:
-    "What a column is multiplied by, and its unit then."
+def _scaled(
+    a: pd.DataFrame, b: pd.DataFrame, column: str
+) -> tuple[pd.Series, pd.Series, str]:  # the column of both, and its unit then
+    "A column of two tables with the same rows, in one unit."
     unit = column.rsplit("_", 1)[-1]
+    first, second = a[column], b[column]
     if unit == "relative":
-        return 100.0, "% of lung height"
+        return first * 100, second * 100, "% of lung height"
     if unit not in ("px", "px2", "y"):
-        return 1.0, unit
-    sized = next((t for t in (a, b) if {"width", "height"} <= set(t)), None)
-    if sized is None:
-        return 1.0, "px" if unit == "y" else unit
-    factor = FRAME / sized[["width", "height"]].max(axis=1)
-    return (factor**2, "px2 of 512") if unit == "px2" else (factor, "px of 512")
+        return first, second, unit
+    sizes = _sizes(a, b)
+    if sizes is None:
+        return first, second, "px" if unit == "y" else unit
+    p, q = (FRAME / size.max(axis=1, skipna=False) for size in sizes)
+    if unit == "px2":
+        return first * p**2, second * q**2, "px2 of 512"
+    if unit == "y":  # the origin is the centre of the first pixel
+        return (first + 0.5) * p - 0.5, (second + 0.5) * q - 0.5, "px of 512"
+    return first * p, second * q, "px of 512"
 
 
 def _stated(name: str, a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
@@ -153,9 +201,8 @@ def paired_readings(
     for side, columns in _KEYS.items():
         for column in columns:
             if column in a and column in b:
-                factor, unit = _scale(a, b, column)
-                pair = pd.DataFrame({"a": a[column] * factor, "b": b[column] * factor})
-                pair = pair.assign(view=views, patient=who)
+                first, second, unit = _scaled(a, b, column)
+                pair = pd.DataFrame(dict(a=first, b=second, view=views, patient=who))
                 yield column, side, unit, pair.dropna(subset=["a", "b"])
 
 # %% ../nbs/engine/reader_agreement.ipynb #9e85373b
@@ -244,6 +291,7 @@ def write_agreement(
             " these differences would not feign. ICC is ICC(2,1): absolute agreement of single"
             " readings. A gap is that of the midpoints of the lower lung borders, one with"
             " `dome_apex` in its name that of the domes' apices, if A and B keep to these names.",
+            *_about_sizes(a, b),
             *_about_patients(found),
         ),
         table_part(found.set_index("quantity")),
@@ -257,4 +305,4 @@ def write_agreement(
     out = Path(out)
     page = write_result_page(out / "agreement.html", "Agreement of two readings", parts)
     save_table(found, out / "agreement.csv", index=False)
-    return agreement_lines(found), page
+    return [*agreement_lines(found), *_about_sizes(a, b)], page
