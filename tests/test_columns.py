@@ -22,8 +22,8 @@ from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
 from hemidiaphragm_nb.record_schema import record_schema
 from hemidiaphragm_nb.writers import predict_folder
-from tools.project import ROOT
 from tools import page_facts
+from tools.project import ROOT
 
 # Data Package 2.0, Table Schema: the constraints that each type may have
 CONSTRAINTS = {
