@@ -79,6 +79,25 @@ def _interval_columns() -> list[Column]:
         for end, name in {"low": "Lower", "high": "Upper"}.items()
     ]
 
+# %% ../nbs/engine/columns.ipynb #22dd6d07
+def _tilt_columns() -> list[Column]:
+    "The tilt, and the gap had there been none."
+    return [
+        Column(
+            "tilt_deg",
+            "Tilt of the line through both lungs' apices, positive where the left one is lower."
+            " Empty where one is not seen",
+            "degrees",
+        ),
+        Column(
+            "gap_corrected_px",
+            "gap_px, had that line been level: nearer to the truth than gap_px only where the image"
+            " is rotated by more than some 3 degrees",
+            _PX,
+        ),
+        Column("gap_corrected_mm", "The same in mm. Empty where spacing_mm is", "mm"),
+    ]
+
 # %% ../nbs/engine/columns.ipynb #0e295b7c
 _GAP = (
     "Height difference of the two midpoints, left_y - right_y: positive where the right"
@@ -116,19 +135,7 @@ PREDICTED = (
         " none is known or believed",
     ),
     *_interval_columns(),
-    Column(
-        "tilt_deg",
-        "Tilt of the line through both lungs' apices, positive where the left one is lower. Empty"
-        " where one is not seen",
-        "degrees",
-    ),
-    Column(
-        "gap_corrected_px",
-        "gap_px, had that line been level: nearer to the truth than gap_px only where the image is"
-        " rotated by more than some 3 degrees",
-        _PX,
-    ),
-    Column("gap_corrected_mm", "The same in mm. Empty where spacing_mm is", "mm"),
+    *_tilt_columns(),
     _text(
         "gap_rule",
         "Which points the gap is between: the midpoints of the lower lung borders",

@@ -25,6 +25,7 @@ from hemidiaphragm_nb.page import _POLICY, page_server
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.tilt import level_gap_mm
 from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
 from tools import page_facts
@@ -96,6 +97,9 @@ def agrees(answer: Answer) -> None:
     assert page["noAnswer"] == library.no_answer and page["row"]["status"] == library.status
     tilt = np.nan if page["tilt"] is None else page["tilt"]
     np.testing.assert_allclose(tilt, library.tilt, atol=0.1)
+    level = level_gap_mm(library.points, tilt, library.spacing)
+    shown = page["row"]["gap_corrected_mm"]
+    assert shown == "" if level is None or np.isnan(level) else abs(shown - level) < 3 * POINT
     if library.gap90_px is None:
         assert page["row"]["gap90_low_px"] == ""
     else:
