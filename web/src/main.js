@@ -191,7 +191,7 @@ function showMaps() {
   const target = points.some(Boolean) ? targetHeatmap(points, side, beta) : null;
   const [right, left] = radiograph.answer.heatmaps;
   const both = { ...right, data: right.data.map((v, i) => Math.min(v, left.data[i])) };
-  const predicted = radiograph.answer.noAnswer ? null : both; // a refused map is no answer, too
+  const predicted = radiograph.answer.noAnswer ? null : both; // nor is its map
   showMap("network", predicted, {
     words: "what the network predicted",
     label: "heatmap that the network predicted, darkest at the landmarks",
