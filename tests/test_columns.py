@@ -12,6 +12,7 @@ from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.columns import (
     ALL_COLUMNS,
     PAGE_COLUMNS,
+    PREDICTED,
     RESOURCE,
     table_resource,
     table_schema,
@@ -129,6 +130,11 @@ def test_the_page_leads_to_what_the_columns_of_its_table_mean():
     saved = [*facts["columns"], *json.loads(f"[{own[1]}]")]
     assert re.findall(r"^(\w+)(?: \[.*?\])?: ", text, re.M) == saved
     assert 'href="columns.txt"' in (web / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_landing_page_says_how_much_of_the_table_the_page_saves():
+    text = (ROOT / "docs/landing.md").read_text(encoding="utf-8")
+    assert f"a table with {len(PREDICTED)} of the {len(ALL_COLUMNS)} columns" in text
 
 
 def test_the_resource_is_a_result_and_no_record(out, tmp_path):
