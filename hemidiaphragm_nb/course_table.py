@@ -115,7 +115,7 @@ def course_of_table(
     if (
         found[[name for name in ("gap_px", "gap_mm", "gap_relative") if name in found]]
         .isna()
-        .all(None)
+        .all(axis=None)
     ):
         raise ValueError(f"{path}: no gap in it is a number, so there is nothing to follow")
     return found, left_out

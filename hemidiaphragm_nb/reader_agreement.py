@@ -139,7 +139,7 @@ def _other_shape(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
 def _sizes(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     "Sizes that px are to be scaled by, each table's own first; None where neither states any."
     x, y = _own_size(a), _own_size(b)
-    if x.isna().all(None) and y.isna().all(None):
+    if x.isna().all(axis=None) and y.isna().all(axis=None):
         return None
     sound = ~_other_shape(x, y)
     return x.fillna(y).where(sound), y.fillna(x).where(sound)

@@ -7,15 +7,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from hemidiaphragm_nb import cli
 from hemidiaphragm_nb.course import follow_patients, with_changes
 from hemidiaphragm_nb.dicom_source import write_example
-from hemidiaphragm_nb.excursion import excursion
+from hemidiaphragm_nb.excursion import excursion, write_excursion
 from hemidiaphragm_nb.patients import Patients, pseudonym
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction
 from hemidiaphragm_nb.prediction_table import read_table
+from hemidiaphragm_nb.reader_agreement import write_agreement
 from hemidiaphragm_nb.runtime import shipped_predictor
 from hemidiaphragm_nb.writers import predict_folder
 
@@ -33,7 +35,16 @@ def place(tmp_path_factory):
     (folder / "undated.csv").write_text("file,gap_mm,patient_id\na.png,1,x\n")
     row = "file,gap_mm,patient_id,day\na.png,{},x,1\n"
     (folder / "twice.csv").write_text(row.format(1) + row.format(2).splitlines()[1])
-    (folder / "gapless.csv").write_text(row.format("much"))
+    (folder / "gapless.csv").write_text(row.format(""))
+    (folder / "sixty.csv").write_text(row.format("sixty"))
+    (folder / "lateral.csv").write_text("file,gap_mm,patient_id,day,view\na.png,1,x,1,LL\n")
+    for name, who in (("one", "Meier"), ("other", "Schulze")):
+        write_example(
+            folder / f"{name}.dcm", phantom(3, side=256).image + (who < "N"), PatientID=who
+        )
+    rng = np.random.default_rng(0)
+    for name in ("noise", "more"):
+        Image.fromarray(rng.integers(0, 255, (256, 256), np.uint8)).save(folder / f"{name}.png")
     (folder / "header.csv").write_text(row.splitlines()[0] + "\n")
     (folder / "semicolons.csv").write_text(row.format(1).replace(",", ";"))
     (folder / "days.csv").write_text("file,patient_id,day\nother.dcm,x,1\n")
@@ -51,6 +62,8 @@ def place(tmp_path_factory):
         (["course", "undated.csv"], "no column day"),
         (["course", "twice.csv"], "the image a.png has several rows"),
         (["course", "gapless.csv"], "no gap in it is a number"),
+        (["course", "sixty.csv"], "row 1: gap_mm 'sixty' is no number"),
+        (["course", "lateral.csv"], "no frontal row"),
         (["course", "header.csv"], "it has no rows"),
         (["course", "semicolons.csv"], "Save it with commas"),
         (["course", "undated", "--days", "days.csv"], "names none of its 1 radiographs"),
@@ -62,6 +75,8 @@ def place(tmp_path_factory):
         (["pair", "undated/a.dcm"], ""),
         (["pair", "undated/a.dcm", "undated/a.dcm"], "the same picture"),
         (["pair", "undated", "undated/a.dcm"], "it is a folder"),
+        (["pair", "one.dcm", "other.dcm"], "of another patient than one.dcm"),
+        (["pair", "noise.png", "more.png"], "there is no excursion"),
         (["pair", "undated/a.dcm", "undated/a.dcm", "--spacing", "0"], "--spacing takes"),
         (["agree", "few.csv", "few.csv"], "2 images in common"),
         (["agree", "few.csv", "absent.csv"], "absent.csv: No such file"),
@@ -180,3 +195,69 @@ def test_a_course_reads_each_radiograph_once(series, tmp_path):
         assert left_out == [] and "e.png" in errors[0]
     table = pd.read_csv(tmp_path / "out/course.csv")
     assert table["day"].tolist() == [0, 3, 7, 0]
+
+
+NAMES = [b"Mueller", b"Anna", b"Huber", b"2023"]
+
+
+def test_a_course_of_a_folder_holds_no_name_and_no_date(tmp_path):
+    "Whatever the radiographs' files are called; OUT/predictions has them by their own names."
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for day in ("20230105", "20230109"):
+        header = dict(PatientID="Mueller Anna", AcquisitionDate=day)
+        write_example(source / f"Mueller_Anna_{day}.dcm", phantom(3, side=256).image, **header)
+    lines, left_out, errors = follow_patients(source, out, shipped_predictor)
+    assert lines[0].startswith("patient 1: 2 radiographs over 4 days") and not left_out + errors
+    written = [path for path in out.iterdir() if path.is_file()]
+    assert sorted(path.name for path in written) == ["course.csv", "course.html", "patient_1.png"]
+    assert not any(name in path.read_bytes() for path in written for name in NAMES)
+    table = pd.read_csv(out / "course.csv")
+    files = pd.read_csv(out / "predictions/predictions.csv")["file"]
+    assert [files[row - 1][-12:-4] for row in table["row"]] == ["20230105", "20230109"]
+
+
+@pytest.mark.parametrize("key", ["", "our secret"])
+def test_a_course_of_a_table_holds_no_name_and_says_what_it_leaves_out(key, tmp_path):
+    rows = ["Mueller_1.png,Mueller Anna,3,10,PA", "b,Mueller Anna,,11,PA", "c,,1,12,PA"]
+    rows += ["d,Mueller Anna,9,12,PA", "e,Huber/../x,1,,AP", "f,Mueller Anna,5,60,lateral"]
+    (tmp_path / "t.csv").write_text("\n".join(["file,patient_id,day,gap_mm,view", *rows]))
+    out = tmp_path / "out"
+    lines, left_out, errors = follow_patients(tmp_path / "t.csv", out, None, key=key)
+    who = pseudonym(key.encode(), "Mueller Anna") if key else "patient 1"
+    assert lines[0].startswith(f"{who}: 2 radiographs over 6 days; no change beyond")
+    assert "for the shipped model" in lines[0]
+    told = ["row 2: no day", "row 3: no patient", "row 6: its view is LATERAL"]
+    assert len(left_out) == 3 and not errors
+    assert all(words in line for words, line in zip(told, left_out))
+    for path in out.iterdir():
+        assert not any(name in path.read_bytes() + path.name.encode() for name in NAMES), path
+    table = pd.read_csv(out / "course.csv")
+    assert table["row"].tolist() == [1, 4, 5] and "image" not in table
+
+
+def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
+    "A at 512, B at 2048: the very same readings have no bias, and a gap 3 px larger one of 3 px."
+    gaps = np.array([4.0, 10.0, 25.0, 40.0])
+    a = pd.DataFrame(dict(id=list("abcd"), gap_px=gaps, left_y=300.0 + gaps, width=512, height=512))
+    b = a.assign(gap_px=4 * (gaps + 3), left_y=4 * (a["left_y"] + 0.5) - 0.5)
+    b = b.assign(width=2048, height=2048)
+    a.to_csv(tmp_path / "a.csv"), b.to_csv(tmp_path / "b.csv")
+    lines, _ = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert "bias -3.0 px of 512" in lines[0] and "bias 0.0 px of 512" in lines[1].replace("-0", "0")
+    b.drop(columns="width").to_csv(tmp_path / "b.csv")
+    lines, page = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert (
+        lines[-1].startswith("B states no size of 4 images") and lines[-1][:20] in page.read_text()
+    )
+
+
+def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path):
+    files = [
+        write_example(tmp_path / f"{view}.dcm", phantom(seed, side=256).image, ViewPosition=view)
+        for seed, view in ((3, "AP"), (4, "PA"))
+    ]
+    lines, _ = write_excursion(*files, tmp_path / "out")
+    assert any(line.startswith("warning: the one in inspiration is AP") for line in lines)
+    table = pd.read_csv(tmp_path / "out/excursion.csv")
+    assert table[["usual_mm", "usual_sd_mm"]].to_numpy().tolist() == [[49, 17], [52, 16]]
