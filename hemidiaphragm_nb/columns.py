@@ -79,7 +79,7 @@ def _interval_columns() -> list[Column]:
         for end, name in {"low": "Lower", "high": "Upper"}.items()
     ]
 
-# %% ../nbs/engine/columns.ipynb #0e295b7c
+# %% ../nbs/engine/columns.ipynb #c01b0004
 _GAP = (
     "Height difference of the two midpoints, left_y - right_y: positive where the right"
     " hemidiaphragm stands higher, as it normally does"
@@ -87,6 +87,7 @@ _GAP = (
 
 GAP_RULE = "midpoint"  # of each lower lung border: where the landmarks are, see landmarks
 
+# %% ../nbs/engine/columns.ipynb #0e295b7c
 PREDICTED = (
     _text("file", "The file as it was named in the call, relative or absolute", required=True),
     *_landmark_columns(),
