@@ -174,7 +174,7 @@ _MORE = {  # what `more` of `card_text` may hold, in order
     ),
 }
 
-
+# %% ../nbs/engine/cards.ipynb #e47759a6
 def _more_text(more: dict[str, pd.DataFrame]) -> str:
     "A paragraph and a table for each of `_MORE` that there is."
     tables = {k: more[k].to_markdown(disable_numparse=True) for k in _MORE if k in more}

@@ -79,6 +79,14 @@ def _interval_columns() -> list[Column]:
         for end, name in {"low": "Lower", "high": "Upper"}.items()
     ]
 
+# %% ../nbs/engine/columns.ipynb #c01b0004
+_GAP = (
+    "Height difference of the two midpoints, left_y - right_y: positive where the right"
+    " hemidiaphragm stands higher, as it normally does"
+)
+
+GAP_RULE = "midpoint"  # of each lower lung border: where the landmarks are, see landmarks
+
 # %% ../nbs/engine/columns.ipynb #22dd6d07
 def _tilt_columns() -> list[Column]:
     "The tilt, and the gap had there been none."
@@ -99,13 +107,6 @@ def _tilt_columns() -> list[Column]:
     ]
 
 # %% ../nbs/engine/columns.ipynb #0e295b7c
-_GAP = (
-    "Height difference of the two midpoints, left_y - right_y: positive where the right"
-    " hemidiaphragm stands higher, as it normally does"
-)
-
-GAP_RULE = "midpoint"  # of each lower lung border: where the landmarks are, see landmarks
-
 PREDICTED = (
     _text("file", "The file as it was named in the call, relative or absolute", required=True),
     *_landmark_columns(),

@@ -187,7 +187,7 @@ def write_course(
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
             " height, whoever measured; hatched is the usual range in the patient; lengths in mm"
-            " are the detector's. `gap_rule`: the points that a gap is between, if the table says it"
+            " are the detector's. `gap_rule`: what a gap is between, if the table says it"
             " (midpoint: the midpoints of the lower lung borders). `row` is the"
             " radiograph's row in the table that was given, or in predictions/predictions.csv."
             f" A hollow marker had a warning. Sources: {sources}."

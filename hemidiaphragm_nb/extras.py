@@ -23,6 +23,7 @@ PACKAGES = {
     "pytorch_grad_cam": ("grad-cam", "study", "an analysis of many networks, or Grad-CAM,"),
     "anywidget": ("anywidget", "app", "the app"),
     "ipywidgets": ("ipywidgets", "app", "the app"),
+    "IPython": ("ipython", "app", "a picture in a notebook"),
     "traitlets": ("traitlets", "app", "the app"),
     "voila": ("voila", "app", "the app as a page"),
     "tornado": ("tornado", "app", "the app as a page"),

@@ -74,7 +74,7 @@ def imports_at_the_top(path) -> set[str]:
 
 
 def test_the_table_says_what_the_extras_bring():
-    indirect = {"traitlets", "tornado"}  # with ipywidgets, with voila
+    indirect = {"traitlets", "IPython", "tornado"}  # with ipywidgets, with voila
     for package, (installed, extra, _) in PACKAGES.items():
         assert package in indirect or installed in names(f"{extra}_requirements"), package
         assert installed not in names(), package
