@@ -21,9 +21,9 @@ from hemidiaphragm_nb.course_table import (
 )
 from .csv_files import save_table
 from .figures import STYLE
-from .files import image_stem, write_atomic
+from .files import write_atomic
 from .inputs import find_inputs, why_nothing
-from .patients import LeftOut, Patients
+from .patients import LeftOut, Patients, listed_name
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
@@ -219,12 +219,26 @@ def _undated(folder) -> str:
 
 
 def _radiographs(folder, skip, patients: Patients) -> list[str]:
-    "The radiographs of a folder. Raises: ValueError where there are none, or none is listed."
+    """The radiographs of a folder.
+
+    Raises: ValueError where there are none, none is listed, or two would be the same row's.
+    """
     files = [file for file, _ in find_inputs([str(folder)], skip=Path(skip))]
     if not files:
         raise ValueError(why_nothing(str(folder), Path(skip)))
-    if patients.listed is not None and not {image_stem(f) for f in files} & set(patients.listed):
-        raise ValueError(f"{folder}: the table of days names none of its {len(files)} radiographs")
+    if patients.listed is not None:
+        rows = [listed_name(patients.listed, file) for file in files]
+        found = [name for name in rows if name]
+        if not found:
+            many = f"its {len(files)} radiographs"
+            raise ValueError(f"{folder}: the table of days names none of {many}")
+        if twice := {name for name in found if found.count(name) > 1}:
+            name = min(twice)
+            first, second, *_ = (f for f, row in zip(files, rows) if row == name)
+            raise ValueError(
+                f"{first} and {second} may both be the table's {name}. Name the images"
+                " there with their folders"
+            )
     return [str(file) for file in files]
 
 # %% ../nbs/engine/course.ipynb #c8fb722e

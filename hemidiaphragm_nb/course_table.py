@@ -9,7 +9,7 @@ __all__ = ['nameless', 'course_of_table', 'listed_days', 'course_of_results']
 import os
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -123,7 +123,7 @@ def course_of_table(
 # %% ../nbs/engine/course_table.ipynb #cd86981b
 def listed_days(
     path,  # a CSV with the image's name (file, id or results), patient_id, day (or day_offset)
-) -> dict[str, tuple]:  # (whose, when, view) by the image's name, without folder and ending
+) -> dict[str, tuple]:  # (whose, when, view) by the image's path as stated, without ending
     "The days of images that do not state them. Raises: ValueError, naming the file."
     table = load_predictions(path).rename(columns={"day_offset": "day"})
     named = next((name for name in ("results", "file", "id") if name in table), "file")
@@ -133,7 +133,11 @@ def listed_days(
     views = table["view"].fillna("") if "view" in table else [""] * len(table)
     for cell, who, day, view in zip(table[named], table["patient_id"].fillna(""), days, views):
         when = None if np.isnan(day) else datetime(1900, 1, 1) + timedelta(days=float(day))
-        found[image_stem(str(cell).replace("\\", "/"))] = who, when, view
+        image = PurePosixPath(str(cell).replace("\\", "/"))
+        name = image.with_name(image_stem(image)).as_posix()
+        if name in found:
+            raise ValueError(f"{path}: the image {name} has several rows. Leave one of them")
+        found[name] = who, when, view
     return found
 
 # %% ../nbs/engine/course_table.ipynb #bfce95b1

@@ -154,6 +154,19 @@ def _view_warning(inspiration, expiration) -> list[str]:  # of two radiographs
         " picture"
     ]
 
+# %% ../nbs/engine/excursion.ipynb #5cf81ddc
+def _cut_apices(predictions: Sequence[Prediction]) -> list[str]:
+    "The sides of which a lung's apex may be cut off in one of the radiographs."
+    found = [f for p in predictions for f in p.findings if f.code == "cut_off"]
+    return [side for side in SIDES if any(f.side == side and "apex" in f.message for f in found)]
+
+
+def _cut_sentence(side: str) -> str:
+    return (
+        f"Do not trust the {side} excursion: its lung's apex may be cut off in one of the two, and"
+        " then its height is wrong by as much."
+    )
+
 # %% ../nbs/engine/excursion.ipynb #c5e462ff
 _COLUMNS = "side px half_px mm half_mm relative half_relative".split()
 
@@ -203,14 +216,15 @@ def write_excursion(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
-    sentences = excursion_sentences(sides)
+    cut = [_cut_sentence(side) for side in _cut_apices(answers)]
+    sentences = [*excursion_sentences(sides), *cut]
     with plt.style.context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(10, 5.4), layout="constrained")
         names = "inspiration", "expiration"
         for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
             plot_measurements(p, image=r.pixels, ax=ax, measured=m)
             ax.set_title(name)
-        figure.supxlabel("\n".join(line for line in sentences if " moves " in line), fontsize=9)
+        figure.supxlabel("\n".join([*(s for s in sentences if " moves " in s), *cut]), fontsize=9)
     write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
     plt.close(figure)
     named = zip(("inspiration", "expiration"), answers)
