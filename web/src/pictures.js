@@ -7,6 +7,7 @@ import { SIDES } from "./radiograph.js";
 const COLOURS = { right: "#f2b701", left: "#3d9be9" }; // as in viewer.css
 
 const MOST_LINES = 12; // over the picture that is saved
+const NOTHING = "#8b949c"; // no colour of the map
 
 function canvasOf(width, height) {
   return Object.assign(document.createElement("canvas"), { width, height });
@@ -47,7 +48,7 @@ export function drawHeatmap(canvas, map, radiograph) {
   canvas.height = Math.round((256 * rows) / Math.max(rows, columns));
   const context = canvas.getContext("2d");
   if (!map) {
-    context.fillStyle = "#8b949c"; // no colour of the map
+    context.fillStyle = NOTHING;
     context.fillRect(0, 0, canvas.width, canvas.height);
     return;
   }
