@@ -216,14 +216,18 @@ def card_text(
     )
 
 # %% ../nbs/engine/cards.ipynb #c16a0001
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    "Dice and the accuracies (%) alone, as they are printed."
+    digits = {"Dice": 3, "R/5": 1, "R/10": 1}
+    return pd.DataFrame({c: table[c].map(f"{{:.{n}f}}".format) for c, n in digits.items()})
+
+
 def _student_table(path: Path) -> pd.DataFrame:
     "What a student and each network lose against all together."
     cases = load_table(path, dtype={"id": str, "patient_id": str})
     table = compare_networks(cases, "three networks")
-    digits = {"R/10": 1, "R/5": 1, "Dice": 3}
-    return table.assign(**{c: table[c].map(f"{{:.{n}f}}".format) for c, n in digits.items()})[
-        [*digits, "R/10, difference", "Dice, difference"]
-    ]
+    lost = ["R/10, difference", "Dice, difference"]
+    return _rounded(table)[["R/10", "R/5", "Dice"]].join(table[lost])
 
 
 def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `more` of `card_text`
@@ -244,12 +248,10 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
     items = items.assign(patient_id=persons(items))
     spoilt = variant_table(load_table(root / "variants/findings.csv"))
     shares = [c for c in spoilt if c.endswith("(%)")]
-    tried = ablation_table(load_table(root / "ablation/radiographs.csv"))
-    shown = {"Dice": "{:.3f}", "R/5": "{:.1f}", "R/10": "{:.1f}"}
     return {
         "groups": groups.set_index("group"),
         "failures": failed.set_index("failure"),
-        "tried": pd.DataFrame({c: tried[c].map(f.format) for c, f in shown.items()}),
+        "tried": _rounded(ablation_table(load_table(root / "ablation/radiographs.csv"))),
         "student": _student_table(root / "student/radiographs.csv"),
         "twice": accuracy_twice(items, reviewed, errors),
         "variants": spoilt[shares].astype(float).round(1).astype(str),

@@ -7,6 +7,7 @@ __all__ = ['DETECTABLE', 'course_value', 'change_limit', 'with_changes', 'plot_p
 
 # %% ../nbs/engine/course.ipynb #3ba82f97
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -232,7 +233,7 @@ def _radiographs(folder, skip, patients: Patients) -> list[str]:
         if not found:
             many = f"its {len(files)} radiographs"
             raise ValueError(f"{folder}: the table of days names none of {many}")
-        if twice := {name for name in found if found.count(name) > 1}:
+        if twice := [name for name, count in Counter(found).items() if count > 1]:
             name = min(twice)
             first, second, *_ = (f for f, row in zip(files, rows) if row == name)
             raise ValueError(

@@ -92,16 +92,22 @@ def filled(plan: Plan, out: Path, workers: int = 1, scheduler=None, retry: bool 
     return Store(out / "store")
 
 # %% ../nbs/engine/crossval.ipynb #dcfb2a4b
+def _ensembles(plan: Plan) -> dict[tuple, list[Run]]:  # (repeat, subset) -> its runs
+    "The runs that learn from the same images, network by network."
+    groups = {}
+    for run in plan:
+        groups.setdefault((run.repeat, run.subset), []).append(run)
+    return groups
+
+
 def trained(
     plan: Plan, store: Store, members: int | None = None
 ) -> dict:  # (repeat, fold) -> TorchPredictor
     """The ensembles of a plan whose networks have all been trained; `members` takes only the
     first few of each.
     """
-    groups = {}
-    for run in plan:
-        groups.setdefault((run.repeat, run.subset), []).append(run)
-    whole = {key: runs[:members] for key, runs in groups.items() if all(r in store for r in runs)}
+    groups = _ensembles(plan).items()
+    whole = {key: runs[:members] for key, runs in groups if all(r in store for r in runs)}
     return {key: ensemble([store.model(r) for r in runs]) for key, runs in whole.items()}
 
 # %% ../nbs/engine/crossval.ipynb #a8c3edbf
@@ -138,11 +144,8 @@ def student_plan(
     weight: float = 0.5,  # of the teachers' answers in the targets, 0 to 1
 ) -> Plan:
     "Networks of the same recipe that learn from each ensemble's answers."
-    groups = {}
-    for run in plan:
-        groups.setdefault((run.repeat, run.subset), []).append(run)
     runs = []
-    for (repeat, subset), teachers in groups.items():
+    for (repeat, subset), teachers in _ensembles(plan).items():
         first = teachers[0].recipe
         for s in range(students):
             own = replace(first, distil=weight, seed=first.seed + s)

@@ -133,7 +133,7 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
 # %% ../nbs/engine/excursion.ipynb #a1900005
 def _check_patients(inspiration, expiration) -> None:
     "Raises: ValueError where the headers of both files state a patient, and not the same one."
-    stated = [header_day(file)[0].strip() for file in (inspiration, expiration)]
+    stated = [header_day(file)[0] for file in (inspiration, expiration)]
     # without a PatientID `header_day` gives the study's UID, and a patient may have two studies
     named = {who for who in stated if who and not re.fullmatch(r"[0-9]+(\.[0-9]+)+", who)}
     if len(named) > 1:

@@ -9,7 +9,7 @@ __all__ = ['keyed_hash', 'pseudonym', 'header_day', 'listed_name', 'LeftOut', 'P
 import hmac
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from io import BytesIO
@@ -82,16 +82,16 @@ def _shifted_day(secret: bytes, who: str, when: datetime) -> float:
 
 # %% ../nbs/engine/patients.ipynb #0bb5f4cb
 def listed_name(
-    listed: Iterable[str],  # paths of images as somebody stated them, without ending
+    listed: Collection[str],  # paths of images as somebody stated them, without ending
     file,
 ) -> str | None:  # None: none of them, or it cannot be told which
     "Which of these paths is a file's: the longest that its own ends in, else the one of its name."
     path = Path(os.path.abspath(file))
-    parts, known = [*path.parts[1:-1], image_stem(path)], set(listed)
+    parts = [*path.parts[1:-1], image_stem(path)]
     for n in range(len(parts), 0, -1):
-        if (name := "/".join(parts[-n:])) in known:
+        if (name := "/".join(parts[-n:])) in listed:
             return name
-    alone = [name for name in known if name.rpartition("/")[2] == parts[-1]]
+    alone = [name for name in listed if name.rpartition("/")[2] == parts[-1]]
     return alone[0] if len(alone) == 1 else None
 
 # %% ../nbs/engine/patients.ipynb #a1700018

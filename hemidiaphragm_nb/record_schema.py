@@ -61,7 +61,8 @@ def record_schema() -> dict:
     fields = {c.name: _field(c) for c in ALL_COLUMNS if c.name not in in_table} | _BESIDE
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "https://github.com/hemidiaphragm-nb/hemidiaphragm_nb/raw/main/docs/record.schema.json",
+        "$id": "https://github.com/hemidiaphragm-nb/hemidiaphragm_nb/raw/main/docs/"
+        "record.schema.json",
         "title": f"hemidiaphragm_nb: STEM.json, version {RECORD_VERSION}",
         "type": "object",
         "properties": fields,
