@@ -132,6 +132,42 @@ def test_the_site_opens_a_lesson_as_its_notebook_does(lesson):
     assert page.count("Colab") == page.count("Binder") == page.count("Download") == 1
 
 
+def page_of(path: Path) -> list:
+    "Cells of a notebook as the site shows them, but for what nbdev makes by running it."
+    from nbdev.process import NBProcessor
+
+    from tools.build_docs import convert, mark_exported
+
+    made = NBProcessor(path, procs=[mark_exported])
+    made.process()
+    return [convert(cell, set(), path) for cell in made.nb.cells if "source" in cell]
+
+
+def code_shown(path: Path) -> str:
+    code = (cell for cell in page_of(path) if cell.cell_type == "code")
+    return "\n".join(cell.source for cell in code if "hide-input" not in cell.metadata["tags"])
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_the_lines_that_a_lesson_points_to_are_on_its_page(lesson):
+    pages = {lesson.stem: code_shown(lesson)}
+    for line, place in re.findall(r"\blines? `([^`]+)`(?: in \[\w+\]\(([^)]+)\))?", prose(lesson)):
+        if place:  # the engine room's code is folded, below the documentation
+            shown = "\n".join(cell.source for cell in cells_of(NOTEBOOKS / place))
+        else:
+            shown = pages[lesson.stem]
+        assert line.partition("...")[0].rstrip() in shown, line
+
+
+def test_the_site_shows_exported_code_in_lessons_and_folds_it_in_the_engine_room():
+    losses, engine = NOTEBOOKS / "04_losses.ipynb", NOTEBOOKS / "engine/conformal.ipynb"
+    assert "def dice_loss(" in code_shown(losses) and "import torch\n" not in code_shown(losses)
+    assert "rank = math.ceil(" not in code_shown(engine)
+    folded = [cell for cell in page_of(engine) if "hide-input" in cell.metadata.get("tags", ())]
+    assert any("rank = math.ceil(" in cell.source for cell in folded)
+    assert not any("#| " in cell.source for cell in page_of(losses))
+
+
 def index() -> str:
     return part(prose(ROOT / "index.ipynb"), "The course")
 

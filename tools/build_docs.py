@@ -2,8 +2,11 @@
 
 `python -m tools.build_docs`: nbdev prepares the notebooks, Sphinx renders them. nbdev drops hidden
 cells and adds the documentation of each exported name; what it writes for Quarto is put here into
-the form that myst-nb reads. The landing page and the how-tos are in `docs/`, the reference comes
-from `tools/api_pages.py`. At the end every link within the site is checked, pictures included.
+the form that myst-nb reads. nbdev would drop the code of exported cells, too: here lessons show it,
+for their text points to its lines, and leave the documentation to the reference; the engine room's
+pages have it folded, below its documentation. The landing page and the how-tos are in `docs/`, the
+reference comes from `tools/api_pages.py`. At the end every link within the site is checked,
+pictures included.
 """
 
 import ast
@@ -18,7 +21,7 @@ from urllib.parse import urlparse
 import nbformat
 import yaml
 from nbdev.config import get_config
-from nbdev.processors import FilterDefaults, exec_show_docs
+from nbdev.processors import FilterDefaults, exec_show_docs, rm_export
 from nbdev.serve_drv import exec_nb
 
 from tools.api_pages import write_api
@@ -43,6 +46,7 @@ HOW_TO = (
 )  # docs/howto/, in order
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
+EXPORTED = "#| exported\n"  # before the code of an exported cell, until `convert` has read it
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -53,7 +57,7 @@ def mixes_imports(cell) -> bool:
     body = cell.parsed_() or []
     imports = (ast.Import, ast.ImportFrom)
     within = any(isinstance(node, imports) for node in ast.walk(ast.Module(body, [])))
-    return within and not all(isinstance(node, imports) for node in body)
+    return within and not only_imports(cell.source)
 
 
 class RunForDocs(exec_show_docs):
@@ -68,11 +72,21 @@ class RunForDocs(exec_show_docs):
             self.k.run_cell(ast.unparse(ast.Module(body, [])))
 
 
+def mark_exported(cell):
+    "Remove a hidden cell, as nbdev does, and mark an exported one, which nbdev would remove."
+    directives = cell.directives_.keys() if cell.cell_type == "code" else set()
+    if {"hide", "default_exp"} & directives:
+        del cell["source"]
+    elif {"export", "exporti"} & directives:
+        cell.source = EXPORTED + cell.source
+
+
 class Prepare(FilterDefaults):
-    "nbdev's preparation of a notebook, with `RunForDocs` for running cells."
+    "nbdev's preparation of a notebook, with `RunForDocs` for running cells and exported code kept."
 
     def base_procs(self):
-        return [RunForDocs if step is exec_show_docs else step for step in super().base_procs()]
+        own = {exec_show_docs: RunForDocs, rm_export: mark_exported}
+        return [own.get(step, step) for step in super().base_procs()]
 
 
 def page_name(notebook: str) -> str:
@@ -151,6 +165,17 @@ def api_cell(text: str):
     return nbformat.v4.new_markdown_cell(f'<a id="{anchor(text)}"></a>\n\n{text}')
 
 
+def anchor_cell(name: str):
+    "Where links to an exported name lead on a page that shows its code."
+    return nbformat.v4.new_markdown_cell(f'<a id="{name}"></a>')
+
+
+def only_imports(code: str) -> bool:
+    "Whether `code` does nothing but import."
+    imports = (ast.Import, ast.ImportFrom)
+    return all(isinstance(node, imports) for node in ast.parse(code).body)
+
+
 def opening(source: Path) -> str:
     "What a notebook's first cell says below title and summary: nbdev keeps no more than these."
     first = nbformat.read(source, as_version=4).cells[0].source
@@ -180,9 +205,12 @@ def convert(cell, names: set[str], source: Path):
     if cell.cell_type != "code":
         return cell
     if text := api_text(cell):
-        return api_cell(relinked(text, names))
+        lesson = source in lessons()
+        return anchor_cell(anchor(text)) if lesson else api_cell(relinked(text, names))
     hidden = re.search(r"^#\|\s*echo:\s*false", cell.source, re.M)
-    folded = re.search(r"^#\|\s*code-fold:\s*true", cell.source, re.M)
+    folded = re.search(r"^#\|\s*code-fold:\s*true", cell.source, re.M) or (
+        cell.source.startswith(EXPORTED) and (source not in lessons() or only_imports(cell.source))
+    )
     tags = ["remove-input"] if hidden else ["hide-input"] if folded else []
     cell.metadata = {"tags": tags}
     cell.source = DIRECTIVE.sub("", cell.source)

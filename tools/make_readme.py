@@ -1,4 +1,7 @@
-"""Write `README.md`, and the pictures it shows under `images/`, from `index.ipynb`."""
+"""Write `README.md`, and the pictures it shows under `images/`, from `index.ipynb`.
+
+Cells with the tag `site` stay out of it: a README is read on the way to something else.
+"""
 
 import re
 from pathlib import Path
@@ -21,6 +24,7 @@ def shown_cells(notebook):
         cell
         for cell in notebook.cells
         if not (cell.cell_type == "code" and HIDDEN.search(cell.source))
+        and "site" not in cell.metadata.get("tags", ())
     ]
     for cell in notebook.cells:
         if cell.cell_type == "code":
