@@ -168,6 +168,16 @@ def test_the_site_shows_exported_code_in_lessons_and_folds_it_in_the_engine_room
     assert not any("#| " in cell.source for cell in page_of(losses))
 
 
+def test_the_site_makes_no_links_of_what_code_prints():
+    from tools.build_docs import convert
+
+    table = "| [`not_frontal`](/engine/dicom_header.html#not_frontal) | [a](b.html) |"
+    output = nbformat.v4.new_output("display_data", {"text/markdown": table})
+    cell = nbformat.v4.new_code_cell("Markdown(table)", outputs=[output])
+    shown = convert(cell, set(), NOTEBOOKS / "engine/findings.ipynb").outputs[0]
+    assert shown.data["text/markdown"] == "| `not_frontal` | [a](b.html) |"
+
+
 def index() -> str:
     return part(prose(ROOT / "index.ipynb"), "The course")
 

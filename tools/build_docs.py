@@ -45,6 +45,7 @@ HOW_TO = (
     "quickstart install own_data fine_tune own_network gpu cluster dicom_node colab".split()
 )  # docs/howto/, in order
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
+NBDEV_LINK = re.compile(r"\[(`\w+`)\]\(/[^)]+\.html#[^)]+\)")
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 EXPORTED = "#| exported\n"  # before the code of an exported cell, until `convert` has read it
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -215,6 +216,9 @@ def convert(cell, names: set[str], source: Path):
     cell.metadata = {"tags": tags}
     cell.source = DIRECTIVE.sub("", cell.source)
     cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
+    for data in (output["data"] for output in cell.outputs if "data" in output):
+        if "text/markdown" in data:  # what code prints is no name of the library: `not_frontal`
+            data["text/markdown"] = NBDEV_LINK.sub(r"\1", data["text/markdown"])
     return cell
 
 
