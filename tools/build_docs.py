@@ -336,4 +336,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # at exit IPython would empty the shell of each notebook: minutes
