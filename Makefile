@@ -38,9 +38,14 @@ format: $(DEV)  ## format notebooks, tests and scripts, and mend what ruff can m
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lab: $(DEV)  ## open JupyterLab at index.ipynb; it asks no other machine for news or updates
-	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/index.ipynb --LabApp.news_url=None \
-		--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(if $(filter 0,$(shell id -u)),--allow-root)
+LAB_SETTINGS := $(VENV)/share/jupyter/lab/settings/overrides.json
+
+$(LAB_SETTINGS): $(DEV)
+	mkdir -p $(@D)
+	echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' > $@
+
+lab: $(DEV) $(LAB_SETTINGS)  ## open JupyterLab at index.ipynb; it asks no other machine for news or updates
+	$(BIN)/jupyter-lab --LabApp.default_url=/lab/tree/index.ipynb $(if $(filter 0,$(shell id -u)),--allow-root)
 
 env: $(DEV)  ## make the whole environment, nothing else (LOCKED=1: the versions of requirements.lock)
 
