@@ -18,6 +18,7 @@ from .brain_mri import load_brain_weights
 from .effects import mean_interval
 from .evaluate import each_case
 from .features import LUNG_THRESHOLD
+from .figures import COLOURS
 from .files import provenance
 from .loss_curves import plot_band
 from .metrics import holm, signed_rank
@@ -231,7 +232,7 @@ def _plot_before_after(results: Results, title: str = "", ax=None):
     2, with sd over radiographs.
     """
     ax = ax or plt.subplots(figsize=(8, 4))[1]
-    bars = (("before", BEFORE, "C1", "//"), ("after", AFTER, "C0", ""))
+    bars = (("before", BEFORE, "0.65", "//"), ("after", AFTER, "0.2", ""))
     for k, (label, name, colour, hatch) in enumerate(bars):
         images = stage_images(results, name)[list(VIDAL_SCORES.values())]
         style = dict(color=colour, hatch=hatch, edgecolor="white", capsize=2, label=label)
@@ -278,7 +279,7 @@ def _plot_changes(
     repeat: int = 0,
     n: int = 3,  # radiographs
 ):
-    """Figures 9 and 10: outlines before (red, dashed) and after (blue) stage 2 over radiographs
+    """Figures 9 and 10: outlines before (dashed) and after stage 2 over radiographs
     chosen by `_most_changed`.
 
     Raises: ExperimentError without weights.
@@ -288,10 +289,10 @@ def _plot_changes(
     ids = frames.table["id"].tolist()
     chosen = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)])
     fig, axes = plt.subplots(2, n, figsize=(3.3 * n, 6.6), squeeze=False)
-    for name, colour, style in ((BEFORE, "C1", "--"), (AFTER, "C2", "-")):
+    for name, style in ((BEFORE, "--"), (AFTER, "-")):
         for ax, case in zip(axes[1], each_case(chosen, store.model(runs[name]))):
             lungs = case.lungs > LUNG_THRESHOLD
-            ax.contour(lungs, [0.5], colors=colour, linestyles=style)
+            ax.contour(lungs, [0.5], colors=COLOURS["prediction"], linestyles=style)
     for ax, image in zip(axes.T.flat, np.repeat(chosen.images, 2, 0)):
         ax.imshow(image[0], cmap="gray")
         ax.axis("off")
