@@ -152,6 +152,19 @@ class TestLesson:
         assert len(answers) == len(questions) > 0
 
 
+@pytest.mark.parametrize("number", ["10", "11", "12", "13"])
+def test_an_analysis_predicts_before_it_computes_and_returns_to_it(number):
+    cells = cells_of(NUMBERS[number])
+    predicts, returns = (
+        [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and mark in cell.source]
+        for mark in ("**We predict**", "**Our prediction")
+    )
+    assert len(predicts) == len(returns) == 1
+    between = [cell for cell in cells[predicts[0] : returns[0]] if cell.cell_type == "code"]
+    assert any("saved" in cell.source for cell in between), "the results come after the prediction"
+    assert "**What would settle it:**" in prose(NUMBERS[number])
+
+
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_the_site_opens_a_lesson_as_its_notebook_does(lesson):
     from tools.build_docs import title_cell
