@@ -154,9 +154,9 @@ def adopt_brain(
         store.put(run, _brain_files(run, net), TorchPredictor(net.eval(), base))
     return run
 
-# %% ../nbs/14_transfer.ipynb #00000017
-_TABLES = {1: (BEFORE, "test"), 2: (AFTER, "test"), 3: (BEFORE, "held_out"), 4: (AFTER, "held_out")}
+# %% ../nbs/14_transfer.ipynb #00000a17
 _HELD_OUT = ("held_out", "kept")  # older results call the group "kept"
+_KEYS = ["repeat", "patient_id", "id"]
 
 
 def stage_images(results: Results, name: str, group: str = "held_out") -> pd.DataFrame:
@@ -164,6 +164,15 @@ def stage_images(results: Results, name: str, group: str = "held_out") -> pd.Dat
     groups = _HELD_OUT if group in _HELD_OUT else (group,)
     cases = results.cases
     return cases[(cases["name"] == name) & cases["group"].isin(groups)]
+
+
+def _over_repeats(values: pd.Series) -> tuple[float, float, float]:  # mean, low, high
+    "The mean of values by repeat, patient and image, with its interval over all three."
+    people = values.index.to_frame(index=False)[["id", "patient_id"]].drop_duplicates()
+    return mean_interval(values.droplevel("patient_id"), people)
+
+# %% ../nbs/14_transfer.ipynb #00000017
+_TABLES = {1: (BEFORE, "test"), 2: (AFTER, "test"), 3: (BEFORE, "held_out"), 4: (AFTER, "held_out")}
 
 
 def _stage_tables(
@@ -305,15 +314,6 @@ _GAINS = {  # question -> (route with the stage, route without it)
     "MRI before common radiographs": ("MRI → common", "common"),
     "both stages": ("MRI → common", "scratch"),
 }
-
-
-def _over_repeats(values: pd.Series) -> tuple[float, float, float]:  # mean, low, high
-    "The mean of values by repeat, patient and image, with its interval over all three."
-    people = values.index.to_frame(index=False)[["id", "patient_id"]].drop_duplicates()
-    return mean_interval(values.droplevel("patient_id"), people)
-
-
-_KEYS = ["repeat", "patient_id", "id"]
 
 
 def _gain(results: Results, name: str, against: str) -> dict:
