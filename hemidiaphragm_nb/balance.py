@@ -272,7 +272,7 @@ def _table_row(results: Results, setting: str) -> str:
     cells = [f"{t} {both[f'{t}_mean']:.1f} %" for t in ("R", "R/2", "R/5", "R/10")]
     return "   ".join([f"{setting}:", *cells, f"Dice {dice.dice_mean:.3f}   n = {dice.n:.0f}"])
 
-
+# %% ../nbs/11_balance.ipynb #0000002b
 def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):
     "The heatmap task's fraction of the gradient: a curve before training, points after it."
     start = pull[pull["moment"] == "start"][["heatmap", "mask"]].mean()
@@ -291,7 +291,7 @@ def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):
     ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-0.03, 1.03))
     ax.legend()
 
-# %% ../nbs/11_balance.ipynb #0000002b
+
 def _draw_lambda(
     results: Results,  # of a `balance_plan`
     pull: pd.DataFrame | None,  # of `pulls`, for the same runs; None: without that panel
