@@ -121,10 +121,10 @@ def _trade_off_figure(
     "The published trade-off, and ours with the published points in the same axes."
     fig, (a, b) = plt.subplots(1, 2, figsize=(10, 4.2))
     paper = trade_off(_published_pairs(5), _published_pairs(6))
-    _plot_trade_off(paper, a, "C1", "s")
+    _plot_trade_off(paper, a, "0.55", "s")
     a.set_title("published (numbers: λ_hem)")
-    _plot_trade_off(points, b, "C0", "o", "ours")
-    b.plot(paper["R/10_mean"], paper["dice_mean"], "s", color="C1", ms=3, label="published")
+    _plot_trade_off(points, b, "k", "o", "ours")
+    b.plot(paper["R/10_mean"], paper["dice_mean"], "s", color="0.55", ms=3, label="published")
     b.legend()
     b.set_title(fill(title, 58))
     plt.close(fig)
@@ -272,26 +272,26 @@ def _table_row(results: Results, setting: str) -> str:
     cells = [f"{t} {both[f'{t}_mean']:.1f} %" for t in ("R", "R/2", "R/5", "R/10")]
     return "   ".join([f"{setting}:", *cells, f"Dice {dice.dice_mean:.3f}   n = {dice.n:.0f}"])
 
-
+# %% ../nbs/11_balance.ipynb #0000002b
 def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):
     "The heatmap task's fraction of the gradient: a curve before training, points after it."
     start = pull[pull["moment"] == "start"][["heatmap", "mask"]].mean()
     end = pull[pull["moment"] == "end"].groupby("lam_hem")["fraction"].mean()
     grid = np.linspace(0, 1, 101)
     curve = [heatmap_fraction(start, v, 1 - v) for v in grid]
-    ax.plot(grid, curve, "--", color="C1", label="untrained")
-    ax.plot(end.index, end, "o", color="C0", mfc="white", label="trained at that λ")
+    ax.plot(grid, curve, "--", color="0.55", label="untrained")
+    ax.plot(end.index, end, "o", color="k", mfc="white", label="trained at that λ")
     ax.axhline(0.5, color="gray", lw=0.5)
     trained = lam_hem in end.index
     fraction = end[lam_hem] if trained else heatmap_fraction(start, lam_hem, 1 - lam_hem)
-    ax.plot(lam_hem, fraction, "o", color="C0" if trained else "C1", ms=9)
+    ax.plot(lam_hem, fraction, "o", color="k" if trained else "0.55", ms=9)
     task = "landmarks" if fraction > 0.5 else "masks"
     when = "" if trained else " before training"
     ax.set_title(f"{task} dominate{when}: {max(fraction, 1 - fraction):.0%}")
     ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-0.03, 1.03))
     ax.legend()
 
-# %% ../nbs/11_balance.ipynb #0000002b
+
 def _draw_lambda(
     results: Results,  # of a `balance_plan`
     pull: pd.DataFrame | None,  # of `pulls`, for the same runs; None: without that panel

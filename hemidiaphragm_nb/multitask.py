@@ -233,13 +233,13 @@ def _draw_threshold(
     errors, row = results.complete().errors(), curve[curve["threshold"] == threshold].iloc[0]
     fig, (a, b) = plt.subplots(1, 2, figsize=(10, 3.8))
     plot_cdf({"alone": errors["heatmap"], "together": errors["both"]}, a)
-    a.axvline(threshold, color="C1", lw=1)
-    b.plot(curve["threshold"], curve["difference"], "o-", color="C0", ms=3)
+    a.axvline(threshold, color="0.55", lw=1)
+    b.plot(curve["threshold"], curve["difference"], "o-", color="k", ms=3)
     band = curve["threshold"], curve["low"], curve["high"]
-    b.fill_between(*band, color="C0", alpha=0.2, lw=0)
+    b.fill_between(*band, color="k", alpha=0.2, lw=0)
     b.axhline(0, color="gray", lw=0.5)
     bars = [[row["difference"] - row["low"]], [row["high"] - row["difference"]]]
-    b.errorbar(threshold, row["difference"], bars, fmt="s", color="C1", capsize=3)
+    b.errorbar(threshold, row["difference"], bars, fmt="s", color="k", mfc="white", ms=9, capsize=3)
     b.set(xscale="log", xlabel="threshold (px in the 512-px frame)")
     b.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
     b.set_ylabel("together − alone (points)")

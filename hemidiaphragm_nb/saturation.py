@@ -178,7 +178,7 @@ def level_verdict(
         return "confirmed"
     return "refuted" if all(top < gains[b].margin for b, top in tops.items()) else "undecided"
 
-
+# %% ../nbs/10_saturation.ipynb #5d02ab91
 def _level(results: Results, names: dict, patients) -> str:
     "Does accuracy level off where the paper says?"
     (flat, gains), margin = levels_off_at(results, names, patients), MARGINS["R/10"]
@@ -194,7 +194,7 @@ def _level(results: Results, names: dict, patients) -> str:
         f" β = {flat:g} px on no larger β gains {margin:g} percentage points at R/10{end}"
     )
 
-# %% ../nbs/10_saturation.ipynb #5d02ab91
+
 def _fall(results: Results, names: dict, patients, reference: float = 50) -> str:
     """Does accuracy fall again? Every β from 175 px on against one fixed before looking, not the
     best; intervals are Bonferroni's for so many comparisons.

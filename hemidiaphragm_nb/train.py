@@ -91,7 +91,7 @@ class _Epochs(Callback):
     def before_train(self):
         self.dls.train.epoch = self.epoch
 
-
+# %% ../nbs/08_train.ipynb #5dd4e749
 class _Column(AvgMetric):
     "A mean over the batches with a heading of its own."
 

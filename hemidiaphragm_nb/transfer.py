@@ -18,6 +18,7 @@ from .brain_mri import load_brain_weights
 from .effects import mean_interval
 from .evaluate import each_case
 from .features import LUNG_THRESHOLD
+from .figures import COLOURS
 from .files import provenance
 from .loss_curves import plot_band
 from .metrics import holm, signed_rank
@@ -153,9 +154,9 @@ def adopt_brain(
         store.put(run, _brain_files(run, net), TorchPredictor(net.eval(), base))
     return run
 
-# %% ../nbs/14_transfer.ipynb #00000017
-_TABLES = {1: (BEFORE, "test"), 2: (AFTER, "test"), 3: (BEFORE, "held_out"), 4: (AFTER, "held_out")}
+# %% ../nbs/14_transfer.ipynb #00000a17
 _HELD_OUT = ("held_out", "kept")  # older results call the group "kept"
+_KEYS = ["repeat", "patient_id", "id"]
 
 
 def stage_images(results: Results, name: str, group: str = "held_out") -> pd.DataFrame:
@@ -163,6 +164,15 @@ def stage_images(results: Results, name: str, group: str = "held_out") -> pd.Dat
     groups = _HELD_OUT if group in _HELD_OUT else (group,)
     cases = results.cases
     return cases[(cases["name"] == name) & cases["group"].isin(groups)]
+
+
+def _over_repeats(values: pd.Series) -> tuple[float, float, float]:  # mean, low, high
+    "The mean of values by repeat, patient and image, with its interval over all three."
+    people = values.index.to_frame(index=False)[["id", "patient_id"]].drop_duplicates()
+    return mean_interval(values.droplevel("patient_id"), people)
+
+# %% ../nbs/14_transfer.ipynb #00000017
+_TABLES = {1: (BEFORE, "test"), 2: (AFTER, "test"), 3: (BEFORE, "held_out"), 4: (AFTER, "held_out")}
 
 
 def _stage_tables(
@@ -231,7 +241,7 @@ def _plot_before_after(results: Results, title: str = "", ax=None):
     2, with sd over radiographs.
     """
     ax = ax or plt.subplots(figsize=(8, 4))[1]
-    bars = (("before", BEFORE, "C1", "//"), ("after", AFTER, "C0", ""))
+    bars = (("before", BEFORE, "0.65", "//"), ("after", AFTER, "0.2", ""))
     for k, (label, name, colour, hatch) in enumerate(bars):
         images = stage_images(results, name)[list(VIDAL_SCORES.values())]
         style = dict(color=colour, hatch=hatch, edgecolor="white", capsize=2, label=label)
@@ -278,7 +288,7 @@ def _plot_changes(
     repeat: int = 0,
     n: int = 3,  # radiographs
 ):
-    """Figures 9 and 10: outlines before (red, dashed) and after (blue) stage 2 over radiographs
+    """Figures 9 and 10: outlines before (dashed) and after stage 2 over radiographs
     chosen by `_most_changed`.
 
     Raises: ExperimentError without weights.
@@ -288,10 +298,10 @@ def _plot_changes(
     ids = frames.table["id"].tolist()
     chosen = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)])
     fig, axes = plt.subplots(2, n, figsize=(3.3 * n, 6.6), squeeze=False)
-    for name, colour, style in ((BEFORE, "C1", "--"), (AFTER, "C2", "-")):
+    for name, style in ((BEFORE, "--"), (AFTER, "-")):
         for ax, case in zip(axes[1], each_case(chosen, store.model(runs[name]))):
             lungs = case.lungs > LUNG_THRESHOLD
-            ax.contour(lungs, [0.5], colors=colour, linestyles=style)
+            ax.contour(lungs, [0.5], colors=COLOURS["prediction"], linestyles=style)
     for ax, image in zip(axes.T.flat, np.repeat(chosen.images, 2, 0)):
         ax.imshow(image[0], cmap="gray")
         ax.axis("off")
@@ -304,15 +314,6 @@ _GAINS = {  # question -> (route with the stage, route without it)
     "MRI before common radiographs": ("MRI → common", "common"),
     "both stages": ("MRI → common", "scratch"),
 }
-
-
-def _over_repeats(values: pd.Series) -> tuple[float, float, float]:  # mean, low, high
-    "The mean of values by repeat, patient and image, with its interval over all three."
-    people = values.index.to_frame(index=False)[["id", "patient_id"]].drop_duplicates()
-    return mean_interval(values.droplevel("patient_id"), people)
-
-
-_KEYS = ["repeat", "patient_id", "id"]
 
 
 def _gain(results: Results, name: str, against: str) -> dict:

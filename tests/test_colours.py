@@ -2,12 +2,13 @@
 
 import re
 
+import nbformat
 import pytest
 
 from hemidiaphragm_nb.features import SIDES
 from hemidiaphragm_nb.figures import COLOURS
 from hemidiaphragm_nb.overlay import LUNG_COLOURS, RED
-from tools.project import LIBRARY, ROOT
+from tools.project import LIBRARY, NOTEBOOKS, ROOT
 
 COLOUR = r"#[0-9a-f]{6}"
 VIEWER = (LIBRARY / "static/viewer.css").read_text(encoding="utf8").lower()
@@ -36,3 +37,10 @@ def test_a_predicted_landmark_has_one_colour():
         colour
     }
     assert colours(rf"fillstyle = \"{COLOUR}\"", PAGE) == {colour}
+
+
+@pytest.mark.parametrize("lesson", sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), ids=lambda p: p.stem)
+def test_a_lesson_asks_for_a_colour_by_what_it_means(lesson):
+    "`C0` to `C3` are the colours of truth, prediction, left and right: those have names."
+    for cell in nbformat.read(lesson, as_version=4).cells:
+        assert cell.cell_type != "code" or not re.search(r"""["']C[0-3]["']""", cell.source)

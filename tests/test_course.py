@@ -1,5 +1,6 @@
 "The form of a lesson, from its opening to its quiz, and the paths through the course."
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,27 @@ RUNS = {"under a minute": "under 1 min", "a minute": "1 min", "a minute and a ha
 @cache
 def cells_of(path: Path) -> list:
     return nbformat.read(path, as_version=4).cells
+
+
+def is_guard(cell) -> bool:
+    "Whether JupyterLab and the page fold this cell: what tests, and what a reader may skip."
+    return "guard" in cell.metadata.get("tags", ())
+
+
+def read_cells(path: Path) -> list:
+    "The cells that a reader reads: all but the folded guards."
+    return [cell for cell in cells_of(path) if not is_guard(cell)]
+
+
+def asserts(source: str) -> list[str]:
+    "The assertions in code: `assert`, and calls of `test_eq`, `assert_allclose` and such."
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Assert)
+        or isinstance(node, ast.Call)
+        and re.search(r"(^|\.)((test|assert)_\w+|expect_fail|raises)$", ast.unparse(node.func))
+    ]
 
 
 def prose(path: Path) -> str:
@@ -57,9 +79,9 @@ def times(path: Path) -> tuple[int, str]:
 
 
 def minutes_by_section(path: Path) -> dict[str, float]:
-    "180 words a minute and 20 seconds a code cell."
+    "180 words a minute and 20 seconds a code cell that is not folded."
     section, minutes = "", {}
-    for cell in cells_of(path):
+    for cell in read_cells(path):
         if cell.cell_type == "code":
             minutes[section] = minutes.get(section, 0) + 1 / 3
             continue
@@ -106,6 +128,14 @@ class TestLesson:
         assert all(re.match(r"\*\((apply|build|evaluate)\)\* ", exercise) for exercise in exercises)
         assert f"`answers/{lesson.name}`" in last
 
+    def test_assertions_stand_in_folded_cells(self, lesson):
+        for cell in read_cells(lesson):
+            if cell.cell_type == "code" and not re.search(r"^#\|\s*export", cell.source, re.M):
+                assert not asserts(cell.source), f"move into a guard cell: {asserts(cell.source)}"
+        for cell in filter(is_guard, cells_of(lesson)):
+            assert cell.source.startswith("#| code-fold: true\n")
+            assert cell.metadata["jupyter"]["source_hidden"] is True
+
     def test_titles_carry_their_numbers(self, lesson):
         titles = [
             cells_of(path)[0].source.partition("\n")[0] for path in (lesson, answers_of(lesson))
@@ -120,6 +150,19 @@ class TestLesson:
         questions = numbered(part(cells_of(lesson)[-1].source, "Quiz"))
         answers = numbered(part(prose(answers_of(lesson)), "Quiz"))
         assert len(answers) == len(questions) > 0
+
+
+@pytest.mark.parametrize("number", ["10", "11", "12", "13"])
+def test_an_analysis_predicts_before_it_computes_and_returns_to_it(number):
+    cells = cells_of(NUMBERS[number])
+    predicts, returns = (
+        [i for i, cell in enumerate(cells) if cell.cell_type == "markdown" and mark in cell.source]
+        for mark in ("**We predict**", "**Our prediction")
+    )
+    assert len(predicts) == len(returns) == 1
+    between = [cell for cell in cells[predicts[0] : returns[0]] if cell.cell_type == "code"]
+    assert any("saved" in cell.source for cell in between), "the results come after the prediction"
+    assert "**What would settle it:**" in prose(NUMBERS[number])
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
@@ -178,6 +221,17 @@ def test_the_site_makes_no_links_of_what_code_prints():
     assert shown.data["text/markdown"] == "| `not_frontal` | [a](b.html) |"
 
 
+def test_what_an_assertion_is():
+    for visible in ("assert x", "for _ in y:\n    test_eq(1, x)", "np.testing.assert_equal(1, x)"):
+        assert asserts(visible)
+    assert not asserts("t = randomisation_test(x)\ntested = frames.subset(x)")
+
+
+def test_the_index_asserts_in_folded_cells():
+    for cell in read_cells(ROOT / "index.ipynb"):
+        assert cell.cell_type != "code" or not asserts(cell.source), cell.source
+
+
 def index() -> str:
     return part(prose(ROOT / "index.ipynb"), "The course")
 
@@ -188,7 +242,7 @@ def hours(minutes: int) -> str:
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_a_lesson_is_read_in_one_sitting(lesson):
-    assert 25 <= len(cells_of(lesson)) <= 45
+    assert 25 <= len(read_cells(lesson)) <= 45
 
 
 def test_the_map_says_what_the_lessons_say():
