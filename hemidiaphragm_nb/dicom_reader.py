@@ -9,9 +9,9 @@ __all__ = ['encode_dicom', 'read_dicom']
 import struct
 from io import BytesIO
 
-import imagecodecs
 import numpy as np
 import pydicom
+from PIL import Image
 from pydicom import uid
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
@@ -20,7 +20,7 @@ from .dicom_grey import grey_values, palette_colours
 from .dicom_header import header_facts, numbers, parse_dicom
 from .formats import Rejection, check_size, check_stream, encode_picture
 from .formats import stream_precision, stream_size
-from .pictures import to_grey, undo_orientation
+from .pictures import image_codecs, to_grey, undo_orientation, unfold_runs
 
 # %% ../nbs/engine/dicom_reader.ipynb #00000008
 def _describe(array: np.ndarray, bits: int, inverted: bool) -> pydicom.Dataset:
@@ -41,9 +41,10 @@ def _compress(array: np.ndarray, syntax: uid.UID, bits: int) -> bytes | None:
     if syntax == uid.JPEGBaseline8Bit:
         return encode_picture(array, "jpeg", quality=95)
     if syntax == uid.JPEGExtended12Bit:
-        return imagecodecs.jpeg8_encode(array, level=98, bitspersample=12)
+        return image_codecs(syntax.name).jpeg8_encode(array, level=98, bitspersample=12)
     if syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1):
-        return imagecodecs.jpeg8_encode(array, lossless=True, bitspersample=bits, predictor=1)
+        options = dict(lossless=True, bitspersample=bits, predictor=1)
+        return image_codecs(syntax.name).jpeg8_encode(array, **options)
 
 # %% ../nbs/engine/dicom_reader.ipynb #0000000c
 def encode_dicom(
@@ -77,7 +78,7 @@ def _check_rle(stream: bytes, pixels: int) -> None:
     "Reject an RLE frame of which a segment unfolds to over twice a plane of the picture."
     n, *starts = struct.unpack_from("<16I", stream)
     for start, end in zip(starts[:n], [*starts[1:n], len(stream)]):
-        imagecodecs.packbits_decode(stream[start:end], out=2 * pixels + 64)
+        unfold_runs(stream[start:end], 2 * pixels + 64)
 
 # %% ../nbs/engine/dicom_reader.ipynb #00000019
 def _checked_frame(ds: pydicom.Dataset, syntax: uid.UID) -> bytes:
@@ -120,6 +121,16 @@ def _justified(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray]:
     ds.BitsStored, ds.HighBit = bits, high
     return _aligned(words, ds, size), words
 
+# %% ../nbs/engine/dicom_reader.ipynb #c0ded001
+def _turbo_samples(stream: bytes, syntax: uid.UID) -> np.ndarray:
+    "The samples of a lossless or extended JPEG stream, (h, w) or (h, w, 3)."
+    bits = stream_precision(stream)
+    if bits == 8:
+        with Image.open(BytesIO(stream), formats=["JPEG"]) as image:
+            return np.asarray(image)
+    kind = "JPEG" if syntax == uid.JPEGExtended12Bit else "lossless JPEG"
+    return image_codecs(f"{bits}-bit {kind} ({syntax.name})").jpeg8_decode(stream)
+
 # %% ../nbs/engine/dicom_reader.ipynb #0000001e
 _PLUGIN = {
     uid.RLELossless: "pydicom",
@@ -131,7 +142,7 @@ _PLUGIN = {
     uid.HTJ2KLosslessRPCL: "pylibjpeg",
     uid.HTJ2K: "pylibjpeg",
 }
-_TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)  # decoded by libjpeg-turbo
+_TURBO = (uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)  # not by a plugin
 _OF_WORDS = (  # whose samples may be whole words, bits beside the value and all
     uid.JPEG2000,
     uid.HTJ2K,
@@ -154,7 +165,7 @@ def _stored_values(ds: pydicom.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
         stream = _checked_frame(ds, syntax)
         ds.pixel_array_options(decoding_plugin=_PLUGIN.get(syntax, ""))
         if syntax != uid.RLELossless:
-            words = imagecodecs.jpeg8_decode(stream) if syntax in _TURBO else ds.pixel_array
+            words = _turbo_samples(stream, syntax) if syntax in _TURBO else ds.pixel_array
             if syntax in _OF_WORDS:
                 values = _aligned(words, ds, stream_precision(stream))
                 return values, words.astype(values.dtype)

@@ -30,6 +30,7 @@ PACKAGES = {
     "openvino": ("openvino", "fast", "predicting with OpenVINO"),
     "platformdirs": ("platformdirs", "fast", "predicting with OpenVINO"),
     "onnx": ("onnx", "fast", "exporting a network"),
+    "imagecodecs": ("imagecodecs", "codecs", "a picture in a rare compression"),
     "nibabel": ("nibabel", "nifti", "a mask as NIfTI"),
     "distributed": ("distributed", "cluster", "a scheduler"),
     "accelerate": ("accelerate", "cluster", "training on several GPUs"),
@@ -45,10 +46,12 @@ class MissingExtra(ModuleNotFoundError, ValueError):
     def __init__(
         self,
         package: str,  # its name in `PACKAGES`
+        what: str = "",  # that needs it; '': as there
     ):
-        installed, extra, what = PACKAGES[package]
-        remedy = f"pip install 'hemidiaphragm_nb[{extra}]'"
-        super().__init__(f"{what} needs {installed}: {remedy}", name=package)
+        installed, extra, usual = PACKAGES[package]
+        self.lack = f"{what or usual} needs {installed}"
+        self.remedy = f"pip install 'hemidiaphragm_nb[{extra}]'"
+        super().__init__(f"{self.lack}: {self.remedy}", name=package)
 
 # %% ../nbs/engine/extras.ipynb #e87a0009
 _IMPORT = "<frozen importlib._bootstrap"  # where Python's own import runs
@@ -79,8 +82,9 @@ def name_missing_extras():
 # %% ../nbs/engine/extras.ipynb #e87a0011
 def require_extra(
     extra: str,  # as in `PACKAGES`
+    what: str = "",  # that needs it; '': as in `PACKAGES`
 ):
     "Raises: MissingExtra where a package that this extra alone brings is not installed."
     for package, (_, brought_by, _) in PACKAGES.items():
         if brought_by == extra and not find_spec(package):
-            raise MissingExtra(package)
+            raise MissingExtra(package, what)

@@ -12,7 +12,6 @@ import stat
 import struct
 from io import BytesIO
 
-import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image

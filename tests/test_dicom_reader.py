@@ -16,6 +16,7 @@ from pydicom.sr.codedict import codes
 
 from hemidiaphragm_nb.dicom_header import _CODES, _LIMB_CODES
 from hemidiaphragm_nb.dicom_reader import _check_rle, encode_dicom
+from hemidiaphragm_nb.formats import Rejection
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.sound_files import dicom
@@ -696,7 +697,7 @@ def test_each_rle_segment_may_unfold_to_twice_a_plane(units, sound):
     stream = struct.pack("<16I", 2, *starts, *[0] * 13) + b"".join(segments)
     if sound:
         return _check_rle(stream, 1000)
-    with pytest.raises(Exception):
+    with pytest.raises(Rejection, match="its run lengths unfold to more than its picture"):
         _check_rle(stream, 1000)
 
 

@@ -4,10 +4,17 @@ import ast
 import sys
 from importlib.metadata import packages_distributions
 
+import imagecodecs
+import numpy as np
 import pytest
 from packaging.utils import canonicalize_name
+from pydicom import uid
 
+from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.extras import PACKAGES, MissingExtra
+from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.readers import read_radiograph
+from tests.sound_files import corpus, tiff
 from tests.test_imports import imports_of
 from tools import install_sizes, requirements
 from tools.project import LIBRARY, module_files, run
@@ -32,12 +39,26 @@ class Without(PathFinder):
         return None if name.partition(".")[0] in {hidden} else super().find_spec(name, path, target)
 
 sys.meta_path[:] = [Without if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+COMMAND = """\
 sys.argv[0] = "hemidiaphragm"
 from hemidiaphragm_nb.cli import main
 try:
     main()
 except SystemExit as end:
     print("exit status", end.code)
+"""
+# Reads each file of a folder; the pixels go beside it, and why one is rejected to the screen.
+READ = """\
+import numpy as np
+from pathlib import Path
+from hemidiaphragm_nb.readers import read_radiograph
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        np.save(path.with_name(f"{path.name}.npy"), read_radiograph(path, force=True).pixels)
+    except ValueError as error:
+        print(error)
+assert "torch" not in sys.modules and sys.modules.get("imagecodecs") is None
 """
 
 
@@ -116,11 +137,78 @@ def test_a_small_installation_imports_what_it_brings():
     ],
 )
 def test_a_missing_package_ends_in_its_sentence(words, hidden, package, tmp_path):
-    code = WITHOUT.format(hidden=hidden)
+    code = WITHOUT.format(hidden=hidden) + COMMAND
     output = run(sys.executable, "-c", code, *words.split(), cwd=tmp_path)
     lines = [line for line in output.splitlines() if line.startswith("hemidiaphragm: ")]
     assert lines == [f"hemidiaphragm: {MissingExtra(package)}"], output
     assert "Traceback" not in output and output.endswith("exit status 2\n")
+
+
+def common_files() -> dict[str, bytes]:
+    "Sound files that the small installation reads, by name."
+    grey8 = np.ascontiguousarray(phantom(3, side=64).image)
+    grey16 = grey8.astype(np.uint16) * 257 + np.arange(64, dtype=np.uint16)
+    rgb, deep = (np.dstack([one, one[::-1], one // 2]) for one in (grey8, grey16))
+    tiles, lzw = dict(tile=(32, 48)), dict(compression="lzw", predictor=True)
+    sound = {name: data for name, data in corpus().items() if name not in RARE_ONES}
+    return sound | {
+        "png-rgb-16": imagecodecs.png_encode(deep),
+        "png-grey-16-alpha": imagecodecs.png_encode(np.dstack([grey16, grey16[::-1]])),
+        "png-rgb-16-alpha": imagecodecs.png_encode(np.dstack([deep, grey16[::-1]])),
+        "tiff-lzw-rgb-16": tiff(deep, photometric="rgb", rowsperstrip=7, **lzw),
+        "tiff-lzw-planes": tiff(
+            np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate", **lzw
+        ),
+        "tiff-lzw-big-endian": tiff(grey16, byteorder=">", **tiles, **lzw),
+        "tiff-zlib-float": tiff(grey16.astype(np.float32), compression="zlib"),
+        "tiff-packbits-tiles": tiff(grey16, compression="packbits", **tiles),
+        "tiff-jpeg-rgb": tiff(rgb, photometric="rgb", compression="jpeg"),
+        "tiff-jpeg-ycbcr": tiff(rgb, photometric="ycbcr", compression="jpeg", rowsperstrip=16),
+        "tiff-jpeg-tiles": tiff(grey8, compression="jpeg", **tiles),
+        "dicom-lossless-8": encode_dicom(grey8, uid.JPEGLosslessSV1),
+        "dicom-lossless-rgb": encode_dicom(rgb, uid.JPEGLossless),
+    }
+
+
+RARE_ONES = {
+    "dicom-JPEGLosslessSV1": f"16-bit lossless JPEG ({uid.JPEGLosslessSV1.name})",
+    "dicom-JPEGExtended12Bit": f"12-bit JPEG ({uid.JPEGExtended12Bit.name})",
+    "dicom-lossless-10": f"10-bit lossless JPEG ({uid.JPEGLosslessSV1.name})",
+    "tiff-zstd": "a TIFF file compressed by ZSTD",
+    "tiff-12": "a TIFF file of 12 bits a sample",
+    "tiff-float-predictor": "a TIFF file with predictor 3",
+}
+
+
+def rare_files() -> dict[str, bytes]:
+    "Sound files that need the extra `codecs`, by the names in `RARE_ONES`."
+    ten = phantom(3, side=64).image.astype(np.uint16) << 2
+    made = {name: data for name, data in corpus().items() if name in RARE_ONES}
+    predicted = dict(compression="zlib", predictor=3)
+    return made | {
+        "dicom-lossless-10": encode_dicom(ten, uid.JPEGLosslessSV1, bits=10),
+        "tiff-zstd": tiff(ten, compression="zstd"),
+        "tiff-12": tiff(ten, bitspersample=12),
+        "tiff-float-predictor": tiff(ten.astype(np.float32), **predicted),
+    }
+
+
+def test_without_imagecodecs_the_same_is_read(tmp_path):
+    """All but the rare encodings, and to the last bit; those are named with their remedy, and
+    nothing is printed besides. With imagecodecs all are read.
+    """
+    common, rare = common_files(), rare_files()
+    assert rare.keys() == RARE_ONES.keys()
+    for name, data in (common | rare).items():
+        (tmp_path / name).write_bytes(data)
+    expected = {n: read_radiograph(tmp_path / n, force=True).pixels for n in common | rare}
+    code = WITHOUT.format(hidden={"imagecodecs"}) + READ
+    output = run(sys.executable, "-c", code, tmp_path, cwd=tmp_path)
+    remedy = "Install it: pip install 'hemidiaphragm_nb[codecs]'"
+    said = [f"{tmp_path / n}: {w} needs imagecodecs. {remedy}" for n, w in RARE_ONES.items()]
+    assert sorted(output.splitlines()) == sorted(said)
+    for name in common:
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), expected[name]), name
 
 
 def test_the_page_has_the_measured_installations():

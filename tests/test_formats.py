@@ -4,12 +4,16 @@ import struct
 import subprocess
 import sys
 import zlib
+from io import BytesIO
 
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
+from hemidiaphragm_nb import pictures
 from hemidiaphragm_nb.formats import Rejection, encode_picture
-from hemidiaphragm_nb.pictures import read_picture, read_tiff
+from hemidiaphragm_nb.pictures import _unpack_lzw, read_picture, read_tiff
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.bounded import outcome
 
@@ -62,6 +66,43 @@ def test_tiff_of_jpeg_colours_is_read(colours):
     samples = np.dstack([GREY, flat, flat])
     data = encode_picture(samples, "tiff", photometric=colours, compression="jpeg")
     assert np.abs(read_tiff(data).astype(int) - GREY).max() < 12
+
+
+@pytest.fixture
+def no_codecs(monkeypatch):
+    "As where the extra `codecs` is not installed."
+    monkeypatch.setattr(pictures, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits"])
+def test_packed_tiff_that_is_cut_short_is_rejected(compression, no_codecs):
+    "The strip's bytes are there, by the file's count, and its own end is not."
+    grey = np.random.default_rng(0).integers(0, 255, (48, 40), dtype=np.uint8)
+    sound = encode_picture(grey, "tiff", compression=compression)
+    assert np.array_equal(read_tiff(sound), grey)
+    with tifffile.TiffFile(BytesIO(sound)) as tiff:
+        page = tiff.pages[0]
+        at, size = page.dataoffsets[0], page.databytecounts[0]
+    for lost in (size // 2, size - 1):
+        damaged = sound[: at + size - lost] + bytes(lost) + sound[at + size :]
+        with pytest.raises((Rejection, zlib.error)):
+            read_tiff(damaged)
+
+
+def lzw_bomb(blocks: int, numbers: int = 3000) -> bytes:
+    "LZW of zeros in which each number stands for one byte more than the one before it."
+    block = f"{256:09b}{0:09b}"
+    for table in range(258, 258 + numbers):
+        block += f"{table:0{9 + (table > 510) + (table > 1022) + (table > 2046)}b}"
+    bits = block + (f"{256:012b}" + block[9:]) * (blocks - 1)
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+def test_lzw_unfolds_to_little_more_than_the_picture():
+    "Nothing is unpacked after the numbers since the last 256 have given what the picture needs."
+    bomb, block = lzw_bomb(20), 3001 * 3002 // 2
+    assert len(_unpack_lzw(bomb, 10**9)) == 20 * block == len(imagecodecs.lzw_decode(bomb))
+    assert len(_unpack_lzw(bomb, 2000)) == block
 
 
 ODD = {  # parts of a PNG file of which libpng complains
