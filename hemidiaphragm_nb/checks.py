@@ -281,9 +281,8 @@ def _check_lung(m: dict[str, float], known: Reference, side: str) -> list[Findin
         found.append(Finding("lung_part_missing", message, side))
     for end, (most, words) in _ENDS.items():
         if m[f"{side} {end}"] > most:
-            found.append(
-                Finding("cut_off", f"{side} lung reaches the {words} may be cut off", side)
-            )
+            message = f"{side} lung reaches the {words} may be cut off"
+            found.append(Finding("cut_off", message, side, end))
     return found
 
 # %% ../nbs/engine/checks.ipynb #8f88bc3f

@@ -120,8 +120,9 @@ def _agree(
     """Compare two tables of the same images: Bland-Altman bias and limits and the intraclass
     correlation, with intervals, by quantity, side and view.
 
-    Images are matched by the column `results`, `id` or `file`, without folder and ending. Writes
-    agreement.csv and agreement.html.
+    Rows are of one image where their paths (column `file`, `id` or `results`) end alike, without
+    a picture's ending; a row without a certain partner is told. Writes agreement.csv and
+    agreement.html.
     """
     without_screen()
     from hemidiaphragm_nb.reader_agreement import write_agreement

@@ -169,7 +169,7 @@ def _lung_columns(side: str) -> list[Column]:
             meaning = f"{words.format(side)}. {empty}"
             sizes.append(Column(name, meaning, _LENGTHS[unit], least=0))
     relative = f"The {side} hemidiaphragm's dome height over its chord, in mm where they are known"
-    cut = f"Edges of the image that the {side} lung touches, separated by spaces: top, bottom,"
+    cut = f"Edges of the image, or of its black border, that the {side} lung touches: top, bottom,"
     apex = (
         f"Apex of the {side} hemidiaphragm's dome, {{}}: the point between the ends of its border"
         f" that is nearest to the image's top. Empty where {side}_dome_px is"

@@ -50,6 +50,8 @@ def _complete(made: Dataset):
             setattr(made, name, [] if name.endswith("Sequence") else "")
     if kind == uid.SecondaryCaptureImageStorage:
         made.ConversionType = "DI"
+    if made.get("PixelSpacingCalibrationType"):  # the source's own words may tell of the patient
+        made.PixelSpacingCalibrationDescription = "as the source's header states"
     if dx:
         made.PresentationIntentType = "FOR PRESENTATION" if kind == _DX[0] else "FOR PROCESSING"
         made.LossyImageCompression = made.get("LossyImageCompression", "00")

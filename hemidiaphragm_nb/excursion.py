@@ -18,7 +18,7 @@ from .csv_files import save_table
 from .features import SIDES
 from .figures import STYLE
 from .files import write_atomic
-from .measure import Measurements, measure, plot_measurements
+from .measure import Lung, Measurements, measure, plot_measurements
 from .patients import header_day
 from .predict import Prediction, predict
 from .readers import read_radiograph
@@ -37,6 +37,7 @@ class Excursion:
     # half-width of the interval that holds it nine times in ten by both landmarks' radii, as a
     # factor of the lung's height in inspiration
     half_relative: float = math.nan
+    why: str = ""  # what is to be said where it is unknown
 
     @property
     def half_mm(self) -> float:
@@ -56,6 +57,17 @@ def _heights(deep: tuple, shallow: tuple) -> tuple[float, float, float]:
     mm = a.height_mm - b.height_mm
     relative = px / a.height_px if math.isnan(mm) else mm / a.height_mm
     return px, mm, relative
+
+# %% ../nbs/engine/excursion.ipynb #5cf81ddc
+def _why_unknown(predictions: Sequence[Prediction], lungs: Sequence[Lung], side: str) -> str:
+    "What keeps a side's excursion unknown; '' where nothing does."
+    for p, lung, breath in zip(predictions, lungs, ("inspiration", "expiration")):
+        found = any((f.code, f.side, f.edge) == ("cut_off", side, "top") for f in p.findings)
+        if found or "top" in lung.cut:
+            return f"its lung's apex is cut off in {breath}"
+        if math.isnan(lung.height_px):
+            return f"its lung could not be measured in {breath}"
+    return ""
 
 # %% ../nbs/engine/excursion.ipynb #0d159ef9
 def _half_width(a: Prediction, b: Prediction, heights: Sequence[float], k: int) -> float:
@@ -85,6 +97,9 @@ def excursion(
     found = []
     for k, side in enumerate(SIDES):
         lungs = [getattr(m, side) for m in measured]
+        if why := _why_unknown((inspiration, expiration), lungs, side):
+            found.append(Excursion(side, *[math.nan] * 3, why=why))
+            continue
         moved = _heights(*zip(lungs, sizes))
         factor = 1.0  # px of the second radiograph in those of the first
         if all(known):
@@ -110,7 +125,7 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
     lines = []
     for e in sides:
         if math.isnan(e.relative):
-            lines.append(f"The {e.side} excursion is unknown: its lung could not be measured.")
+            lines.append(f"The {e.side} excursion is unknown: {e.why}.")
             continue
         mean, sd = EXCURSION_MM[e.side]
         usual = f"; usual in deep breathing, standing: {mean:.0f} ± {sd:.0f} mm (mean and SD)"
@@ -154,25 +169,14 @@ def _view_warning(inspiration, expiration) -> list[str]:  # of two radiographs
         " picture"
     ]
 
-# %% ../nbs/engine/excursion.ipynb #5cf81ddc
-def _cut_apices(predictions: Sequence[Prediction]) -> list[str]:
-    "The sides of which a lung's apex may be cut off in one of the radiographs."
-    found = [f for p in predictions for f in p.findings if f.code == "cut_off"]
-    return [side for side in SIDES if any(f.side == side and "apex" in f.message for f in found)]
-
-
-def _cut_sentence(side: str) -> str:
-    return (
-        f"Do not trust the {side} excursion: its lung's apex may be cut off in one of the two, and"
-        " then its height is wrong by as much."
-    )
-
 # %% ../nbs/engine/excursion.ipynb #c5e462ff
 _COLUMNS = "side px half_px mm half_mm relative half_relative".split()
 
 
 def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
-    "A row a side, for a table: rounded, None where unknown; with mean and SD of what is usual."
+    """A row a side, for a table: rounded, None where unknown; with mean and SD of what is usual,
+    why it is unknown, and what is measured.
+    """
 
     def cell(name: str, value: float) -> float | None:
         if math.isnan(value):
@@ -181,8 +185,9 @@ def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
 
     names = _COLUMNS[1:]
     rows = [{"side": e.side} | {n: cell(n, getattr(e, n)) for n in names} for e in sides]
+    rules = [dict(why=e.why, rule="lung apex to midpoint of its lower border") for e in sides]
     usual = [dict(zip(("usual_mm", "usual_sd_mm"), EXCURSION_MM[e.side])) for e in sides]
-    return [row | more for row, more in zip(rows, usual)]
+    return [row | more | rule for row, more, rule in zip(rows, usual, rules)]
 
 
 def write_excursion(
@@ -211,20 +216,21 @@ def write_excursion(
     if all(math.isnan(e.relative) for e in sides):
         raise ValueError(
             f"{expiration}: no lung could be measured in both it and {inspiration}, so there is no"
-            " excursion. Predict them and look at both"
+            f" excursion (right: {sides[0].why}; left: {sides[1].why}). Predict both, and look"
         )
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
-    cut = [_cut_sentence(side) for side in _cut_apices(answers)]
-    sentences = [*excursion_sentences(sides), *cut]
+    sentences = excursion_sentences(sides)
     with plt.style.context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(10, 5.4), layout="constrained")
         names = "inspiration", "expiration"
         for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
             plot_measurements(p, image=r.pixels, ax=ax, measured=m)
             ax.set_title(name)
-        figure.supxlabel("\n".join([*(s for s in sentences if " moves " in s), *cut]), fontsize=9)
+        figure.supxlabel(
+            "\n".join([s for s in sentences if " moves " in s or "unknown" in s]), fontsize=9
+        )
     write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
     plt.close(figure)
     named = zip(("inspiration", "expiration"), answers)

@@ -188,6 +188,7 @@ class Finding:
     code: str  # one of `FINDINGS`
     message: str  # a plain sentence
     side: str = ""  # "right", "left" or ""
+    edge: str = ""  # of a lung that is cut off: "top", "bottom" or "sides"; else ""
 
     @property
     def kind(self) -> Kind:

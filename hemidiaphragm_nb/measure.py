@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from .features import SIDES
+from .features import FIELD_EDGE, SIDES
 from .figures import COLOURS
 from hemidiaphragm_nb.landmarks import (
     MIN_COLUMNS,
@@ -20,6 +20,7 @@ from hemidiaphragm_nb.landmarks import (
     largest_component,
 )
 from .predict import Prediction
+from .radiograph import FRAME
 
 # %% ../nbs/17_measure.ipynb #0d14d860
 def _bounding_box(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +114,21 @@ def _dome_apex(
     return tuple(map(float, highest.mean(0)))
 
 # %% ../nbs/17_measure.ipynb #00000017
-_BORDERS = ("top", "bottom", "left", "right")  # of the image, as it lies before the reader
+_BORDERS = ("top", "bottom", "left", "right")  # as the image lies before the reader
+
+
+def _limits(
+    shape: tuple,  # (h, w) of the image
+    field_px: tuple | None,  # left, top, right, bottom without black borders
+) -> np.ndarray:  # (4,) left, top, right, bottom, px
+    "What a lung must keep within to be whole: the image, and not too near to a black border."
+    h, w = shape
+    edges = np.array([-0.5, -0.5, w - 0.5, h - 0.5])
+    if field_px is None:
+        return edges
+    inwards = np.array([1, 1, -1, -1])
+    black = (np.asarray(field_px) - edges) * inwards > 0.5
+    return np.where(black, field_px + FIELD_EDGE * max(h, w) / FRAME * inwards, edges)
 
 
 @dataclass(frozen=True)
@@ -131,7 +146,7 @@ class Lung:
     chord_px: float = _NAN
     chord_mm: float = _NAN
     dome_apex: tuple = (_NAN, _NAN)  # (x, y) px of the radiograph
-    cut: tuple = ()  # borders of the image that the lung touches
+    cut: tuple = ()  # borders of the image, or black ones in it, that the lung touches
 
     @property
     def dome_relative(self) -> float:
@@ -141,14 +156,14 @@ class Lung:
 
 # %% ../nbs/17_measure.ipynb #00000018
 def _known_sizes(
-    lung: np.ndarray, top: int, contour: np.ndarray, level: float, cut: tuple, shape: tuple
+    lung: np.ndarray, top: int, contour: np.ndarray, level: float, cut: tuple, limits: np.ndarray
 ) -> dict[str, bool]:
     "Which sizes the radiograph can tell, by the table above."
-    (h, w), ends = shape, contour[[0, -1]] if len(contour) else contour
     whole = len(contour) >= max(2, lung.shape[1] / 2)
-    whole = whole and bool(((ends > -0.5) & (ends < [w - 0.5, h - 0.5])).all())
+    whole = whole and bool(((contour > limits[:2]) & (contour < limits[2:])).all())
     width = "left" not in cut and "right" not in cut
     height = "top" not in cut and level > top - 0.5
+    height = height and not ("bottom" in cut and level >= limits[3] - 0.5)
     return dict(area=not cut, width=width, height=height, dome=whole, chord=whole)
 
 
@@ -157,15 +172,20 @@ def measure_lung(
     side: str,  # "right" or "left"
     level: float = _NAN,  # row of the landmark, px
     spacing=None,  # (row, column) mm a pixel; None: unknown
+    # left, top, right, bottom without black borders, px; None: there are none
+    field_px=None,
 ) -> Lung:
     "Sizes of one lung of a mask."
     (h, w), (lung, (top, left)) = np.shape(labels), lung_component(labels, side)
     if not lung.size:
         return Lung()
-    touches = (top == 0, top + lung.shape[0] == h, left == 0, left + lung.shape[1] == w)
+    limits = _limits((h, w), field_px)
+    start, stop = np.array([left, top]) - 0.5, np.add(lung.shape[::-1], (left, top)) - 0.5
+    before, beyond = start <= limits[:2], stop >= limits[2:]
+    touches = (before[1], beyond[1], before[0], beyond[0])
     cut = tuple(border for border, touched in zip(_BORDERS, touches) if touched)
     contour, sizes = _component_contour(lung, (top, left), side, spacing), {}
-    known = _known_sizes(lung, top, contour, level, cut, (h, w))
+    known = _known_sizes(lung, top, contour, level, cut, limits)
     for unit, (row, column) in (("px", (1.0, 1.0)), ("mm", _pixel_scale(spacing))):
         dome, chord, _ = dome_height(contour, (row, column))
         area, width = lung.sum() * row * column, lung.shape[1] * column
@@ -220,13 +240,18 @@ def measure(
     # (2, 2) landmarks: right, left; (x, y) px. None: the prediction's, or those of the mask
     points=None,
     spacing=None,  # (row, column) mm a pixel; None: the prediction's, or unknown
+    # left, top, right, bottom without black borders, px; None: the prediction's, or none
+    field_px=None,
 ) -> Measurements:
     """Measure one radiograph.
 
     Raises: ValueError for labels that are no picture or points that are not (2, 2).
     """
+    if field_px is None:
+        field_px = getattr(radiograph, "field_px", None)
     labels, points, spacing = _labels_points_spacing(radiograph, points, spacing)
-    right, left = (measure_lung(labels, side, y, spacing) for side, y in zip(SIDES, points[:, 1]))
+    levels = zip(SIDES, points[:, 1])
+    right, left = (measure_lung(labels, side, y, spacing, field_px) for side, y in levels)
     gaps = float(points[1, 1] - points[0, 1]), left.dome_apex[1] - right.dome_apex[1]
     row = float(_pixel_scale(spacing)[0])
     return Measurements(right, left, *(value for gap in gaps for value in (gap, gap * row)))
@@ -293,8 +318,9 @@ def plot_measurements(
     "Draw each measurement on its radiograph."
     import matplotlib.pyplot as plt  # drawing only
 
+    m = measured or measure(radiograph, points, spacing)
     labels, points, spacing = _labels_points_spacing(radiograph, points, spacing)
-    m, ax = measured or measure(labels, points, spacing), ax or plt.subplots(figsize=(7, 7))[1]
+    ax = ax or plt.subplots(figsize=(7, 7))[1]
     shown, brightest = (labels > 0, 3) if image is None else (image, None)
     ax.imshow(shown, cmap="gray", vmax=brightest)
     for side, point in zip(SIDES, points):

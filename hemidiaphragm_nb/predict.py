@@ -17,7 +17,8 @@ import numpy as np
 from .abstain import abstain, reason_first
 from .checks import check_prediction
 from .conformal import gap_margin, landmark_radii
-from .features import LUNG_THRESHOLD, SIDES
+from .features import FIELD_EDGE, LUNG_THRESHOLD, SIDES
+from .features import field_edges, radiation_field
 from .findings import FINDINGS, Finding
 from .formats import MIN_SIDE
 from .heatmaps import decode
@@ -159,6 +160,8 @@ class Prediction:
     sizes: dict = field(default_factory=dict)  # by column, measured once: see `with_sizes`
     no_answer: str = ""  # why there is none, or with `force` would be none
     forced: bool = False  # it shows what the network predicted, though there is no answer
+    # left, top, right, bottom without black borders, px of the radiograph; None: it has none
+    field_px: tuple | None = None
 
     @property
     def status(self) -> str:
@@ -302,6 +305,9 @@ def interpret(
         mask = _image_labels(frame, large, labels)
         readings["mask"] = mask_points(labels, largest=False, lungs=large)
     points, apart = fuse(readings.get("heatmap"), readings.get("mask"))
+    field = radiation_field(image, frame.inside)
+    # near a black border a lung counts as cut off
+    upper = field[0].start + FIELD_EDGE * (field[0].start > frame.corner[0])
     radius, to_image = landmark_radii(expected, card), max(frame.height, frame.width) / FRAME
     found = (
         check_prediction(image, frame.inside, lungs, labels, None if lungs is None else points)
@@ -324,7 +330,8 @@ def interpret(
         readings=readings,
         expected=expected,
         gap_margin_px=gap_margin(expected, apart, card) * to_image,
-        tilt=np.nan if labels is None else lung_tilt(labels, frame.corner[0]),
+        tilt=np.nan if labels is None else lung_tilt(labels, upper),
+        field_px=field_edges(field, frame),
     )
     return abstain(answer, force)
 

@@ -22,7 +22,7 @@ def _field(column: Column) -> dict:
 _TEXT = {"type": "string"}
 _FINDING = {
     "type": "object",
-    "properties": {"code": _TEXT, "severity": {}, "message": _TEXT, "side": _TEXT},
+    "properties": {"code": _TEXT, "severity": {}, "message": _TEXT, "side": _TEXT, "edge": _TEXT},
     "required": ["code", "message"],
 }
 _BESIDE = {

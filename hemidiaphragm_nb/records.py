@@ -60,7 +60,7 @@ def made_by(predictor: Predictor) -> dict:
     return {"model": facts | {"recipe": card["recipe"].get("name", "")}, "version": __version__}
 
 # %% ../nbs/engine/records.ipynb #231eaa50
-RECORD_VERSION = 3  # of STEM.json: grows where a field comes, goes or changes its meaning
+RECORD_VERSION = 4  # of STEM.json: grows where a field comes, goes or changes its meaning
 
 
 def as_json(p: Prediction, predictor: Predictor) -> dict:
@@ -74,7 +74,7 @@ def as_json(p: Prediction, predictor: Predictor) -> dict:
             "warnings": p.warnings,
             "no_answer": p.no_answer or None,
             "findings": [
-                {"code": f.code, "severity": f.severity, "message": f.message, "side": f.side}
+                {name: getattr(f, name) for name in ("code", "severity", "message", "side", "edge")}
                 for f in p.findings
             ],
             "record_version": RECORD_VERSION,

@@ -15,13 +15,13 @@ _LEAST = 200  # px of the 512-px frame; a smaller lung has none
 
 def apices(
     labels: np.ndarray,  # (h, w) labels: 0, 1 right lung, 2 left lung
-    top: int = 0,  # the picture's first row
+    top: int = 0,  # a lung that reaches this row is cut off
 ) -> np.ndarray:  # (2, 2) points (x, y) px: right, left; NaN where there is none
     "The apex of each lung."
     points = np.full((2, 2), np.nan)
     for k in (0, 1):
         counts = (labels == k + 1).sum(1)
-        if counts.sum() < _LEAST or counts[top]:
+        if counts.sum() < _LEAST or counts[: top + 1].any():
             continue
         last = int(np.searchsorted(counts.cumsum(), _HIGHEST * counts.sum()))
         y, x = np.nonzero(labels[: last + 1] == k + 1)
@@ -31,7 +31,7 @@ def apices(
 
 def lung_tilt(
     labels: np.ndarray,  # (h, w) labels of pixels as wide as high
-    top: int = 0,  # the picture's first row
+    top: int = 0,  # a lung that reaches this row is cut off
 ) -> float:  # degrees: positive where the left apex is the lower one; NaN where unknown
     "The tilt of the line through both apices."
     across, down = np.subtract(*apices(labels, top)[::-1])

@@ -54,13 +54,14 @@ def _enlarged(spacing_source: str, view: str) -> tuple[float, float]:
     "The least and the largest factor between the patient and the spacing's scale."
     if any(word in spacing_source for word in _IN_PATIENT):
         return 1.0, 1.0
-    return UPRIGHT if view_kind(view) == "fixed" else BEDSIDE
+    unknown = UPRIGHT[0], BEDSIDE[1]
+    return {"fixed": UPRIGHT, "portable": BEDSIDE}.get(view_kind(view), unknown)
 
 
 def gap_in_patient(
     gap_mm: float,  # at the scale of the radiograph's spacing
     spacing_source: str = "",  # as in `Prediction`
-    view: str = "",  # "PA" or "AP", with other words; "": taken as the bedside's
+    view: str = "",  # "PA" or "AP", with other words; "": it may be either
 ) -> tuple[float, float]:  # mm, the nearer to zero first
     "The gap in the patient: one value where the spacing is calibrated there, else a range."
     low, high = _enlarged(spacing_source, view)

@@ -83,7 +83,7 @@ def place(tmp_path_factory):
         (["agree", "words.csv", "few.csv"], "words.csv"),
         (["agree", "few.csv", "text.csv"], "gap_px of x is no number"),
         (["agree", "few.csv", "header.csv"], "it has no rows"),
-        (["agree", "few.csv", "twice.csv"], "the image a has several rows"),
+        (["agree", "few.csv", "twice.csv"], "the image a.png has several rows"),
         (["predict", "undated", "--copy", "--identity", "keep"], "--copy goes with"),
     ],
 )
@@ -250,6 +250,23 @@ def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
     assert (
         lines[-1].startswith("B states no size of 4 images") and lines[-1][:20] in page.read_text()
     )
+
+
+def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):
+    "Equal names in folders: a row is compared with the same path's, however the folders lie."
+    names = ["anna/1", "anna/2", "bert/1", "bert/2", "carl/1"]
+    a = pd.DataFrame(dict(file=[f"in/{n}.dcm" for n in names], gap_px=[1, 2, 3, 4, 5]))
+    b = pd.DataFrame(dict(file=[f"C:\\images\\{n}.png" for n in names[3::-1]] + ["2.png"]))
+    b["gap_px"] = [4.5, 3.5, 2.5, 1.5, 99]
+    a.to_csv(tmp_path / "a.csv"), b.to_csv(tmp_path / "b.csv")
+    lines, page = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert lines[0].startswith("gap_px (both, all): 4 pairs, bias -0.5 px, limits -0.5 to -0.5")
+    assert lines[1:4] == [
+        "The folder in of A is taken for C:/images of B.",
+        "1 row has no certain partner in B: A's in/carl/1.",
+        "1 row has no certain partner in A: B's 2.",
+    ]
+    assert lines[3] in page.read_text().replace("&#x27;", "'")
 
 
 def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path):

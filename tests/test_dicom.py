@@ -95,6 +95,20 @@ CR, DX = uid.ComputedRadiographyImageStorage, uid.DigitalXRayImageStorageForPres
 SC = uid.SecondaryCaptureImageStorage
 
 
+@pytest.mark.parametrize("kind", [CR, DX])
+@pytest.mark.parametrize("calibration", ["GEOMETRY", "FIDUCIAL"])
+def test_a_copy_of_a_calibrated_image_describes_its_calibration(kind, calibration, tmp_path):
+    "PixelSpacingCalibrationDescription is needed beside the type; its own words are not copied."
+    header = dict(PixelSpacing=[0.2, 0.2], PixelSpacingCalibrationType=calibration)
+    header |= dict(PixelSpacingCalibrationDescription="at Hannelore's bed", InstanceNumber="1")
+    path = write_example(tmp_path / "a.dcm", phantom(3, side=256).image, kind=kind, **header)
+    made = dcmread(copy := write_copy(path, tmp_path / "copy.dcm"))
+    assert made.PixelSpacingCalibrationType == calibration and made.PixelSpacing == [0.2, 0.2]
+    assert made.PixelSpacingCalibrationDescription == "as the source's header states"
+    if shutil.which("dciodvfy"):
+        assert [line for line in complaints(copy) if kind == CR or "Calibration" in line] == []
+
+
 @pytest.mark.parametrize(
     "kind, stated, kept",
     [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skimage.measure import label, regionprops
 
 from hemidiaphragm_nb.anatomy import Dials, lung_mask
-from hemidiaphragm_nb.features import SIDES
+from hemidiaphragm_nb.features import FIELD_EDGE, SIDES, field_edges, radiation_field
 from hemidiaphragm_nb.measure import (
     Lung,
     _draw_length,
@@ -25,7 +25,9 @@ from hemidiaphragm_nb.measure import (
     plot_measurements,
 )
 from hemidiaphragm_nb.phantom import phantom
-from hemidiaphragm_nb.predict import Prediction
+from hemidiaphragm_nb.predict import Prediction, predict
+from hemidiaphragm_nb.radiograph import Frame, Radiograph
+from hemidiaphragm_nb.tilt import lung_tilt
 
 for helper in (test_close, test_eq):
     helper.__test__ = False  # fastcore's checks are no tests of ours
@@ -115,6 +117,51 @@ def test_what_a_radiograph_cannot_tell_is_unknown(labels, level, cut, unknown):
     names = [f.name for f in fields(m) if f.name.endswith(("_px", "_px2"))]
     test_eq(m.cut, cut)
     test_eq({name for name in names if np.isnan(getattr(m, name))}, unknown)
+
+
+@pytest.mark.parametrize("side", ["top", "bottom", "left"])
+def test_a_black_border_cuts_a_lung_as_the_edge_of_the_image_does(side):
+    "The phantom's exact lungs, cut by a border that its picture shows, and by cropping there."
+    case = phantom(3)
+    whole = measure(case.mask, case.landmarks)
+    rows, columns = (np.flatnonzero((case.mask == 1).any(axis)) for axis in (1, 0))
+    line = {"top": rows[0] + 30, "bottom": int(case.landmarks[0, 1]) - 20, "left": columns[0] + 25}
+    kept = np.zeros(case.mask.shape, bool)
+    if side == "left":
+        kept[:, line[side] :] = True
+    else:
+        kept[slice(line[side], None) if side == "top" else slice(line[side])] = True
+    image, labels = np.where(kept, case.image, 0).astype(np.uint8), np.where(kept, case.mask, 0)
+    field = radiation_field(image, np.ones_like(kept))
+    bordered = measure(labels, case.landmarks, field_px=field_edges(field, Frame(512, 512)))
+    box = tuple(slice(*np.flatnonzero(kept.any(a))[[0, -1]] + (0, 1)) for a in (1, 0))
+    shift = box[1].start, box[0].start
+    cropped = measure(labels[box], case.landmarks - shift)
+    for m in (bordered, cropped):
+        assert side in m.right.cut and np.isnan(m.right.area_px2)
+        assert np.isnan(m.right.height_px) == (side != "left")
+        assert np.isnan(m.gap_relative) == (side != "left")
+        assert np.isnan(m.right.dome_px) == np.isnan(m.right.dome_apex[0]) == (side != "top")
+        assert np.isnan(m.gap_dome_apex_px) == (side != "top")
+        assert np.isnan(m.right.width_px) == (side == "left")
+    if side == "top":
+        assert bordered.right.dome_px == cropped.right.dome_px == whole.right.dome_px
+        assert np.isnan(lung_tilt(labels, top=field[0].start + FIELD_EDGE))
+    if side == "left":
+        sizes = [(m.left.area_px2, m.left.height_px, m.left.dome_px) for m in (bordered, whole)]
+        assert sizes[0] == sizes[1] and np.isfinite(sizes).all()
+
+
+def test_a_predicted_lung_with_a_cut_apex_has_no_height_and_no_tilt():
+    case = phantom(3)
+    image = case.image.astype(np.float32)
+    image[: np.flatnonzero(case.mask.any(1))[0] + 40] = 0
+    p = predict(Radiograph(image))
+    m = measure(p)
+    assert {f.edge for f in p.findings if f.code == "cut_off"} == {"top"}
+    assert m.right.cut == m.left.cut == ("top",) and np.isfinite(p.gap_px)
+    unknown = [p.tilt, p.gap_corrected_px, m.gap_relative, m.right.height_px, m.left.height_px]
+    assert np.isnan(unknown).all() and np.isfinite([m.right.dome_px, m.left.dome_px]).all()
 
 
 @pytest.mark.parametrize("spacing", [(0.0, 0.0), (np.nan, 0.2), (0.2,), None])

@@ -21,6 +21,7 @@ from pydicom.encaps import encapsulate
 from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.files import save_picture
 from hemidiaphragm_nb.frames import phantom_frames
+from hemidiaphragm_nb.measure import measure
 from hemidiaphragm_nb.page import _POLICY, page_server
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
@@ -142,6 +143,22 @@ def test_phantoms(app, tmp_path):
     for path, image in zip(paths, frames.images):
         save_picture(image[0], path)
     all_agree(app, *paths)
+
+
+def test_a_lung_that_a_black_border_cuts_off(app, tmp_path):
+    "Its height and the tilt are unknown, in the page as in the library."
+    case = phantom(3)
+    image = case.image.copy()
+    image[: np.flatnonzero(case.mask.any(1))[0] + 40] = 0
+    save_picture(image, path := tmp_path / "collimated.png")
+    [answer] = all_agree(app, path)
+    assert np.isnan(answer.same_network.tilt)
+    m = measure(answer.same_network)
+    for lung, shown in zip((m.right, m.left), answer.page["measured"]["lungs"]):
+        assert lung.cut == tuple(shown["cut"]) == ("top",)
+        for name in ("area_px2", "width_px", "height_px", "dome_px"):
+            value = np.nan if shown[name] is None else shown[name]
+            np.testing.assert_allclose(value, getattr(lung, name), rtol=1e-3, err_msg=name)
 
 
 def test_radiographs(app):

@@ -131,7 +131,7 @@ def facts() -> dict:
             "waves": features._WAVES,
             "coarse": features._COARSE,
             "grid": features._GRID,
-            "edge": features._EDGE,
+            "edge": features.FIELD_EDGE,
             "dark": features._DARK,
             "shape": features._SHAPE,
             "sides": features.SIDES,

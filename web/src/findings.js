@@ -15,7 +15,7 @@ const FINDINGS = FACTS.findings;
 // ---------------------------------------------------------------- the picture
 
 // The radiograph without empty margins: [top, left, height, width] in the frame.
-function radiationField(frame, where) {
+export function radiationField(frame, where) {
   const image = cut(frame, where.top, where.left, where.rows, where.columns);
   const [low, high] = extremes(image.data);
   const least = FACTS.features.empty * (high - low);

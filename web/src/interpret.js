@@ -4,7 +4,7 @@
 import { clamp, f32, general, plane, solve } from "./arrays.js";
 import { decode, expectedError } from "./decode.js";
 import FACTS from "./facts.json";
-import { checkPrediction, landmarkFindings } from "./findings.js";
+import { checkPrediction, landmarkFindings, radiationField } from "./findings.js";
 import { FRAME } from "./frame.js";
 import { boundingBox, dilate, labelled, largestPiece } from "./masks.js";
 import { lungBox } from "./measure.js";
@@ -232,14 +232,14 @@ function margin(score, { limits, factors }) {
   return factors[limits.filter((limit) => score >= limit).length] * score;
 }
 
-// The apex of one lung: the mean place of its highest pixels; NaN where the picture cuts it off.
+// The apex of one lung: the mean place of its highest pixels; NaN where it reaches the row `top`.
 function apex(labels, label, top) {
   const { height, width, data } = labels;
   const { highest, least } = FACTS.tilt;
   const counts = new Array(height).fill(0);
   data.forEach((v, i) => (counts[Math.floor(i / width)] += Number(v === label)));
   const area = counts.reduce((total, n) => total + n, 0);
-  if (area < least || counts[top]) return NONE;
+  if (area < least || counts.slice(0, top + 1).some((n) => n)) return NONE;
   let [last, above] = [0, counts[0]];
   while (above < highest * area) above += counts[++last];
   let [n, x, y] = [0, 0, 0];
@@ -284,6 +284,9 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
   const radius = expected.map((e, k) => margin(e, card.intervals[SIDES[k]]));
   const gapMargin = margin(Math.hypot(...expected, ...apart), card.intervals.gap);
   const checks = checkPrediction(frame, where, lungs, labels, points);
+  const [top, start, rows, columns] = radiationField(frame, where);
+  // near a black border a lung counts as cut off
+  const upper = top + (top > where.top ? FACTS.features.edge : 0);
   const file = facts.warnings.map((message) => ({ code: "file", message, side: "" }));
   const answer = {
     width: where.width,
@@ -295,7 +298,11 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
     disagreement: apart,
     radius90: radius.map((r) => (r * Math.max(where.height, where.width)) / FRAME),
     gapMarginPx: (gapMargin * Math.max(where.height, where.width)) / FRAME,
-    tilt: lungTilt(labels, where.top),
+    tilt: lungTilt(labels, upper),
+    fieldPx: [
+      ...where.toImage([start - 0.5, top - 0.5]),
+      ...where.toImage([start + columns - 0.5, top + rows - 0.5]),
+    ],
     findings: [...checks, ...landmarkFindings(apart, byOneFactor, radius)],
   };
   const abstained = abstain(answer);

@@ -2,6 +2,7 @@
 
 import { plane, sum } from "./arrays.js";
 import FACTS from "./facts.json";
+import { FRAME } from "./frame.js";
 import { boundingBox, largestPiece } from "./masks.js";
 
 const SIDES = FACTS.features.sides;
@@ -65,31 +66,43 @@ function domeHeight(points, [row, column]) {
   return [scaled.reduce((most, p) => Math.max(most, above(p)), -Infinity), chord];
 }
 
+// What a lung must keep within to be whole: left, top, right, bottom of the image, and not too near
+// to a black border.
+function limits({ height, width }, fieldPx) {
+  const edges = [-0.5, -0.5, width - 0.5, height - 0.5];
+  const near = (FACTS.features.edge * Math.max(height, width)) / FRAME;
+  return edges.map((edge, i) => {
+    const inwards = i < 2 ? 1 : -1;
+    return (fieldPx[i] - edge) * inwards > 0.5 ? fieldPx[i] + near * inwards : edge;
+  });
+}
+
 // Sizes of one lung; NaN where the radiograph does not tell them. `level`: row of its landmark.
-function measureLung(mask, k, level, spacing) {
+function measureLung(mask, k, level, spacing, fieldPx) {
   const box = lungBox(mask, k + 1);
   const names = ["area", "width", "height", "dome", "chord"];
-  const sizes = { cut: [], top: NaN };
+  const sizes = { cut: [], top: NaN, lowest: Infinity };
   for (const name of names)
     for (const unit of ["px", "mm"]) sizes[`${name}_${unit}${name === "area" ? "2" : ""}`] = NaN;
   if (!box) return sizes;
   const { top, bottom, left, right, lung } = box;
+  const [x0, y0, x1, y1] = limits(mask, fieldPx);
   const touches = {
-    top: top === 0,
-    bottom: bottom === mask.height,
-    left: left === 0,
-    right: right === mask.width,
+    top: top - 0.5 <= y0,
+    bottom: bottom - 0.5 >= y1,
+    left: left - 0.5 <= x0,
+    right: right - 0.5 >= x1,
   };
   sizes.top = top;
+  sizes.lowest = touches.bottom ? y1 - 0.5 : Infinity; // a landmark at a cut base has no height
   sizes.cut = Object.keys(touches).filter((border) => touches[border]);
   const points = contour(box, SIDES[k], spacing || [1, 1]);
-  const within = ([x, y]) => x > -0.5 && y > -0.5 && x < mask.width - 0.5 && y < mask.height - 0.5;
-  const whole =
-    points.length >= Math.max(2, lung.width / 2) && within(points[0]) && within(points.at(-1));
+  const within = ([x, y]) => x > x0 && y > y0 && x < x1 && y < y1;
+  const whole = points.length >= Math.max(2, lung.width / 2) && points.every(within);
   const known = {
     area: !sizes.cut.length,
     width: !touches.left && !touches.right,
-    height: !touches.top && level > top - 0.5,
+    height: !touches.top && level > top - 0.5 && level < sizes.lowest,
     dome: whole,
     chord: whole,
   };
@@ -115,8 +128,8 @@ function measureLung(mask, k, level, spacing) {
 
 // What is measured on one radiograph: NaN where unknown. The gap is positive where the right
 // hemidiaphragm stands higher.
-export function measure(mask, points, spacing) {
-  const lungs = SIDES.map((_, k) => measureLung(mask, k, points[k][1], spacing));
+export function measure(mask, points, spacing, fieldPx) {
+  const lungs = SIDES.map((_, k) => measureLung(mask, k, points[k][1], spacing, fieldPx));
   const gap = points[1][1] - points[0][1];
   return { lungs, gap_px: gap, gap_mm: spacing ? gap * spacing[0] : NaN };
 }

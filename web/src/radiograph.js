@@ -106,7 +106,7 @@ export class Radiograph {
   sizes(side) {
     const lung = this.answer.measured.lungs[side];
     const level = this.points[side][1];
-    if (!(level > lung.top - 0.5) || lung.cut.includes("top")) {
+    if (!(level > lung.top - 0.5 && level < lung.lowest) || lung.cut.includes("top")) {
       return { ...lung, height_px: NaN, height_mm: NaN };
     }
     const height = level - lung.top + 0.5;

@@ -57,7 +57,7 @@ async function open(bytes) {
   return {
     ...answer,
     ...outputs,
-    measured: measure(mask, answer.points, answer.spacing),
+    measured: measure(mask, answer.points, answer.spacing, answer.fieldPx),
     paths: lungPaths(mask),
     runs: runs(mask),
     picture: shownPicture(standard),
