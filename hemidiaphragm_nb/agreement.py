@@ -211,6 +211,7 @@ def plot_course(
     error: str | None = None,  # column of half-widths, in the unit of `value`
     change: float | None = None,  # detectable change, unit of `value`: a band about the first one
     label: str = "",
+    change_label: str = "",  # of that band, in the legend
     style: str = "o-",
     colour: str = COLOURS["truth"],
     ax=None,  # matplotlib axes; None: new ones
@@ -230,7 +231,7 @@ def plot_course(
     known = y[np.isfinite(y)]
     if change is not None and len(known):
         band = known[0] + factor * np.array([-change, change])
-        ax.axhspan(*band, color=colour, alpha=0.12, lw=0)
+        ax.axhspan(*band, color=colour, alpha=0.12, lw=0, label=change_label or None)
     if error is not None:
         half = radiographs[error].to_numpy(float) * factor
         ax.errorbar(day, y, half, fmt="none", ecolor=colour, capsize=3)

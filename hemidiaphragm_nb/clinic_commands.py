@@ -57,9 +57,10 @@ def _course(
 
     Days count from each patient's first radiograph, and no name or date is written but in the
     results of single images (in OUT/predictions, whose files are named as the radiographs are).
-    Portable and fixed radiographs are apart. A change is flagged only beyond the smallest
-    detectable one of the shipped model, whoever measured. Rows that cannot be followed are told
-    by their numbers.
+    Portable and fixed radiographs are apart, and gaps by different rules. A change is flagged
+    only beyond the smallest detectable one of the shipped model, whoever measured. What cannot be
+    followed is told, here and on the page. Where a header has no PatientID, each study counts as
+    a patient of its own.
     """
     without_screen()
     from hemidiaphragm_nb.course import follow_patients

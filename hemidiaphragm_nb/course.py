@@ -8,7 +8,7 @@ __all__ = ['DETECTABLE', 'course_value', 'change_limit', 'with_changes', 'plot_p
 # %% ../nbs/engine/course.ipynb #3ba82f97
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,9 @@ from hemidiaphragm_nb.course_table import (
 from .csv_files import save_table
 from .figures import STYLE
 from .files import write_atomic
+from .dicom_header import not_frontal
 from .inputs import find_inputs, why_nothing
-from .patients import LeftOut, Patients, listed_name
+from .patients import LeftOut, Patients, is_study, listed_name
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
@@ -67,18 +68,25 @@ def change_limit(
     return DETECTABLE * float(np.nanmean(heights) if own else LUNG_MM)
 
 # %% ../nbs/engine/course.ipynb #018bfeed
+def _alike(patient: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:  # kind, rule, rows
+    "A patient's radiographs in groups that were taken alike, and measured by one rule."
+    rule = patient["gap_rule"].fillna("") if "gap_rule" in patient else ""
+    groups = patient.assign(gap_rule=rule).groupby(["kind", "gap_rule"], sort=False)
+    return [(kind, rule, group) for (kind, rule), group in groups]
+
+
 def with_changes(
     course: pd.DataFrame,  # of one patient or many
 ) -> pd.DataFrame:  # with value, since_first, since_previous, detectable and changed
-    """What has changed, among a patient's radiographs taken alike: in the unit that the column
-    `value` names. `changed` says since when, where the change is beyond `detectable`.
+    """What has changed, among a patient's radiographs taken and measured alike: in the unit that
+    the column `value` names. `changed` says since when, where the change is beyond `detectable`.
     """
     parts = []
     for _, patient in course.groupby("patient_id", sort=False):
         value = course_value(patient)
         limit = change_limit(patient, value)
         patient = patient.assign(value=value, since_first=np.nan, since_previous=np.nan)
-        for _, alike in patient.groupby("kind", sort=False):
+        for *_, alike in _alike(patient):
             gaps = alike[value].dropna()
             if gaps.empty:
                 continue
@@ -120,13 +128,17 @@ def plot_patient(
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
         name = "usual range before enlargement" if value == "gap_mm" else "usual range"
         ax.axhspan(*usual, label=name, **band)
-    for kind, alike in patient.groupby("kind", sort=False):
+    rules = len({rule for _, rule, _ in _alike(patient)})
+    for kind, rule, alike in _alike(patient):
         style, colour = _STYLES[kind]
+        label = kind or "view unknown"
+        label += f", {rule or 'rule not stated'}" * (rules > 1)
         half = _half_widths(alike, value)
         alike = alike if half is None else alike.assign(half=half)
         options = dict(error=None if half is None else "half", style=style, colour=colour, ax=ax)
         change = limit if alike[value].count() > 1 and not np.isnan(limit) else None
-        plot_course(alike, value, change=change, label=kind or "view unknown", **options)
+        band = f"smallest detectable change about the first: {label}"
+        plot_course(alike, value, change=change, label=label, change_label=band, **options)
     factor = 100 if value == "gap_relative" else 1
     changed = patient[patient["changed"] != ""]
     if len(changed):
@@ -142,10 +154,20 @@ def plot_patient(
 
 # %% ../nbs/engine/course.ipynb #e8d273e8
 def _compared(patient: pd.DataFrame) -> int:
-    "How many radiographs of a patient stand beside another, taken alike and measured."
+    "How many radiographs of a patient stand beside another, taken and measured alike."
     measured = patient[patient[patient["value"].iloc[0]].notna()]
-    counts = measured["kind"].value_counts()
-    return int(counts[counts > 1].sum())
+    counts = [len(alike) for *_, alike in _alike(measured)]
+    return sum(count for count in counts if count > 1)
+
+
+def _flagged(changed: pd.DataFrame) -> str:
+    "The days of changes, each with a word where its radiograph has a finding."
+    doubtful = pd.Series(False, changed.index)
+    for name in ("warnings", "finding_codes"):
+        if name in changed:
+            doubtful |= changed[name].fillna("") != ""
+    told = zip(changed["day"], doubtful)
+    return ", ".join(f"{day:g}{' (with a warning)' * doubt}" for day, doubt in told)
 
 
 def _sentence(patient: pd.DataFrame) -> str:
@@ -158,6 +180,8 @@ def _sentence(patient: pd.DataFrame) -> str:
     if len(patient) == 1:
         return "1 radiograph, so there is no change to see."
     start = f"{len(patient)} radiographs over {patient['day'].max():g} days"
+    if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
+        start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
     count = _compared(patient)
     if not count:
         return f"{start}; no two of them are taken alike and measured, so no change can be seen."
@@ -167,19 +191,22 @@ def _sentence(patient: pd.DataFrame) -> str:
     limit = f"{limit:.0f} {unit} for the shipped model"
     if changed.empty:
         return f"{start}; no change beyond the smallest detectable one, {limit}."
-    days = ", ".join(f"{day:g}" for day in changed["day"])
+    days = _flagged(changed)
     return f"{start}; beyond the smallest detectable change, {limit}, on day {days}."
 
 # %% ../nbs/engine/course.ipynb #68e16e97
 def write_course(
     course: pd.DataFrame,  # as `course_of_table` or `course_of_results` gives it
     out,  # folder for course.csv, course.html and PATIENT.png
+    notes: Sequence[str] = (),  # what else the page says, such as what was left out
 ) -> tuple[list[str], Path]:  # a sentence a patient; the page
     "Write the table, a plot of each patient, and a page of all. Raises: ValueError."
     import matplotlib.style  # drawing only
 
     # an image's own name often holds the patient's and the date: its row tells it as well
     found, lines = with_changes(course).drop(columns="image", errors="ignore"), []
+    rule = found["gap_rule"].fillna("") if "gap_rule" in found else pd.Series("", found.index)
+    found["gap_rule"] = rule.replace("", "not stated")
     out = Path(out)
     sources = "; ".join(f"{what}: {source}" for what, source in SOURCES.items())
     parts = [
@@ -191,7 +218,8 @@ def write_course(
             " are the detector's. `gap_rule`: what a gap is between, if the table says it"
             " (midpoint: the midpoints of the lower lung borders). `row` is the"
             " radiograph's row in the table that was given, or in predictions/predictions.csv."
-            f" A hollow marker had a warning. Sources: {sources}."
+            f" A hollow marker had a warning. Sources: {sources}.",
+            *notes,
         )
     ]
     out.mkdir(parents=True, exist_ok=True)
@@ -213,8 +241,10 @@ def write_course(
     return lines, page
 
 # %% ../nbs/engine/course.ipynb #a1700030
-def _undated(folder) -> str:
-    "What is said where nothing can be followed."
+def _undated(folder, listed: bool) -> str:
+    "What is said where nothing can be followed; `listed`: by a table of days."
+    if listed:
+        return f"{folder}: the table of days has patient and day of none of its frontal radiographs"
     advice = "Give a CSV of days, with the columns file, patient_id and day: --days"
     return f"{folder}: no radiograph states patient and date. {advice}"
 
@@ -242,6 +272,31 @@ def _radiographs(folder, skip, patients: Patients) -> list[str]:
             )
     return [str(file) for file in files]
 
+
+def _lateral(files: Sequence[str], patients: Patients) -> list[LeftOut]:
+    "Which files the table of days calls other than frontal."
+    listed = {file: listed_name(patients.listed or {}, file) for file in files}
+    views = {file: not_frontal(patients.listed[name][2]) for file, name in listed.items() if name}
+    reason = "its view in the table of days is {}, not frontal, and it is left out"
+    return [LeftOut(file, reason.format(view)) for file, view in views.items() if view]
+
+# %% ../nbs/engine/course.ipynb #h19d0001
+def _notes(left_out: Sequence[LeftOut], errors: Sequence, patients: Patients) -> list[str]:
+    "What the page says of radiographs without a row: numbers and reasons, for a name may tell."
+    lines = []
+    for reason, count in Counter(error.reason for error in left_out).items():
+        many = "1 radiograph is" if count == 1 else f"{count} radiographs are"
+        lines.append(f"{many} left out: {reason.removesuffix(', and it is left out')}.")
+    if errors:
+        what = "1 file or result" if len(errors) == 1 else f"{len(errors)} files or results"
+        lines.append(f"{what} failed, as the terminal says.")
+    studies = [who for who, *_ in patients.dated.values() if is_study(who)]
+    if studies and patients.listed is None:
+        many = "1 radiograph states" if len(studies) == 1 else f"{len(studies)} radiographs state"
+        each = f"each of the {len(set(studies))} studies" if len(set(studies)) > 1 else "the study"
+        lines.append(f"{many} no PatientID: {each} counts as a patient of its own.")
+    return lines
+
 # %% ../nbs/engine/course.ipynb #c8fb722e
 def follow_patients(
     given,  # a folder of radiographs, or a table of predictions with patient_id and day
@@ -251,20 +306,28 @@ def follow_patients(
     days=None,  # a CSV of days, for a folder whose images do not state them
 ) -> tuple[list[str], list[str], list[str]]:  # lines; what was left out; what could not be read
     "Write the courses of these patients. Raises: ValueError, in one sentence."
-    given, left_out, errors = Path(given), [], []
+    given, notes, errors = Path(given), [], []
     if given.is_dir():
         results = Path(out) / "predictions"
         patients = Patients(key, None if days is None else listed_days(days), needed=True)
         files = _radiographs(given, out, patients)
+        lateral = _lateral(files, patients)
+        aside = {error.path for error in lateral}
+        if not (files := [file for file in files if file not in aside]):
+            raise ValueError(_undated(given, True))
         errors = predict_folder(files, results, predictor(), patients=patients)
-        left_out = [str(error) for error in errors if isinstance(error, LeftOut)]
+        left = [*lateral, *(error for error in errors if isinstance(error, LeftOut))]
+        left_out = [str(error) for error in left]
         errors = [error for error in errors if not isinstance(error, LeftOut)]
+        notes = _notes(left, errors, patients)
         if not patients.dated:
-            raise ValueError(_undated(given))
+            raise ValueError(_undated(given, days is not None))
         course = course_of_results(results, patients.dated, key)
     elif days is not None:
         raise ValueError(f"{given}: --days goes with a folder. A table has its days in a column")
     else:
         course, left_out = course_of_table(given, key)
-    lines, page = write_course(course, out)
+        notes = [line.removeprefix(f"{given}, ").capitalize() + "." for line in left_out]
+    lines, page = write_course(course, out, notes)
+    lines += [note for note in notes if "PatientID" in note]
     return [*lines, f"all courses: {page}"], left_out, [str(error) for error in errors]

@@ -7,7 +7,6 @@ __all__ = ['Excursion', 'excursion', 'excursion_sentences', 'excursion_rows', 'w
 
 # %% ../nbs/engine/excursion.ipynb #0c0eab9c
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from .features import SIDES
 from .figures import STYLE
 from .files import write_atomic
 from .measure import Lung, Measurements, measure, plot_measurements
-from .patients import header_day
+from .patients import header_day, is_study
 from .predict import Prediction, predict
 from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES
@@ -150,7 +149,7 @@ def _check_patients(inspiration, expiration) -> None:
     "Raises: ValueError where the headers of both files state a patient, and not the same one."
     stated = [header_day(file)[0] for file in (inspiration, expiration)]
     # without a PatientID `header_day` gives the study's UID, and a patient may have two studies
-    named = {who for who in stated if who and not re.fullmatch(r"[0-9]+(\.[0-9]+)+", who)}
+    named = {who for who in stated if who and not is_study(who)}
     if len(named) > 1:
         raise ValueError(
             f"{expiration}: by its header it is of another patient than {inspiration}. Give two"

@@ -276,7 +276,7 @@ def _scaled(
         return (first + 0.5) * p - 0.5, (second + 0.5) * q - 0.5, "px of 512"
     return first * p, second * q, "px of 512"
 
-
+# %% ../nbs/engine/reader_agreement.ipynb #h19e0001
 def _stated(name: str, a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     "A column of two tables with the same rows: what the first states, else the second."
     unknown = pd.Series(np.nan, a.index, dtype=object)
@@ -284,9 +284,36 @@ def _stated(name: str, a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     return first.where(first.notna(), second)
 
 
+_RULES = {  # what a quantity is of, by a part of its name; of others the tables state it, or nobody
+    "dome_apex": "dome apex",
+    "height": "lung apex to midpoint",
+    "dome": "dome above its chord",
+    "area": "lung mask",
+}
+
+
+def _rules(column: str, a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "Which rule a column's readings keep to; NaN where two tables state different ones."
+    known = next((rule for part, rule in _RULES.items() if part in column), None)
+    if known:
+        return pd.Series(known, a.index)
+    rules = _stated("gap_rule", a, b)
+    return rules.fillna("not stated").where(rules.isna() | (rules == _stated("gap_rule", b, a)))
+
+
+def _about_rules(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    "How many readings two tables made by different rules."
+    count = int(_rules("gap", *match_readings(a, b)).isna().sum())
+    if not count:
+        return []
+    return [
+        f"{count} images were measured by two rules (gap_rule), and what hangs on it is left out."
+    ]
+
+# %% ../nbs/engine/reader_agreement.ipynb #h19e0004
 def paired_readings(
     a: pd.DataFrame, b: pd.DataFrame
-) -> Iterator[tuple[str, str, str, pd.DataFrame]]:  # column, side, unit; a, b, view, patient
+) -> Iterator[tuple[str, str, str, pd.DataFrame]]:  # column, side, unit; a, b, view, patient, rule
     "Each column that both tables have, for the images that both measured."
     a, b = match_readings(a, b)
     views, who = (_stated(name, a, b) for name in ("view", "patient_id"))
@@ -298,11 +325,12 @@ def paired_readings(
         for column in columns:
             if column in a and column in b:
                 first, second, unit = _scaled(a, b, column)
-                pair = pd.DataFrame(dict(a=first, b=second, view=views, patient=who))
-                yield column, side, unit, pair.dropna(subset=["a", "b"])
+                about = dict(view=views, patient=who, rule=_rules(column, a, b))
+                pair = pd.DataFrame(dict(a=first, b=second) | about)
+                yield column, side, unit, pair.dropna(subset=["a", "b", "rule"])
 
 # %% ../nbs/engine/reader_agreement.ipynb #9e85373b
-_FIGURES = """quantity side view unit pairs patients bias bias_low bias_high sd lower lower_low
+_FIGURES = """quantity side view unit rule pairs patients bias bias_low bias_high sd lower lower_low
 lower_high upper upper_low upper_high detectable icc icc_low icc_high""".split()
 
 
@@ -333,11 +361,14 @@ def reader_agreement(
         for view in ["all", *(views if len(views) > 1 else [])]:
             group = pair if view == "all" else pair[pair["view"] == view]
             if len(group) > 2:
-                rows.append((column, side, view, unit, *_row(group)))
+                rule = " or ".join(sorted(set(group["rule"])))
+                rows.append((column, side, view, unit, rule, *_row(group)))
     if not rows:
-        shared, about = len(match_readings(a, b)[0]), " ".join(_about_pairs(a, b))
+        shared, about = len(match_readings(a, b)[0]), [*_about_pairs(a, b), *_about_rules(a, b)]
         advice = "They need three, and a column in common such as gap_px"
-        raise ValueError(f"the tables have {shared} images in common. {advice}. {about}".strip())
+        raise ValueError(
+            f"the tables have {shared} images in common. {advice}. {' '.join(about)}".strip()
+        )
     return pd.DataFrame(rows, columns=_FIGURES)
 
 # %% ../nbs/engine/reader_agreement.ipynb #e8a1e656
@@ -387,10 +418,11 @@ def write_agreement(
             " in both. Differences are A - B; limits are those of 95 % of the differences; all"
             " intervals are 95 % intervals. `detectable` is the smallest change of a patient that"
             " these differences would not feign. ICC is ICC(2,1): absolute agreement of single"
-            " readings. A gap is that of the midpoints of the lower lung borders, one with"
-            " `dome_apex` in its name that of the domes' apices, if A and B keep to these names.",
+            " readings. `rule`: of which points a quantity is, as the column `gap_rule` of A or B"
+            " states it (midpoint: the midpoints of the lower lung borders), or its own name.",
             *_about_pairs(a, b),
             *_about_sizes(a, b),
+            *_about_rules(a, b),
             *_about_patients(found),
         ),
         table_part(found.set_index("quantity")),
@@ -404,4 +436,5 @@ def write_agreement(
     out = Path(out)
     page = write_result_page(out / "agreement.html", "Agreement of two readings", parts)
     save_table(found, out / "agreement.csv", index=False)
-    return [*agreement_lines(found), *_about_pairs(a, b), *_about_sizes(a, b)], page
+    about = [*_about_pairs(a, b), *_about_sizes(a, b), *_about_rules(a, b)]
+    return [*agreement_lines(found), *about], page

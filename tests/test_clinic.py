@@ -21,6 +21,8 @@ from hemidiaphragm_nb.reader_agreement import write_agreement
 from hemidiaphragm_nb.runtime import shipped_predictor
 from hemidiaphragm_nb.writers import predict_folder
 
+DATES = ["AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"]
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
@@ -28,8 +30,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clinic")
     (folder / "empty").mkdir()
     (folder / "undated").mkdir()
-    drop = ["AcquisitionDate", "ContentDate", "SeriesDate", "StudyDate"]
-    write_example(folder / "undated/a.dcm", phantom(3, side=256).image, drop=drop)
+    write_example(folder / "undated/a.dcm", phantom(3, side=256).image, drop=DATES)
     (folder / "words.csv").write_text("a\nb,c\n\xff\n", encoding="latin-1")
     (folder / "few.csv").write_text("id,gap_px\nx,1\ny,2\n")
     (folder / "undated.csv").write_text("file,gap_mm,patient_id\na.png,1,x\n")
@@ -234,6 +235,35 @@ def test_a_course_of_a_table_holds_no_name_and_says_what_it_leaves_out(key, tmp_
         assert not any(name in path.read_bytes() + path.name.encode() for name in NAMES), path
     table = pd.read_csv(out / "course.csv")
     assert table["row"].tolist() == [1, 4, 5] and "image" not in table
+
+
+def test_a_course_says_what_it_leaves_out_and_who_is_known_by_a_study(tmp_path):
+    "On the page too, without a file's name; a radiograph without PatientID is a study's."
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    image = phantom(3, side=256).image
+    for i in (1, 2):
+        uid = f"1.2.276.0.{i}"
+        header = dict(StudyInstanceUID=uid, AcquisitionDate=f"2021031{i}", ViewPosition="PA")
+        write_example(source / f"Mueller{i}.dcm", image, drop=["PatientID"], **header)
+    write_example(source / "Huber.dcm", image, drop=[*DATES, "PatientID"])
+    lines, left_out, errors = follow_patients(source, out, shipped_predictor)
+    said = "2 radiographs state no PatientID: each of the 2 studies counts as a patient of its own."
+    assert said in lines and lines[0].startswith("patient 1: 1 radiograph,")
+    assert len(left_out) == 1 and not errors
+    page = (out / "course.html").read_text()
+    assert said in page and "Huber" not in page and "Mueller" not in page
+    assert "1 radiograph is left out: its header does not state when it was taken." in page
+    rows = ["Mueller1.dcm,x,1,PA", "Mueller2.dcm,x,2,LL", "Huber.dcm,x,5,PA"]
+    (tmp_path / "days.csv").write_text("\n".join(["file,patient_id,day,view", *rows]))
+    days = tmp_path / "days.csv"
+    lines, left_out, _ = follow_patients(source, tmp_path / "b", shipped_predictor, days=days)
+    assert lines[0].startswith("patient 1: 2 radiographs over 4 days") and len(left_out) == 1
+    assert "its view in the table of days is LL, not frontal" in left_out[0]
+    assert "1 radiograph is left out: its view in" in (tmp_path / "b/course.html").read_text()
+    (tmp_path / "days.csv").write_text("\n".join(["file,patient_id,day,view", rows[1]]))
+    with pytest.raises(ValueError, match="day of none of its frontal"):
+        follow_patients(source, tmp_path / "c", shipped_predictor, days=days)
 
 
 def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
