@@ -380,10 +380,12 @@ def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
             f"the curve has no fraction {fraction}; it has {sorted(set(curve['fraction']))}"
         )
     fig, ax = plt.subplots()
-    for route, style in zip(_ROUTES, ("o-", "s--", "^-.", "D:")):
+    styles = ("o-", "s--", "^-.", "D:")
+    for route, style, grey in zip(_ROUTES, styles, ("0.6", "0.45", "0.25", "k")):
         c = curve[curve["route"] == route].sort_values("fraction")
         bars = [c["dice"] - c["low"], c["high"] - c["dice"]]
-        ax.errorbar(100 * c["fraction"], c["dice"], bars, fmt=style, ms=4, capsize=2, label=route)
+        look = dict(fmt=style, color=grey, ms=4, capsize=2, label=route)
+        ax.errorbar(100 * c["fraction"], c["dice"], bars, **look)
     ax.axvline(100 * fraction, color="gray", lw=5, alpha=0.3)
     at = curve[curve["fraction"] == fraction]
     words = ", ".join(f"{r.route} {r.dice:.3f}" for r in at.itertuples())

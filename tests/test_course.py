@@ -102,7 +102,7 @@ class TestLesson:
         )
         minutes, run = times(lesson)
         assert run in RUNS
-        assert abs(minutes - sum(minutes_by_section(lesson).values())) <= 5
+        assert abs(minutes - sum(minutes_by_section(lesson).values())) <= 2.5, "to the nearest five"
 
     def test_each_guess_comes_before_code_and_its_answer_after(self, lesson):
         open_guesses, answered, code_cells = [], 0, 0
