@@ -116,7 +116,10 @@ app.add_typer(reviews)
 _Inputs = Annotated[
     list[str],
     typer.Argument(
-        help="PNG, JPEG, TIFF or DICOM files, folders (with subfolders), or quoted patterns."
+        help=(
+            "PNG, JPEG, TIFF or DICOM files, folders (with subfolders), or quoted patterns."
+            " Lossless JPEG of 10 to 16 bits in DICOM needs the extra `codecs`."
+        )
     ),
 ]
 _Fast = Annotated[

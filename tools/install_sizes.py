@@ -30,6 +30,7 @@ PAGE = ROOT / "docs" / "howto" / "install.md"
 PLACE = re.compile(r"(?<=<!-- installs -->\n).*?(?=<!-- end -->)", re.S)
 COLUMNS = "extra distributions fetched_mb files_mb bytecode_mb fetch_s install_s".split()
 PLAIN = "none"  # without any extra
+LIMIT = 400  # MB of files that it may have, without the page in the browser
 LONGEST = 2400  # s, for one installation
 
 
@@ -175,6 +176,8 @@ def main() -> None:
         row = install(wheel, extra, folder, chosen.constraint)
         save((saved() if TABLE.exists() else {}) | {row["extra"]: row})
         print(",".join(map(str, row.values())), flush=True)
+        if extra == PLAIN and row["files_mb"] >= LIMIT:
+            raise SystemExit(f"the small installation has to stay under {LIMIT} MB")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import { Rejection } from "./rejection.js";
 
 const ROOT = "1.2.840.10008.1.2";
 const [IMPLICIT, EXPLICIT, BIG] = [ROOT, `${ROOT}.1`, `${ROOT}.2`];
-const RLE = `${ROOT}.5`;
+const [RLE, DEFLATED] = [`${ROOT}.5`, `${ROOT}.1.99`];
 const STREAMS = {
   [`${ROOT}.4.50`]: "jpeg",
   [`${ROOT}.4.51`]: "extended",
@@ -28,7 +28,7 @@ const STREAMS = {
 // the colours that each kind of picture may have, beside grey
 const COLOURED = {
   plain: ["RGB"],
-  jpeg: ["YBR_FULL", "YBR_FULL_422"],
+  jpeg: ["RGB", "YBR_FULL", "YBR_FULL_422"],
   "jpeg-2000": ["RGB", "YBR_RCT", "YBR_ICT"],
 };
 const ELSEWHERE = "Read it with `hemidiaphragm predict`, or export it uncompressed.";
@@ -37,6 +37,29 @@ const ELSEWHERE = "Read it with `hemidiaphragm predict`, or export it uncompress
 
 function isCapital(byte) {
   return byte >= 65 && byte <= 90;
+}
+
+// The syntax that a file's head states, and the data set, where that has no value representations
+// although its syntax asks for them, as some writers leave it; nothing for any other file. The file
+// is parsed as the data set is written, up to the picture, whose fragments are then looked up.
+function parsedAsWritten(bytes) {
+  const head = dicomParser.readPart10Header(bytes);
+  const stated = head.elements.x00020010;
+  const syntax = (stated && head.string("x00020010")?.trim()) ?? "";
+  const first = head.position + 4;
+  if ([IMPLICIT, BIG, DEFLATED, ""].includes(syntax) || first + 1 >= bytes.length) return null;
+  if (isCapital(bytes[first]) && isCapital(bytes[first + 1])) return null;
+  const copy = bytes.slice();
+  copy.fill(0, stated.dataOffset, stated.dataOffset + stated.length);
+  copy.set(new TextEncoder().encode(IMPLICIT), stated.dataOffset);
+  const dataSet = dicomParser.parseDicom(copy, { untilTag: "x7fe00010" });
+  const picture = dataSet.elements.x7fe00010;
+  if (picture?.hadUndefinedLength) {
+    const order = dicomParser.littleEndianByteArrayParser;
+    const stream = new dicomParser.ByteStream(order, copy, picture.dataOffset);
+    dicomParser.findEndOfEncapsulatedElement(stream, picture, []);
+  }
+  return [dataSet, syntax];
 }
 
 // The data set of a file and its transfer syntax, with or without the preamble.
@@ -57,6 +80,8 @@ function parsed(bytes) {
     throw new Rejection("it is deflated, which this page does not read", ELSEWHERE);
   };
   try {
+    const asWritten = options.TransferSyntaxUID ? null : parsedAsWritten(bytes);
+    if (asWritten) return asWritten;
     const dataSet = dicomParser.parseDicom(bytes, { ...options, inflater });
     const syntax = (dataSet.string("x00020010") ?? options.TransferSyntaxUID ?? "").trim();
     return [dataSet, syntax || EXPLICIT];
@@ -191,6 +216,23 @@ function jpeg2000Facts(stream) {
   throw new Rejection("its picture is damaged", "Export it again.");
 }
 
+// A JPEG stream whose samples are red, green and blue by the DICOM header, for a decoder that goes
+// by the stream: Adobe's marker is put in, unless there is one, or that of JFIF, which says other.
+function asRgb(stream) {
+  for (let at = 2; at + 4 < stream.length && stream[at] === 0xff && stream[at + 1] !== 0xda;) {
+    const length = stream[at + 2] * 256 + stream[at + 3];
+    const name = String.fromCharCode(...stream.subarray(at + 4, at + 9));
+    if (stream[at + 1] === 0xee && name === "Adobe" && length >= 14) return stream;
+    if (stream[at + 1] === 0xe0 && name === "JFIF\0") return stream;
+    at += 2 + length;
+  }
+  const marker = [0xff, 0xee, 0, 14, ...new TextEncoder().encode("Adobe"), 0, 100, 0, 0, 0, 0, 0];
+  const out = new Uint8Array(stream.length + marker.length);
+  out.set([0xff, 0xd8, ...marker]);
+  out.set(stream.subarray(2), 2 + marker.length);
+  return out;
+}
+
 // The samples of a compressed frame, and how many bits one has.
 async function decoded(h, stream, kind, samples) {
   const facts = kind === "jpeg-2000" ? jpeg2000Facts(stream) : jpegFacts(stream);
@@ -220,7 +262,10 @@ async function decoded(h, stream, kind, samples) {
     if (words.length < count) throw new Rejection("its picture is cut short", "Copy it again.");
     return [words.subarray(0, count), facts.bits];
   }
-  if (facts.bits === 8 && facts.process <= 0xc2) return [await decodeJpeg(stream, count), 8];
+  if (facts.bits === 8 && facts.process <= 0xc2) {
+    const rgb = h.text("PhotometricInterpretation") === "RGB";
+    return [await decodeJpeg(rgb ? asRgb(stream) : stream, count), 8];
+  }
   if (samples !== 1)
     throw new Rejection("it is a JPEG of a rare kind, which this page does not read", ELSEWHERE);
   return [decodeExtended(stream), facts.bits];
