@@ -153,7 +153,7 @@ class App(VBox):
         self._connect()
         self.show_message(
             "Open a radiograph, or a phantom to try. Then drag R or L, or double-click where a"
-            " landmark belongs."
+            " landmark belongs; with the radiograph in focus, Enter places a missing one."
         )
 
 # %% ../nbs/engine/app.ipynb #0744f037

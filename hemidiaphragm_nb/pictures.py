@@ -341,6 +341,7 @@ def _unpack_piece(piece: bytes, page: tifffile.TiffPage, rows: int) -> bytes:
 
 # %% ../nbs/engine/pictures.ipynb #c0dec00f
 def _read(file: tifffile.FileHandle, at: int, size: int) -> bytes:
+    "That many bytes of the file."
     file.seek(at)
     return file.read(size)
 
@@ -349,11 +350,16 @@ def _unpack_page(page: tifffile.TiffPage) -> None:
     "Append what a page's strips or tiles hold to its file, unpacked: tifffile then finds it there."
     file, height, found = page.parent.filehandle, page.chunks[0], []
     places = list(zip(page.dataoffsets, page.databytecounts))[: int(np.prod(page.chunked))]
-    if rare := _rare(page, _read(file, *places[0]) if places else b""):
+    if rare := places and _rare(page, _read(file, *places[0])):
         image_codecs(rare)
-        return
     compression = page.compression.name
-    if compression == "NONE" or compression == "LZW" and find_spec("imagecodecs"):
+    if (
+        not places
+        or rare
+        or compression == "NONE"
+        or compression == "LZW"
+        and find_spec("imagecodecs")
+    ):
         return  # imagecodecs unpacks LZW to the same, ten times as fast
     for index, (at, size) in enumerate(places):
         above = index % -(-page.imagelength // height) * height

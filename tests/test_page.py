@@ -200,7 +200,7 @@ def test_what_is_no_chest_has_no_answer(app, tmp_path):
     app.page.locator("#table").get_by_role("button", name="noise.png").click()
     app.wait("the headline", lambda: app.text("#gap").startswith("No answer: this does not look"))
     assert app.page.locator("#viewer .handle:visible").count() == 0
-    assert "No answer: this does not look" in app.text("#findings")
+    assert "No answer: this does not look" in app.text("#warnings")
 
 
 @pytest.fixture
@@ -873,6 +873,27 @@ def test_a_telephone_s_width(example):
         wide = "document.documentElement.scrollWidth"
         assert page.evaluate(wide) <= 390
         assert page.locator("#viewer .stage").bounding_box()["width"] > 300
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_a_warning_comes_first(app, tmp_path):
+    "On a telephone above the radiograph and the gap; else beside the one and above the other."
+    file, page = tmp_path / "belly.dcm", app.page
+    file.write_bytes(encode_dicom(phantom(5).image, BodyPartExamined="ABDOMEN"))
+    app.drop(file)
+    app.result(file.name)
+    page.locator("#table").get_by_role("button", name=file.name).click()
+    app.wait("the warning", lambda: "Warning: " in app.text("#warnings"))
+    box = {name: page.locator(name).bounding_box for name in ("#warnings", "#gap", "#viewer")}
+    try:
+        for width in (390, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            warning, gap, picture = (each() for each in box.values())
+            foot = warning["y"] + warning["height"]
+            assert foot <= gap["y"]
+            assert foot <= picture["y"] if width == 390 else warning["x"] > picture["x"] + 300
+            assert warning["x"] + warning["width"] <= width
     finally:
         page.set_viewport_size({"width": 1280, "height": 900})
 

@@ -159,17 +159,20 @@ function sizeRows(radiograph) {
   ];
 }
 
-function remarks(radiograph) {
-  const warnings = radiograph.warnings.map((text, i) => {
+function warnings(radiograph) {
+  return radiograph.warnings.map((text, i) => {
     const head = i === 0 && radiograph.answer.noAnswer ? "No answer" : "Warning";
     return element("li", { className: "doubt" }, `${head}: ${text}`);
   });
-  if (!warnings.length) warnings.push(element("li", {}, "No warnings from the model."));
+}
+
+function remarks(radiograph) {
   const { spacing, spacingSource } = radiograph.answer;
   const lengths = spacing
     ? `Lengths in mm by ${spacingSource} (${spacing[0]} mm a pixel).`
     : "Lengths in pixels: the file states no spacing, or none that is believed.";
   const others = [element("li", {}, lengths)];
+  if (!radiograph.warnings.length) others.unshift(element("li", {}, "No warnings from the model."));
   SIDES.forEach((side, k) => {
     if (radiograph.edited(k))
       others.push(element("li", {}, `The ${side} landmark was placed by hand.`));
@@ -179,7 +182,7 @@ function remarks(radiograph) {
       others.push(element("li", {}, `${text}: what needs the whole lung is unknown.`));
     }
   });
-  return [...warnings, ...others];
+  return others;
 }
 
 function showMaps() {
@@ -214,6 +217,7 @@ function showMap(name, map, { words, label, none }) {
 function showNumbers() {
   const { radiograph } = shown;
   $("certainty").textContent = certainty(radiograph);
+  $("warnings").replaceChildren(...warnings(radiograph));
   $("findings").replaceChildren(...remarks(radiograph));
   const rows = sizeRows(radiograph).map(([name, ...values]) => {
     const cells = values.map((value) => element("td", {}, value));
