@@ -179,7 +179,8 @@ def _sentence(patient: pd.DataFrame) -> str:
     limit = patient["detectable"].iloc[0] * factor
     if len(patient) == 1:
         return "1 radiograph, so there is no change to see."
-    start = f"{len(patient)} radiographs over {patient['day'].max():g} days"
+    last = float(patient["day"].max())
+    start = f"{len(patient)} radiographs over {last:g} day{'s' * (last != 1)}"
     if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
         start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
     count = _compared(patient)

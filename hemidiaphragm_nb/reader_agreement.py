@@ -138,6 +138,9 @@ def read_readings(
         if len(wrong := table.index[bad]):
             cell = table.loc[wrong[0], column]
             raise ValueError(f"{path}: {column} of {wrong[0]} is no number, but {cell!r}. Mend it")
+        if column == "gap_relative" and len(wrong := table.index[numbers.abs() > 1]):
+            said = f"gap_relative of {wrong[0]} is {numbers[wrong[0]]:g}"
+            raise ValueError(f"{path}: {said}, more than the lung's height. 8 % are 0.08")
         table[column] = numbers
     return table
 
