@@ -368,7 +368,7 @@ def reader_agreement(
                 rows.append((column, side, view, unit, rule, *_row(group)))
     if not rows:
         shared, about = len(match_readings(a, b)[0]), [*_about_pairs(a, b), *_about_rules(a, b)]
-        advice = "They need three, and a column in common such as gap_px"
+        advice = "Three are needed with a number in both, in a column such as gap_px"
         raise ValueError(
             f"the tables have {shared} images in common. {advice}. {' '.join(about)}".strip()
         )
