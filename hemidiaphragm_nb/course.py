@@ -128,16 +128,17 @@ def plot_patient(
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
         name = "usual range before enlargement" if value == "gap_mm" else "usual range"
         ax.axhspan(*usual, label=name, **band)
-    rules = len({rule for _, rule, _ in _alike(patient)})
+    rules = list(dict.fromkeys(rule for _, rule, _ in _alike(patient)))
     for kind, rule, alike in _alike(patient):
         style, colour = _STYLES[kind]
         label = kind or "view unknown"
-        label += f", {rule or 'rule not stated'}" * (rules > 1)
+        label += f", {rule or 'rule not stated'}" * (len(rules) > 1)
+        style = style if rule == rules[0] else "^--"
         half = _half_widths(alike, value)
         alike = alike if half is None else alike.assign(half=half)
         options = dict(error=None if half is None else "half", style=style, colour=colour, ax=ax)
         change = limit if alike[value].count() > 1 and not np.isnan(limit) else None
-        band = f"smallest detectable change about the first: {label}"
+        band = f"smallest detectable change\nabout the first: {label}"
         plot_course(alike, value, change=change, label=label, change_label=band, **options)
     factor = 100 if value == "gap_relative" else 1
     changed = patient[patient["changed"] != ""]
@@ -179,7 +180,8 @@ def _sentence(patient: pd.DataFrame) -> str:
     limit = patient["detectable"].iloc[0] * factor
     if len(patient) == 1:
         return "1 radiograph, so there is no change to see."
-    start = f"{len(patient)} radiographs over {patient['day'].max():g} days"
+    last = float(patient["day"].max())
+    start = f"{len(patient)} radiographs over {last:g} day{'s' * (last != 1)}"
     if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
         start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
     count = _compared(patient)

@@ -54,17 +54,27 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["_order", "day"], kind="stable")[columns].reset_index(drop=True)
 
 # %% ../nbs/engine/course_table.ipynb #4f94a70f
-_ADVICE = {"day": "Count days from any one"}
+_ADVICE = {
+    "day": "Count days from any one",
+    "gap_relative": "It is a fraction of the lung's height: 8 % are 0.08",
+}
+_MOST = {"day": 1e5, "gap_relative": 1.0}  # beyond them it is a date, or a percentage
 
 
 def _checked(table: pd.DataFrame, name: str, path) -> pd.Series:
-    "A column as numbers, NaN where a cell is empty. Raises: ValueError, naming the row."
+    """A column as numbers, NaN where a cell is empty. Raises: ValueError, naming the row of what is
+    no number, or none of that meaning.
+    """
     numbers = pd.to_numeric(table[name], errors="coerce")
     bad = table[name].notna() & ~np.isfinite(numbers.to_numpy(float))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         value, advice = table[name].iloc[row], _ADVICE.get(name, "Mend it")
         raise ValueError(f"{path}, row {row + 1}: {name} {value!r} is no number. {advice}")
+    if (beyond := numbers.abs() > _MOST.get(name, np.inf)).any():
+        row, most = int(np.flatnonzero(beyond)[0]), _MOST[name]
+        said = f"{name} {table[name].iloc[row]} is beyond {most:g}"
+        raise ValueError(f"{path}, row {row + 1}: {said}. {_ADVICE[name]}")
     return numbers
 
 # %% ../nbs/engine/course_table.ipynb #a1900001
@@ -89,7 +99,8 @@ def course_of_table(
     table = load_predictions(path)
     missing = [name for name in ("patient_id", "day") if name not in table]
     if missing:
-        advice = "Add it: whose each radiograph is, and on which day it was taken"
+        has = ", ".join(map(str, table.columns[:6])) + ", ..." * (len(table.columns) > 6)
+        advice = f"It has {has}. Add whose each radiograph is, and on which day it was taken"
         raise ValueError(f"{path}: it has no column {' and no '.join(missing)}. {advice}")
     if not {"gap_px", "gap_mm", "gap_relative"} & set(table):
         raise ValueError(f"{path}: it has no gap_px, gap_mm or gap_relative. Give predictions.csv")

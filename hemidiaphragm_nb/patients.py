@@ -17,6 +17,7 @@ from pathlib import Path
 
 from .files import image_stem
 from .formats import file_kind
+from .pictures import no_warnings
 from .radiograph import RadiographError
 
 # %% ../nbs/engine/patients.ipynb #a1700006
@@ -56,7 +57,7 @@ def header_day(
     from pydicom import dcmread  # late: reading a picture needs no pydicom
 
     try:
-        with open(path, "rb") if data is None else BytesIO(data) as file:
+        with no_warnings(), open(path, "rb") if data is None else BytesIO(data) as file:
             if file_kind(file.read(132)) != "dicom":
                 return "", None
             file.seek(0)

@@ -129,8 +129,13 @@ def load_predictions(
         raise ValueError(f"{path}: {wrong}. Give a predictions.csv, or a table like it") from None
     if not rows:
         raise ValueError(f"{path}: it has no rows. Give a predictions.csv, or a table like it")
-    if len(rows[0]) == 1 and ";" in next(iter(rows[0])):
-        raise ValueError(f"{path}: its cells are separated by semicolons. Save it with commas")
+    for mark, name in {";": "semicolons", "\t": "tabs"}.items():
+        if mark in str(next(iter(rows[0]))):
+            advice = "Save it with commas, and decimals with points"
+            raise ValueError(f"{path}: its cells are separated by {name}. {advice}")
+    if longer := next((i for i, row in enumerate(rows, 1) if None in row), 0):
+        advice = "Write decimals with points, not commas"
+        raise ValueError(f"{path}, row {longer}: it has more cells than the header. {advice}")
     known = [{k: v or float("nan") for k, v in row.items() if k is not None} for row in rows]
     return pd.DataFrame(known)
 

@@ -138,6 +138,9 @@ def read_readings(
         if len(wrong := table.index[bad]):
             cell = table.loc[wrong[0], column]
             raise ValueError(f"{path}: {column} of {wrong[0]} is no number, but {cell!r}. Mend it")
+        if column == "gap_relative" and len(wrong := table.index[numbers.abs() > 1]):
+            said = f"gap_relative of {wrong[0]} is {numbers[wrong[0]]:g}"
+            raise ValueError(f"{path}: {said}, more than the lung's height. 8 % are 0.08")
         table[column] = numbers
     return table
 
@@ -365,7 +368,7 @@ def reader_agreement(
                 rows.append((column, side, view, unit, rule, *_row(group)))
     if not rows:
         shared, about = len(match_readings(a, b)[0]), [*_about_pairs(a, b), *_about_rules(a, b)]
-        advice = "They need three, and a column in common such as gap_px"
+        advice = "Three are needed with a number in both, in a column such as gap_px"
         raise ValueError(
             f"the tables have {shared} images in common. {advice}. {' '.join(about)}".strip()
         )

@@ -47,6 +47,11 @@ def place(tmp_path_factory):
     for name in ("noise", "more"):
         Image.fromarray(rng.integers(0, 255, (256, 256), np.uint8)).save(folder / f"{name}.png")
     (folder / "header.csv").write_text(row.splitlines()[0] + "\n")
+    (folder / "german.csv").write_text(row.format("3,5").replace(",", ";").replace("3;5", "3,5"))
+    (folder / "tabs.csv").write_text(row.format(1).replace(",", "\t"))
+    (folder / "commas.csv").write_text(row.format("3,5"))
+    (folder / "percent.csv").write_text(row.format(8).replace("gap_mm", "gap_relative"))
+    (folder / "dates.csv").write_text(row.format(1).replace("x,1", "x,20210305"))
     (folder / "semicolons.csv").write_text(row.format(1).replace(",", ";"))
     (folder / "days.csv").write_text("file,patient_id,day\nother.dcm,x,1\n")
     (folder / "text.csv").write_text("id,gap_px\nx,much\n")
@@ -67,6 +72,13 @@ def place(tmp_path_factory):
         (["course", "lateral.csv"], "no frontal row"),
         (["course", "header.csv"], "it has no rows"),
         (["course", "semicolons.csv"], "Save it with commas"),
+        (["course", "german.csv"], "separated by semicolons"),
+        (["agree", "german.csv", "few.csv"], "separated by semicolons"),
+        (["course", "tabs.csv"], "separated by tabs"),
+        (["course", "commas.csv"], "row 1: it has more cells than the header"),
+        (["course", "percent.csv"], "8 % are 0.08"),
+        (["course", "dates.csv"], "day 20210305 is beyond 100000"),
+        (["course", "undated", "--days", "dates.csv"], "day 20210305 is beyond 100000"),
         (["course", "undated", "--days", "days.csv"], "names none of its 1 radiographs"),
         (["course", "words.csv"], "words.csv"),
         (["course", ""], ""),
