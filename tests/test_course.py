@@ -3,6 +3,7 @@
 import ast
 import re
 from functools import cache
+from math import ceil
 from pathlib import Path
 
 import nbformat
@@ -231,6 +232,11 @@ def index() -> str:
     return part(prose(ROOT / "index.ipynb"), "The course")
 
 
+def running(numbers: list[str]) -> int:
+    "Minutes that lessons run at most, in all."
+    return ceil(sum(float(RUNS[times(NUMBERS[n])[1]].split()[-2]) for n in numbers))
+
+
 def hours(minutes: int) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
@@ -260,7 +266,8 @@ def test_the_hour_names_sections_that_are_there_and_their_time():
         read = ["", *re.findall(r"\*([^*]+)\*", sections), "What was found", "Quiz"]
         assert abs(sum(by_section[section] for section in read) - int(minutes)) < 3
     total = sum(int(minutes) for *_, minutes in rows)
-    assert f"is worth.** {total} minutes to read" in index() and total <= 60
+    run = running(["01", "03", "08", "10", "15"])
+    assert f"is worth.** {total} minutes to read, {run} at most to run" in index() and total <= 60
 
 
 def test_the_longer_paths_add_up_and_need_nothing_that_they_leave_out():
@@ -271,4 +278,6 @@ def test_the_longer_paths_add_up_and_need_nothing_that_they_leave_out():
     ):
         assert {need for number in path for need in needs(NUMBERS[number])} <= set(path)
         minutes = sum(times(NUMBERS[number])[0] for number in path)
-        assert f"{text}: {hours(minutes)} to read" in index()
+        assert (
+            f"{text}: {hours(minutes)} to read, {running(path)} minutes at most to run" in index()
+        )
