@@ -299,13 +299,6 @@ def _usual_tilt(known: Reference) -> float:
     return np.degrees(np.arctan2(at["left y"] - at["right y"], at["left x"] - at["right x"]))
 
 
-_OUT_OF_SHAPE = {  # what a probe says, in the order in which they are asked
-    "stretched in height": "the image looks stretched in height: are its pixels square?",
-    "stretched in width": "the image looks stretched in width: are its pixels square?",
-    "short lungs": "the lungs are short for their width: is it a child, or the image out of shape?",
-}
-
-
 def _check_symmetry(m: dict[str, float], known: Reference) -> list[Finding]:
     "Lungs rotated, or right and left exchanged."
     found, limits = [], known.limits
@@ -322,9 +315,9 @@ def _check_symmetry(m: dict[str, float], known: Reference) -> list[Finding]:
     if whole and usual and not white and _answers(m, "mirrored"):
         message = "the image looks mirrored: right and left may be exchanged"
         found.append(Finding("mirrored", message))
-    for probe, message in _OUT_OF_SHAPE.items():
-        if _answers(m, probe):
-            return [*found, Finding("proportions", message)]
+    if _answers(m, "short lungs"):
+        message = "the lungs are short for their width: is it a child, or the image out of shape?"
+        found.append(Finding("proportions", message))
     return found
 
 # %% ../nbs/engine/checks.ipynb #00000032

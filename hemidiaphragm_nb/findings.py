@@ -92,8 +92,7 @@ _PICTURE = {  # of how the picture was taken, and of whom
     "proportions": Kind(
         CAUTION,
         "the lungs do not have an adult's proportions",
-        "the probe `short lungs`, `stretched in height` or `stretched in width` passes its"
-        " threshold, as {false} % of adults' do each",
+        "the probe `short lungs` passes its threshold, as {false} % of adults' do",
         {"false": 0.5},
     ),
 }

@@ -143,7 +143,6 @@ def facts() -> dict:
             "tiny": checks._TINY,
             "ends": checks._ENDS,
             "faults": checks._FAULTS,
-            "out_of_shape": checks._OUT_OF_SHAPE,
             "off": checks._OFF,
             "quarter": checks._QUARTER,
         },

@@ -462,8 +462,10 @@ function checkSymmetry(m) {
     const text = "the image looks mirrored: right and left may be exchanged";
     found.push(finding("mirrored", text));
   }
-  const shape = Object.keys(FACTS.checks.out_of_shape).find((probe) => m.probes[probe] > 0);
-  if (shape) found.push(finding("proportions", FACTS.checks.out_of_shape[shape]));
+  if (m.probes["short lungs"] > 0) {
+    const text = "the lungs are short for their width: is it a child, or the image out of shape?";
+    found.push(finding("proportions", text));
+  }
   return found;
 }
 
