@@ -160,8 +160,7 @@ class Prediction:
     sizes: dict = field(default_factory=dict)  # by column, measured once: see `with_sizes`
     no_answer: str = ""  # why there is none, or with `force` would be none
     forced: bool = False  # it shows what the network predicted, though there is no answer
-    # left, top, right, bottom without black borders, px of the radiograph; None: it has none
-    field_px: tuple | None = None
+    field_px: tuple | None = None  # left, top, right, bottom without black borders; None: unknown
 
     @property
     def status(self) -> str:
