@@ -133,7 +133,8 @@ def load_predictions(
         if mark in str(next(iter(rows[0]))):
             advice = "Save it with commas, and decimals with points"
             raise ValueError(f"{path}: its cells are separated by {name}. {advice}")
-    if longer := next((i for i, row in enumerate(rows, 1) if None in row), 0):
+    several = len({*rows[0]} - {None}) > 1  # else it is hardly a table
+    if several and (longer := next((i for i, row in enumerate(rows, 1) if None in row), 0)):
         advice = "Write decimals with points, not commas"
         raise ValueError(f"{path}, row {longer}: it has more cells than the header. {advice}")
     known = [{k: v or float("nan") for k, v in row.items() if k is not None} for row in rows]
