@@ -12,7 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from .features import SIDES
-from .findings import NO_ANSWER, Finding
+from .findings import FINDINGS, NO_ANSWER, Finding
+from .radiograph import FRAME
 
 # %% ../nbs/engine/abstain.ipynb #b1204233
 def why_no_answer(findings: Sequence[Finding]) -> str:
@@ -26,10 +27,10 @@ def reason_first(findings: Sequence[Finding]) -> list[Finding]:
 
 # %% ../nbs/engine/abstain.ipynb #6e8e69aa
 def _without_landmark(
-    p: "Prediction", side: str, lung: bool = False, reason: str = ""
+    p: "Prediction", side: str, lung: bool = False, reasons: Sequence[str] = ()
 ) -> "Prediction":
-    """Without the landmark of a side and what is found about it but for the code `reason`; `lung`:
-    nor the lung.
+    """Without the landmark of a side and what is found about it but for the codes `reasons`;
+    `lung`: nor the lung.
     """
     k = SIDES.index(side)
     points, apart, radius = (
@@ -40,7 +41,7 @@ def _without_landmark(
             values[k] = np.nan
     mask = np.where(p.mask == k + 1, 0, p.mask).astype(p.mask.dtype) if lung else p.mask
     about = [f for f in p.findings if f.side == side and f.code.startswith("landmark_")]
-    about = [f for f in about if f.code != reason]
+    about = [f for f in about if f.code not in reasons]
     findings = [f for f in p.findings if f not in about]
     return replace(
         p, points=points, mask=mask, disagreement=apart, radius90=radius, findings=findings
@@ -57,8 +58,18 @@ def without_points_off_image(p: "Prediction") -> "Prediction":
             p = replace(p, findings=[*p.findings, Finding("landmark_off_image", message, side)])
     return p
 
+# %% ../nbs/engine/abstain.ipynb #edge0001
+def _edge_findings(p: "Prediction") -> list[Finding]:
+    "One for each landmark at the lower edge of the picture, or of what is exposed in it."
+    kind = FINDINGS["landmark_at_edge"]
+    edge = p.height - 0.5 if p.field_px is None else p.field_px[3]
+    nearest = edge - kind.limits["px512"] * max(p.width, p.height) / FRAME
+    message = "the {} landmark lies at the lower edge of what is exposed: its dome may be cut off"
+    sides = [side for point, side in zip(p.points, SIDES) if point[1] > nearest]
+    return [Finding("landmark_at_edge", message.format(side), side) for side in sides]
+
 # %% ../nbs/engine/abstain.ipynb #a0f0e7bf
-_APART = "landmark_disagreement"
+_DOUBTFUL = ("landmark_disagreement", "landmark_at_edge")  # no landmark; its lung stays
 
 
 def _lost_sides(findings: Sequence[Finding], code: str = "lung_missing") -> list[str]:
@@ -67,7 +78,8 @@ def _lost_sides(findings: Sequence[Finding], code: str = "lung_missing") -> list
 
 def _forced(p: "Prediction", reason: str) -> "Prediction":
     "All that the network answered, marked as such."
-    why = reason or next(f.message for f in p.findings if f.code in ("lung_missing", _APART))
+    lost = ("lung_missing", *_DOUBTFUL)
+    why = reason or next(f.message for f in p.findings if f.code in lost)
     mark = Finding("forced", f"shown by force, and no answer: {why}")
     return replace(p, forced=True, no_answer=reason, findings=reason_first([mark, *p.findings]))
 
@@ -86,14 +98,15 @@ def abstain(
 ) -> "Prediction":
     "The prediction without what its findings leave no answer for."
     p = without_points_off_image(p)
+    p = replace(p, findings=[*p.findings, *_edge_findings(p)])
     reason, lost = why_no_answer(p.findings), _lost_sides(p.findings)
-    apart = _lost_sides(p.findings, _APART)
+    doubtful = [side for code in _DOUBTFUL for side in _lost_sides(p.findings, code)]
     if force:
-        return _forced(p, reason) if reason or lost or apart else p
+        return _forced(p, reason) if reason or lost or doubtful else p
     if reason:
         return _no_answer(p, reason)
     for side in lost:
         p = _without_landmark(p, side, lung=True)
-    for side in apart:
-        p = _without_landmark(p, side, reason=_APART)
+    for side in doubtful:
+        p = _without_landmark(p, side, reasons=_DOUBTFUL)
     return p

@@ -138,6 +138,13 @@ _NUMBERS = {  # of a landmark, a length, or the file
         "beyond the outer edge of the outermost pixels",
         effect="no landmark of that side, no gap",
     ),
+    "landmark_at_edge": Kind(
+        SEVERE,
+        "a landmark lies at the lower edge of what is exposed",
+        "nearer than {px512:g} px of 512 to that edge, or to the black border above it",
+        {"px512": 10.0},
+        "no landmark of that side, no gap",
+    ),
     "landmark_off_border": Kind(
         CAUTION,
         "a landmark lies off the lung's lower border",

@@ -168,9 +168,9 @@ function withoutImplausibleMm(p) {
   return { ...p, spacing: null, spacingSource: "", findings };
 }
 
-// Without the landmark of side `k` and what is found about it but for the code `reason`; `lung`:
+// Without the landmark of side `k` and what is found about it but for the codes `reasons`; `lung`:
 // nor the lung.
-function withoutLandmark(p, k, lung, reason = "") {
+function withoutLandmark(p, k, lung, reasons = []) {
   const side = SIDES[k];
   const at = (values, none) => values.map((v, i) => (i === k ? none : v));
   const { height, width, data } = p.mask;
@@ -187,7 +187,8 @@ function withoutLandmark(p, k, lung, reason = "") {
         )
       : p.mask,
     findings: p.findings.filter(
-      ({ code, side: of }) => of !== side || !code.startsWith("landmark_") || code === reason,
+      ({ code, side: of }) =>
+        of !== side || !code.startsWith("landmark_") || reasons.includes(code),
     ),
   };
 }
@@ -203,6 +204,16 @@ function withoutPointsOffImage(p) {
   return p;
 }
 
+// One for each landmark at the lower edge of the picture, or of what is exposed in it.
+function edgeFindings(p) {
+  const { px512 } = FACTS.findings.landmark_at_edge.limits;
+  const nearest = p.fieldPx[3] - (px512 * Math.max(p.width, p.height)) / FRAME;
+  return SIDES.filter((_, k) => p.points[k][1] > nearest).map((side) => {
+    const where = `the ${side} landmark lies at the lower edge of what is exposed`;
+    return { code: "landmark_at_edge", message: `${where}: its dome may be cut off`, side };
+  });
+}
+
 function leavesNoAnswer({ code }) {
   return FACTS.findings[code]?.effect === FACTS.no_answer;
 }
@@ -215,12 +226,14 @@ function reasonFirst(findings) {
 // The prediction without what its findings leave no answer for, as `hemidiaphragm_nb.abstain`.
 function abstain(p) {
   p = withoutPointsOffImage(p);
+  p = { ...p, findings: [...p.findings, ...edgeFindings(p)] };
   const reason = p.findings.find(leavesNoAnswer)?.message ?? "";
   const sides = (code) => p.findings.filter((f) => f.code === code).map((f) => f.side);
-  const [lost, apart] = [sides("lung_missing"), sides("landmark_disagreement")];
+  const doubts = ["landmark_disagreement", "landmark_at_edge"]; // no landmark; its lung stays
+  const [lost, doubtful] = [sides("lung_missing"), doubts.flatMap(sides)];
   SIDES.forEach((side, k) => {
     if (reason || lost.includes(side)) p = withoutLandmark(p, k, true);
-    else if (apart.includes(side)) p = withoutLandmark(p, k, false, "landmark_disagreement");
+    else if (doubtful.includes(side)) p = withoutLandmark(p, k, false, doubts);
   });
   return { ...p, noAnswer: reason, tilt: reason ? NaN : p.tilt };
 }
