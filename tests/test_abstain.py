@@ -37,6 +37,18 @@ NUMBERS = [
 ]
 
 
+@pytest.mark.parametrize("black", [True, False], ids=["black below", "cut below"])
+def test_no_landmark_where_the_picture_ends_above_the_domes(black):
+    case = phantom(6)
+    grey, end = case.image.astype(np.float32), int(case.landmarks[:, 1].min()) + 5
+    if black:
+        grey[end:] = grey.min()
+    p = predict(Radiograph(grey if black else grey[:end]))
+    assert np.isnan(p.points).all() and np.isnan(p.gap_px) and p.gap90_px is None
+    assert {"landmark_at_edge", "landmark_off_image"} & {f.code for f in p.findings}
+    assert not {"landmark_at_edge"} & {f.code for f in predict(Radiograph(case.image)).findings}
+
+
 def noise(height=300, width=400) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.uint8)
 
