@@ -152,8 +152,8 @@ class App(VBox):
         self.add_class("hemi-app")
         self._connect()
         self.show_message(
-            "Open a radiograph, or a phantom to try. Then drag R or L, or double-click where a"
-            " landmark belongs; with the radiograph in focus, Enter places a missing one."
+            "Open a radiograph, or a phantom to try. Then drag R or L. Double-click where a missing"
+            " landmark belongs; with the radiograph in focus, Enter places it, too."
         )
 
 # %% ../nbs/engine/app.ipynb #0744f037

@@ -110,15 +110,15 @@ def reset(self: Session):
 
 # %% ../nbs/engine/session.ipynb #0659035b
 @patch
-def place(self: Session, x: float, y: float) -> int:  # the side that was moved
-    "Move the landmark meant by pointing at (x, y): one that is missing, else the nearer."
+def place(self: Session, x: float, y: float) -> int | None:  # the side that was placed
+    """Put a missing landmark at (x, y). Where none is missing nothing moves: who taps twice to zoom
+    means no landmark.
+    """
     missing = np.isnan(self.points).any(1)
-    if missing.all():
-        side = int(x > self.radiograph.width / 2)  # the patient faces us
-    elif missing.any():
-        side = int(missing.argmax())
-    else:
-        side = int(np.linalg.norm(self.points - [x, y], axis=1).argmin())
+    if not missing.any():
+        return None
+    # of two, the one of that half: the patient faces us
+    side = int(x > self.radiograph.width / 2) if missing.all() else int(missing.argmax())
     self.move(side, x, y)
     return side
 

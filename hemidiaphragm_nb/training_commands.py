@@ -43,10 +43,9 @@ def _phantom(
     """Write synthetic radiographs with exact masks and landmarks: images/, masks/, landmarks.csv,
     metadata.csv.
     """
-    from hemidiaphragm_nb.frames import phantom_frames
-    from hemidiaphragm_nb.folders import write_folder
+    from hemidiaphragm_nb.phantom_folder import write_phantoms
 
-    write_folder(phantom_frames(n, seed, side, portable=not fixed), out)
+    write_phantoms(out, n, seed, side, portable=not fixed)
     show_message(f"{n} phantoms of {side} x {side} px in {out}")
 
 # %% ../nbs/engine/training_commands.ipynb #ad4aebe4

@@ -17,10 +17,20 @@ from hemidiaphragm_nb.readers import read_radiograph
 from tests.sound_files import corpus, tiff
 from tests.test_imports import imports_of
 from tools import install_sizes, requirements
-from tools.project import LIBRARY, module_files, run
+from tools.project import LIBRARY, ROOT, module_files, run
 
 # What a small installation does: reading, predicting, measuring, DICOM, the command line.
-SMALL = ["predict", "measure", "dicom", "writers", "models", "phantom", "demo", "cli", "page"]
+SMALL = [
+    "predict",
+    "measure",
+    "dicom",
+    "writers",
+    "models",
+    "phantom_folder",
+    "demo",
+    "cli",
+    "page",
+]
 DISTRIBUTIONS = packages_distributions()
 # All that `pip install hemidiaphragm_nb` brings; `docs/howto/install.md` says what is how large.
 BROUGHT = """fastcore filelock highdicom numpy onnxruntime opencv-python-headless packaging pillow
@@ -128,7 +138,6 @@ def test_a_small_installation_imports_what_it_brings():
         ("predict x.png --torch", {"torch"}, "torch"),
         ("predict x.png --fast", {"openvino"}, "openvino"),
         ("check data", {"matplotlib", "pandas"}, "pandas"),
-        ("phantom --n 2", {"pandas"}, "pandas"),
         ("app", {"voila"}, "voila"),
         ("replicate", {"torch", "matplotlib", "pytorch_grad_cam"}, "pytorch_grad_cam"),
         ("crossval", {"torch", "matplotlib", "pytorch_grad_cam"}, "pytorch_grad_cam"),
@@ -140,6 +149,20 @@ def test_a_missing_package_ends_in_its_sentence(words, hidden, package, tmp_path
     lines = [line for line in output.splitlines() if line.startswith("hemidiaphragm: ")]
     assert lines == [f"hemidiaphragm: {MissingExtra(package)}"], output
     assert "Traceback" not in output and output.endswith("exit status 2\n")
+
+
+def test_a_small_installation_does_the_quick_start(tmp_path):
+    "Its commands, as the page has them, where no extra brought anything."
+    page = (ROOT / "docs/howto/quickstart.md").read_text(encoding="utf-8")
+    commands = [line for line in page.splitlines() if line.startswith("hemidiaphragm ")]
+    assert [command.split()[1] for command in commands] == ["phantom", "predict"]
+    code = WITHOUT.format(hidden=set(PACKAGES)) + COMMAND
+    for command in commands:
+        output = run(sys.executable, "-c", code, *command.split()[1:], cwd=tmp_path)
+        assert output.endswith("exit status 0\n"), output
+    written = {path.name for path in (tmp_path / "results").iterdir()}
+    named = {f"phantom-00000{i}_{kind}.png" for i in range(3) for kind in ("mask", "overlay")}
+    assert {"report.html", "predictions.csv"} | named <= written
 
 
 def common_files() -> dict[str, bytes]:

@@ -87,6 +87,8 @@ def test_without_extras_the_wheel_predicts_as_with_them(small, clean):
         small.command("demo", "--out", "demo")
     output = str(stopped.value)
     assert output.endswith(f"hemidiaphragm: {MissingExtra('torch')}") and "index.html" in output
+    small.command("phantom", "--n", "2", "--side", "128", "--out", "radiographs")
+    small.command("predict", "radiographs/images", "--out", "results", "--masks")
     shutil.copytree(small.work / "demo/images", clean.work / "images")
     shutil.copytree(small.work / "demo/images", small.work / "images")
     for environment in (small, clean):

@@ -30,14 +30,13 @@ export class Radiograph {
     this.points[side] = [x, y].map((v, axis) => Math.min(Math.max(v, 0), last[axis]));
   }
 
-  // Moves the landmark meant by pointing at (x, y): one that is missing, else the nearer.
+  // Puts a missing landmark at (x, y). Where none is missing nothing moves: who taps twice to zoom
+  // means no landmark.
   place(x, y) {
     const missing = [0, 1].filter((side) => !this.found(side));
-    const far = this.points.map((p) => Math.hypot(p[0] - x, p[1] - y));
-    let side = far[1] < far[0] ? 1 : 0;
-    if (missing.length === 2) side = x > this.answer.width / 2 ? 1 : 0;
-    else if (missing.length) side = missing[0];
-    this.move(side, x, y);
+    if (!missing.length) return;
+    const half = x > this.answer.width / 2 ? 1 : 0; // of two, the one of that half
+    this.move(missing.length === 2 ? half : missing[0], x, y);
   }
 
   reset() {
