@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from hemidiaphragm_nb import cli
+from hemidiaphragm_nb.anatomy import Dials
 from hemidiaphragm_nb.course import follow_patients, with_changes
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.excursion import excursion, write_excursion
@@ -247,6 +248,28 @@ def test_a_course_of_a_table_holds_no_name_and_says_what_it_leaves_out(key, tmp_
         assert not any(name in path.read_bytes() + path.name.encode() for name in NAMES), path
     table = pd.read_csv(out / "course.csv")
     assert table["row"].tolist() == [1, 4, 5] and "image" not in table
+
+
+def test_one_picture_at_two_scales_has_not_changed(tmp_path):
+    "The detector's mm on one day, on the next those in the patient, by what is 0.6 of them."
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    case = phantom(11, side=256, dials=Dials(elevated_right=38.0))
+    pitch = 2 * case.view.pitch
+    one = dict(ImagerPixelSpacing=[pitch] * 2, AcquisitionDate="20210311", ViewPosition="AP")
+    two = one | dict(PixelSpacing=[0.6 * pitch] * 2, PixelSpacingCalibrationType="FIDUCIAL")
+    write_example(source / "a.dcm", case.image, **one)
+    write_example(source / "b.dcm", case.image, **two | dict(AcquisitionDate="20210312"))
+    lines, left_out, errors = follow_patients(source, out, shipped_predictor)
+    assert not left_out + errors
+    assert "mm are of different scales (spacing_source) and are not compared" in lines[0]
+    assert "no change beyond the smallest detectable one, 12 % of the lung's height" in lines[0]
+    table = pd.read_csv(out / "course.csv")
+    assert table["gap_mm"][1] == pytest.approx(0.6 * table["gap_mm"][0], abs=0.02)
+    assert table["value"].tolist() == ["gap_relative"] * 2
+    assert table["since_first"][1] == pytest.approx(0, abs=1e-3)
+    page = (out / "course.html").read_text()
+    assert "PixelSpacing / FIDUCIAL" in page and "mm are the detector" not in page
 
 
 def test_a_course_says_what_it_leaves_out_and_who_is_known_by_a_study(tmp_path):
