@@ -244,8 +244,9 @@ def write_course(
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
             " height, whoever measured; hatched is the usual range in the patient."
             " `spacing_source`: where mm come from."
-            " `gap_rule`: what a gap is between, if the table says it (midpoint: the midpoints of the lower lung borders). `row` is the"
-            " radiograph's row in the table that was given, or in predictions/predictions.csv."
+            " `gap_rule`: what a gap is between, if the table says it (midpoint:"
+            " the midpoints of the lower lung borders). `row` is the radiograph's row in the table"
+            " that was given, or in predictions/predictions.csv."
             f" A hollow marker had a warning. Sources: {sources}.",
             *notes,
         )

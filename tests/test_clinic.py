@@ -334,6 +334,41 @@ def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):
     assert lines[3] in page.read_text().replace("&#x27;", "'")
 
 
+@pytest.fixture(scope="module")
+def breaths(tmp_path_factory):
+    "Two breaths of a phantom, the second with headers of one scale, of another, and of none."
+    folder = tmp_path_factory.mktemp("breaths")
+    raised = dict(elevated_right=40.0, elevated_left=20.0)
+    deep, shallow = (phantom(3, side=256, dials=Dials(**d)) for d in ({}, raised))
+    pitch = 2 * deep.view.pitch
+    detector = dict(ImagerPixelSpacing=[pitch] * 2)
+    patient = dict(PixelSpacing=[0.85 * pitch] * 2, PixelSpacingCalibrationType="FIDUCIAL")
+    files = {"in": write_example(folder / "in.dcm", deep.image, **detector)}
+    for name, header in dict(one=detector, other=detector | patient).items():
+        files[name] = write_example(folder / f"{name}.dcm", shallow.image, **header)
+    spacings = ["ImagerPixelSpacing", "PixelSpacing"]
+    files["none"] = write_example(folder / "none.dcm", shallow.image, drop=spacings)
+    return files
+
+
+def test_a_pair_of_two_scales_has_no_mm_and_says_why(breaths, tmp_path):
+    "The same two pictures, whatever the second's header says of its scale, moved by the same px."
+    table, lines = {}, {}
+    for name in ("one", "other", "none"):
+        lines[name], _ = write_excursion(breaths["in"], breaths[name], tmp_path / name)
+        table[name] = pd.read_csv(tmp_path / name / "excursion.csv")
+    same = ["px", "half_px", "relative", "half_relative"]
+    for name in ("other", "none"):
+        assert table[name]["mm"].isna().all() and table[name]["half_mm"].isna().all()
+        np.testing.assert_allclose(table[name][same], table["one"][same], atol=1e-3)
+        assert " px (" in lines[name][0] and "Lengths in mm" not in " ".join(lines[name])
+    assert table["one"]["mm"].notna().all()
+    said = "warning: their spacings are of different scales (ImagerPixelSpacing in inspiration,"
+    assert any(line.startswith(said) for line in lines["other"])
+    assert any("only that in inspiration has a spacing" in line for line in lines["none"])
+    assert not any("heights are compared in px" in line for line in lines["one"])
+
+
 def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path):
     files = [
         write_example(tmp_path / f"{view}.dcm", phantom(seed, side=256).image, ViewPosition=view)
