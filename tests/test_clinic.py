@@ -317,6 +317,28 @@ def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
     )
 
 
+def test_two_readers_mm_of_two_scales_are_left_out(tmp_path):
+    "The same px; B's mm are 0.8 of A's by a calibrated spacing, which is no reader's error."
+    gaps = np.array([10.0, 25.0, 40.0, 60.0])
+    a = pd.DataFrame(dict(id=list("abcd"), gap_px=gaps, gap_mm=0.7 * gaps, width=512, height=512))
+    a = a.assign(spacing_mm=0.7, spacing_source="ImagerPixelSpacing")
+    b = a.assign(gap_mm=0.56 * gaps, spacing_mm=0.56, spacing_source="PixelSpacing / FIDUCIAL")
+    a.to_csv(tmp_path / "a.csv"), b.to_csv(tmp_path / "b.csv")
+    lines, page = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    said = "4 images have mm of another scale in B than in A, and they are left out."
+    assert len(lines) == 2 and lines[0].startswith("gap_px") and lines[1] == said
+    assert said in page.read_text()
+    b.loc[1:, ["gap_mm", "spacing_mm"]] = a.loc[1:, ["gap_mm", "spacing_mm"]]
+    b.to_csv(tmp_path / "b.csv")
+    lines, _ = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert lines[1].startswith("gap_mm (both, all): 3 pairs, bias 0.0 mm")
+    assert lines[2].startswith("1 image has mm of another scale")
+    for table, name in ((a, "a.csv"), (b.assign(spacing_mm=0.56), "b.csv")):
+        table.drop(columns="gap_px").to_csv(tmp_path / name)
+    with pytest.raises(ValueError, match="4 images have mm of another scale"):
+        write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+
+
 def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):
     "Equal names in folders: a row is compared with the same path's, however the folders lie."
     names = ["anna/1", "anna/2", "bert/1", "bert/2", "carl/1"]
