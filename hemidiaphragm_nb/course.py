@@ -29,6 +29,7 @@ from .patients import LeftOut, Patients, is_study, listed_name
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
+from .usual_range import gap_in_patient
 from .writers import predict_folder
 
 # %% ../nbs/engine/course.ipynb #3174b8db
@@ -37,14 +38,24 @@ from .writers import predict_folder
 DETECTABLE = 0.117
 
 
+def _scales(patient: pd.DataFrame) -> set[tuple[float, float]]:
+    "How much of a mm of a patient's gaps is one in the patient, at least and at most: each once."
+    if not {"gap_mm", "spacing_source"} <= set(patient):
+        return set()
+    sources = patient.loc[patient["gap_mm"].notna(), "spacing_source"].fillna("")
+    return {gap_in_patient(1.0, source) for source in sources}
+
+
 def course_value(
     patient: pd.DataFrame,  # one patient's rows, as `course_of_table` gives them
 ) -> str:  # the column
-    "In what a patient's gap is compared: mm where every radiograph has them, else relative."
+    "In what a patient's gap is compared: mm where all radiographs have one scale, else relative."
 
     def known(name: str) -> pd.Series:
         return patient[name].notna() if name in patient else pd.Series(False, patient.index)
 
+    if len(_scales(patient)) > 1:
+        return "gap_relative"
     measured = known("gap_mm") | known("gap_relative") | known("gap_px")
     if known("gap_mm").any() and known("gap_mm")[measured].all():
         return "gap_mm"
@@ -84,6 +95,7 @@ def with_changes(
     parts = []
     for _, patient in course.groupby("patient_id", sort=False):
         value = course_value(patient)
+        patient = patient if value in patient else patient.assign(**{value: np.nan})
         limit = change_limit(patient, value)
         patient = patient.assign(value=value, since_first=np.nan, since_previous=np.nan)
         for *_, alike in _alike(patient):
@@ -126,7 +138,8 @@ def plot_patient(
     usual = {"gap_mm": USUAL_MM, "gap_relative": np.multiply(USUAL_RELATIVE, 100)}.get(value)
     if usual is not None:
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
-        name = "usual range before enlargement" if value == "gap_mm" else "usual range"
+        enlarged = value == "gap_mm" and _scales(patient) != {(1.0, 1.0)}
+        name = "usual range" + " before enlargement" * enlarged
         ax.axhspan(*usual, label=name, **band)
     rules = list(dict.fromkeys(rule for _, rule, _ in _alike(patient)))
     for kind, rule, alike in _alike(patient):
@@ -171,6 +184,17 @@ def _flagged(changed: pd.DataFrame) -> str:
     return ", ".join(f"{day:g}{' (with a warning)' * doubt}" for day, doubt in told)
 
 
+def _about_scale(patient: pd.DataFrame) -> str:
+    "Whose mm a patient's gaps are in; '' where they are in none."
+    if patient["value"].iloc[0] != "gap_mm" or not (scales := _scales(patient)):
+        return ""
+    [(least, most)] = scales
+    if least == 1:
+        return "Its mm are those in the patient, by calibrated spacings."
+    percent = f"{100 / most - 100:.0f} to {100 / least - 100:.0f} %"
+    return f"Its mm are those of its spacings: larger than in the patient by {percent}."
+
+
 def _sentence(patient: pd.DataFrame) -> str:
     "What the rule says of a patient."
     changed = patient[patient["changed"] != ""]
@@ -184,6 +208,8 @@ def _sentence(patient: pd.DataFrame) -> str:
     start = f"{len(patient)} radiographs over {last:g} day{'s' * (last != 1)}"
     if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
         start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
+    if len(_scales(patient)) > 1:
+        start += ", whose mm are of different scales (spacing_source) and are not compared"
     count = _compared(patient)
     if not count:
         return f"{start}; no two of them are taken alike and measured, so no change can be seen."
@@ -216,10 +242,11 @@ def write_course(
             "Gaps are positive where the right side stands higher. Portable and fixed radiographs"
             " are compared among themselves only. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
-            " height, whoever measured; hatched is the usual range in the patient; lengths in mm"
-            " are the detector's. `gap_rule`: what a gap is between, if the table says it"
-            " (midpoint: the midpoints of the lower lung borders). `row` is the"
-            " radiograph's row in the table that was given, or in predictions/predictions.csv."
+            " height, whoever measured; hatched is the usual range in the patient."
+            " `spacing_source`: where mm come from."
+            " `gap_rule`: what a gap is between, if the table says it (midpoint:"
+            " the midpoints of the lower lung borders). `row` is the radiograph's row in the table"
+            " that was given, or in predictions/predictions.csv."
             f" A hollow marker had a warning. Sources: {sources}.",
             *notes,
         )
@@ -235,9 +262,10 @@ def write_course(
         picture = out / f"{stem}.png"
         write_atomic(picture, lambda file: figure.savefig(file, format="png", dpi=100))
         lines.append(f"{who}: {_sentence(patient)}")
-        shown = patient.set_index("day").drop(columns=["patient_id", "spacing_source", "view"])
+        shown = patient.set_index("day").drop(columns=["patient_id", "view"])
         drawn = figure_part(figure, f"The gap of {who} over days")
-        parts += [text_part(lines[-1]), drawn, table_part(shown)]
+        said = [text for text in (lines[-1], _about_scale(patient)) if text]
+        parts += [text_part(*said), drawn, table_part(shown)]
     page = write_result_page(out / "course.html", "Courses of the hemidiaphragm gap", parts)
     save_table(found, out / "course.csv", index=False)
     return lines, page

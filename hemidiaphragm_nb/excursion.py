@@ -8,7 +8,7 @@ __all__ = ['Excursion', 'excursion', 'excursion_sentences', 'excursion_rows', 'w
 # %% ../nbs/engine/excursion.ipynb #0c0eab9c
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from .measure import Lung, Measurements, measure, plot_measurements
 from .patients import header_day, is_study
 from .predict import Prediction, predict
 from .readers import read_radiograph
-from .usual_range import EXCURSION_MM, SOURCES
+from .usual_range import EXCURSION_MM, SOURCES, gap_in_patient
 from .views import view_kind
 
 # %% ../nbs/engine/excursion.ipynb #88714736
@@ -30,8 +30,8 @@ class Excursion:
     "How far one hemidiaphragm moves; NaN where unknown."
 
     side: str
-    px: float  # of the radiographs, where both have one size; positive: lower in inspiration
-    mm: float  # at the scale of their spacings
+    px: float  # where both have pixels of one size; positive: lower in inspiration
+    mm: float  # at the scale of their spacings, where that is one
     relative: float  # of the lung's height in inspiration
     # half-width of the interval that holds it nine times in ten by both landmarks' radii, as a
     # factor of the lung's height in inspiration
@@ -49,11 +49,10 @@ class Excursion:
         return self.half_relative * self.px / self.relative if self.relative else math.nan
 
 
-def _heights(deep: tuple, shallow: tuple) -> tuple[float, float, float]:
-    "Excursion in px, in mm, and relative, of (lung, size of the image) in both breaths."
-    (a, size_a), (b, size_b) = deep, shallow
-    px = a.height_px - b.height_px if size_a == size_b else math.nan
-    mm = a.height_mm - b.height_mm
+def _moved(a: Lung, b: Lung, in_px: bool, in_mm: bool) -> tuple[float, float, float]:
+    "Excursion in px and in mm, where they can be compared, and relative: inspiration first."
+    px = a.height_px - b.height_px if in_px else math.nan
+    mm = a.height_mm - b.height_mm if in_mm else math.nan
     relative = px / a.height_px if math.isnan(mm) else mm / a.height_mm
     return px, mm, relative
 
@@ -67,6 +66,20 @@ def _why_unknown(predictions: Sequence[Prediction], lungs: Sequence[Lung], side:
         if math.isnan(lung.height_px):
             return f"its lung could not be measured in {breath}"
     return ""
+
+# %% ../nbs/engine/excursion.ipynb #h19f0001
+def _why_no_mm(inspiration: Prediction, expiration: Prediction) -> str:
+    "Why the mm of two radiographs cannot be compared; '' where they can."
+    named = dict(inspiration=inspiration, expiration=expiration)
+    stated = [name for name, p in named.items() if p.spacing is not None]
+    if len(stated) < 2:
+        which = f"only that in {stated[0]}" if stated else "neither"
+        return f"{which} has a spacing that is believed"
+    sources = {name: p.spacing_source or "not stated" for name, p in named.items()}
+    if len({gap_in_patient(1.0, p.spacing_source) for p in named.values()}) == 1:
+        return ""
+    told = ", ".join(f"{source} in {name}" for name, source in sources.items())
+    return f"their spacings are of different scales ({told})"
 
 # %% ../nbs/engine/excursion.ipynb #0d159ef9
 def _half_width(a: Prediction, b: Prediction, heights: Sequence[float], k: int) -> float:
@@ -85,13 +98,15 @@ def excursion(
     Raises: ValueError where the two have no common scale.
     """
     sizes = [(p.height, p.width) for p in (inspiration, expiration)]
-    known = [p.spacing is not None for p in (inspiration, expiration)]
-    if sizes[0] != sizes[1] and not all(known):
+    no_mm, factor = _why_no_mm(inspiration, expiration), 1.0
+    if sizes[0] != sizes[1] and no_mm:
         raise ValueError(
-            f"{expiration.file}: it differs in size from {inspiration.file}, and not both have a"
-            " spacing that is believed, so they cannot be compared. Give a plausible one for both"
-            " with --spacing"
+            f"{expiration.file}: it differs in size from {inspiration.file}, and {no_mm}, so they"
+            " cannot be compared. Give a plausible spacing for both with --spacing"
         )
+    if not no_mm:  # px of the second radiograph in those of the first
+        factor = expiration.spacing[0] / inspiration.spacing[0]
+    in_px = sizes[0] == sizes[1] and abs(factor - 1) < 1e-3
     measured = measured or (measure(inspiration), measure(expiration))
     found = []
     for k, side in enumerate(SIDES):
@@ -99,10 +114,7 @@ def excursion(
         if why := _why_unknown((inspiration, expiration), lungs, side):
             found.append(Excursion(side, *[math.nan] * 3, why=why))
             continue
-        moved = _heights(*zip(lungs, sizes))
-        factor = 1.0  # px of the second radiograph in those of the first
-        if all(known):
-            factor = expiration.spacing[0] / inspiration.spacing[0]
+        moved = _moved(*lungs, in_px, not no_mm)
         height = lungs[0].height_px
         half = _half_width(inspiration, expiration, (height, height / factor), k)
         found.append(Excursion(side, *moved, half))
@@ -119,7 +131,22 @@ def _length(e: Excursion) -> str:
     return f"{number}{interval} {unit} ({percent} % of the lung's height)"
 
 
-def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
+def _about_mm(sides: Sequence[Excursion], spacing_source: str) -> str:
+    "Whose mm they are; '' where there are none."
+    if all(math.isnan(e.mm) for e in sides):
+        return ""
+    if gap_in_patient(1.0, spacing_source) == (1.0, 1.0):
+        return " Lengths in mm are those in the patient, by calibrated spacings."
+    return (
+        " Lengths in mm are those of the spacing, not corrected for magnification"
+        f" ({SOURCES['magnification']})."
+    )
+
+
+def excursion_sentences(
+    sides: Sequence[Excursion],
+    spacing_source: str = "",  # of the radiographs' spacings, as in `Prediction`
+) -> list[str]:
     "What a reader gets: each side, what is usual, and what to beware of; never a diagnosis."
     lines = []
     for e in sides:
@@ -138,9 +165,8 @@ def excursion_sentences(sides: Sequence[Excursion]) -> list[str]:
     lines.append(
         "Each lung's height is from its apex to the midpoint of its lower border."
         " ± holds the excursion nine times in ten by the landmarks' own radii; it knows nothing of"
-        " another distance, posture or effort. Lengths in mm are those of the spacing, not"
-        f" corrected for magnification ({SOURCES['magnification']}). Source:"
-        f" {SOURCES['excursion']}."
+        " another distance, posture or effort."
+        f"{_about_mm(sides, spacing_source)} Source: {SOURCES['excursion']}."
     )
     return lines
 
@@ -155,6 +181,16 @@ def _check_patients(inspiration, expiration) -> None:
             f"{expiration}: by its header it is of another patient than {inspiration}. Give two"
             " breaths of one patient"
         )
+
+
+def _scale_warning(no_mm: str) -> list[str]:  # as `_why_no_mm` gives it
+    "What is to be said of two radiographs without a common scale."
+    if not no_mm:
+        return []
+    return [
+        f"warning: {no_mm}, so heights are compared in px, as if the pixels of both were of one"
+        " size; if they are, --spacing gives mm"
+    ]
 
 
 def _view_warning(inspiration, expiration) -> list[str]:  # of two radiographs
@@ -210,7 +246,9 @@ def write_excursion(
     if np.array_equal(*(r.pixels for r in radiographs)):
         raise ValueError(f"{expiration}: it is the same picture as {inspiration}. Give two breaths")
     answers = [predict(r, predictor) for r in radiographs]
-    measured = [measure(p) for p in answers]
+    no_mm = _why_no_mm(*answers)
+    shown = [replace(p, spacing=None) if no_mm else p for p in answers]
+    measured = [measure(p) for p in shown]
     sides = excursion(*answers, measured)
     if all(math.isnan(e.relative) for e in sides):
         raise ValueError(
@@ -220,11 +258,11 @@ def write_excursion(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
-    sentences = excursion_sentences(sides)
+    sentences = excursion_sentences(sides, answers[0].spacing_source)
     with plt.style.context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(10, 5.4), layout="constrained")
         names = "inspiration", "expiration"
-        for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
+        for ax, r, p, m, name in zip(axes, radiographs, shown, measured, names):
             plot_measurements(p, image=r.pixels, ax=ax, measured=m)
             ax.set_title(name)
         figure.supxlabel(
@@ -234,4 +272,4 @@ def write_excursion(
     plt.close(figure)
     named = zip(("inspiration", "expiration"), answers)
     warned = [f"warning ({name}): {w}" for name, p in named for w in p.warnings]
-    return [*sentences, *_view_warning(*radiographs), *warned], sides
+    return [*sentences, *_scale_warning(no_mm), *_view_warning(*radiographs), *warned], sides

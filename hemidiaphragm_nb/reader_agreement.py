@@ -22,6 +22,7 @@ from .files import image_stem
 from .limits import bland_altman, bland_altman_by_patient, plot_bland_altman
 from .prediction_table import load_predictions
 from .radiograph import FRAME
+from .usual_range import gap_in_patient
 from .result_page import figure_part, table_part, text_part, write_result_page
 
 # %% ../nbs/engine/reader_agreement.ipynb #971b7982
@@ -258,6 +259,41 @@ def _about_sizes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
         lines.append(f"{count} images have a size in neither table, and their px are left out.")
     return lines
 
+# %% ../nbs/engine/reader_agreement.ipynb #h19f0004
+def _image_mm(table: pd.DataFrame, height: pd.Series) -> pd.Series:
+    "How high each image is by its table's own spacing, in mm; NaN where that is not stated."
+    if "spacing_mm" not in table:
+        return pd.Series(np.nan, table.index)
+    return pd.to_numeric(table["spacing_mm"], errors="coerce") * height
+
+
+def _other_scale(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "Whether mm of an image are of two scales, in two tables with the same rows."
+    x, y = _own_size(a)["height"], _own_size(b)["height"]
+    first, second = _image_mm(a, x.fillna(y).fillna(1)), _image_mm(b, y.fillna(x).fillna(1))
+    sources = [t["spacing_source"] if "spacing_source" in t else x * np.nan for t in (a, b)]
+    kinds = [source.map(lambda s: str(gap_in_patient(1.0, str(s)))) for source in sources]
+    other_kind = (kinds[0] != kinds[1]) & sources[0].notna() & sources[1].notna()
+    known = first.notna() & second.notna() & ~_other_shape(*map(_own_size, (a, b)))
+    return ((first / second - 1).abs() > 0.01).where(known, other_kind)
+
+# %% ../nbs/engine/reader_agreement.ipynb #h19f0007
+def _about_spacings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    "What is to be said of two tables whose mm are of different scales, or of an unknown one."
+    a, b = match_readings(a, b)
+    columns = [c for side in _KEYS.values() for c in side if c.endswith("_mm")]
+    if not any(column in a and column in b for column in columns):
+        return []
+    one, lines = pd.Series(1.0, a.index), []
+    known = [_image_mm(table, one).notna() for table in (a, b)]
+    for name, own, other in zip("AB", known, known[::-1]):
+        if count := int((~own & other).sum()):
+            lines.append(f"{name} states no spacing of {count} images: its mm may be of any scale.")
+    if count := int(_other_scale(a, b).sum()):
+        of = "1 image has" if count == 1 else f"{count} images have"
+        lines.append(f"{of} mm of another scale in B than in A, and they are left out.")
+    return lines
+
 # %% ../nbs/engine/reader_agreement.ipynb #463be80f
 def _scaled(
     a: pd.DataFrame, b: pd.DataFrame, column: str
@@ -267,6 +303,8 @@ def _scaled(
     first, second = a[column], b[column]
     if unit == "relative":
         return first * 100, second * 100, "% of lung height"
+    if unit == "mm":
+        return first.mask(_other_scale(a, b)), second, unit
     if unit not in ("px", "px2", "y"):
         return first, second, unit
     sizes = _sizes(a, b)
@@ -367,7 +405,8 @@ def reader_agreement(
                 rule = " or ".join(sorted(set(group["rule"])))
                 rows.append((column, side, view, unit, rule, *_row(group)))
     if not rows:
-        shared, about = len(match_readings(a, b)[0]), [*_about_pairs(a, b), *_about_rules(a, b)]
+        shared, about = len(match_readings(a, b)[0]), _about_pairs(a, b)
+        about += [*_about_spacings(a, b), *_about_rules(a, b)]
         advice = "Three are needed with a number in both, in a column such as gap_px"
         raise ValueError(
             f"the tables have {shared} images in common. {advice}. {' '.join(about)}".strip()
@@ -412,7 +451,8 @@ def write_agreement(
     a, b = read_readings(first), read_readings(second)
     if shared := next((c for c in _NAMES if c in a and c in b), None):
         a, b = (read_readings(path, shared) for path in (first, second))
-    found = reader_agreement(a, b)
+    found, about = reader_agreement(a, b), [*_about_pairs(a, b), *_about_sizes(a, b)]
+    about += [*_about_spacings(a, b), *_about_rules(a, b)]
     import matplotlib.pyplot as plt  # drawing only
 
     parts = [
@@ -423,9 +463,7 @@ def write_agreement(
             " these differences would not feign. ICC is ICC(2,1): absolute agreement of single"
             " readings. `rule`: of which points a quantity is, as the column `gap_rule` of A or B"
             " states it (midpoint: the midpoints of the lower lung borders), or its own name.",
-            *_about_pairs(a, b),
-            *_about_sizes(a, b),
-            *_about_rules(a, b),
+            *about,
             *_about_patients(found),
         ),
         table_part(found.set_index("quantity")),
@@ -439,5 +477,4 @@ def write_agreement(
     out = Path(out)
     page = write_result_page(out / "agreement.html", "Agreement of two readings", parts)
     save_table(found, out / "agreement.csv", index=False)
-    about = [*_about_pairs(a, b), *_about_sizes(a, b), *_about_rules(a, b)]
     return [*agreement_lines(found), *about], page

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from hemidiaphragm_nb import cli
+from hemidiaphragm_nb.anatomy import Dials
 from hemidiaphragm_nb.course import follow_patients, with_changes
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.excursion import excursion, write_excursion
@@ -249,6 +250,28 @@ def test_a_course_of_a_table_holds_no_name_and_says_what_it_leaves_out(key, tmp_
     assert table["row"].tolist() == [1, 4, 5] and "image" not in table
 
 
+def test_one_picture_at_two_scales_has_not_changed(tmp_path):
+    "The detector's mm on one day, on the next those in the patient, by what is 0.6 of them."
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    case = phantom(11, side=256, dials=Dials(elevated_right=38.0))
+    pitch = 2 * case.view.pitch
+    one = dict(ImagerPixelSpacing=[pitch] * 2, AcquisitionDate="20210311", ViewPosition="AP")
+    two = one | dict(PixelSpacing=[0.6 * pitch] * 2, PixelSpacingCalibrationType="FIDUCIAL")
+    write_example(source / "a.dcm", case.image, **one)
+    write_example(source / "b.dcm", case.image, **two | dict(AcquisitionDate="20210312"))
+    lines, left_out, errors = follow_patients(source, out, shipped_predictor)
+    assert not left_out + errors
+    assert "mm are of different scales (spacing_source) and are not compared" in lines[0]
+    assert "no change beyond the smallest detectable one, 12 % of the lung's height" in lines[0]
+    table = pd.read_csv(out / "course.csv")
+    assert table["gap_mm"][1] == pytest.approx(0.6 * table["gap_mm"][0], abs=0.02)
+    assert table["value"].tolist() == ["gap_relative"] * 2
+    assert table["since_first"][1] == pytest.approx(0, abs=1e-3)
+    page = (out / "course.html").read_text()
+    assert "PixelSpacing / FIDUCIAL" in page and "mm are the detector" not in page
+
+
 def test_a_course_says_what_it_leaves_out_and_who_is_known_by_a_study(tmp_path):
     "On the page too, without a file's name; a radiograph without PatientID is a study's."
     source, out = tmp_path / "in", tmp_path / "out"
@@ -294,6 +317,28 @@ def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
     )
 
 
+def test_two_readers_mm_of_two_scales_are_left_out(tmp_path):
+    "The same px; B's mm are 0.8 of A's by a calibrated spacing, which is no reader's error."
+    gaps = np.array([10.0, 25.0, 40.0, 60.0])
+    a = pd.DataFrame(dict(id=list("abcd"), gap_px=gaps, gap_mm=0.7 * gaps, width=512, height=512))
+    a = a.assign(spacing_mm=0.7, spacing_source="ImagerPixelSpacing")
+    b = a.assign(gap_mm=0.56 * gaps, spacing_mm=0.56, spacing_source="PixelSpacing / FIDUCIAL")
+    a.to_csv(tmp_path / "a.csv"), b.to_csv(tmp_path / "b.csv")
+    lines, page = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    said = "4 images have mm of another scale in B than in A, and they are left out."
+    assert len(lines) == 2 and lines[0].startswith("gap_px") and lines[1] == said
+    assert said in page.read_text()
+    b.loc[1:, ["gap_mm", "spacing_mm"]] = a.loc[1:, ["gap_mm", "spacing_mm"]]
+    b.to_csv(tmp_path / "b.csv")
+    lines, _ = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert lines[1].startswith("gap_mm (both, all): 3 pairs, bias 0.0 mm")
+    assert lines[2].startswith("1 image has mm of another scale")
+    for table, name in ((a, "a.csv"), (b.assign(spacing_mm=0.56), "b.csv")):
+        table.drop(columns="gap_px").to_csv(tmp_path / name)
+    with pytest.raises(ValueError, match="4 images have mm of another scale"):
+        write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+
+
 def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):
     "Equal names in folders: a row is compared with the same path's, however the folders lie."
     names = ["anna/1", "anna/2", "bert/1", "bert/2", "carl/1"]
@@ -309,6 +354,41 @@ def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):
         "1 row has no certain partner in A: B's 2.",
     ]
     assert lines[3] in page.read_text().replace("&#x27;", "'")
+
+
+@pytest.fixture(scope="module")
+def breaths(tmp_path_factory):
+    "Two breaths of a phantom, the second with headers of one scale, of another, and of none."
+    folder = tmp_path_factory.mktemp("breaths")
+    raised = dict(elevated_right=40.0, elevated_left=20.0)
+    deep, shallow = (phantom(3, side=256, dials=Dials(**d)) for d in ({}, raised))
+    pitch = 2 * deep.view.pitch
+    detector = dict(ImagerPixelSpacing=[pitch] * 2)
+    patient = dict(PixelSpacing=[0.85 * pitch] * 2, PixelSpacingCalibrationType="FIDUCIAL")
+    files = {"in": write_example(folder / "in.dcm", deep.image, **detector)}
+    for name, header in dict(one=detector, other=detector | patient).items():
+        files[name] = write_example(folder / f"{name}.dcm", shallow.image, **header)
+    spacings = ["ImagerPixelSpacing", "PixelSpacing"]
+    files["none"] = write_example(folder / "none.dcm", shallow.image, drop=spacings)
+    return files
+
+
+def test_a_pair_of_two_scales_has_no_mm_and_says_why(breaths, tmp_path):
+    "The same two pictures, whatever the second's header says of its scale, moved by the same px."
+    table, lines = {}, {}
+    for name in ("one", "other", "none"):
+        lines[name], _ = write_excursion(breaths["in"], breaths[name], tmp_path / name)
+        table[name] = pd.read_csv(tmp_path / name / "excursion.csv")
+    same = ["px", "half_px", "relative", "half_relative"]
+    for name in ("other", "none"):
+        assert table[name]["mm"].isna().all() and table[name]["half_mm"].isna().all()
+        np.testing.assert_allclose(table[name][same], table["one"][same], atol=1e-3)
+        assert " px (" in lines[name][0] and "Lengths in mm" not in " ".join(lines[name])
+    assert table["one"]["mm"].notna().all()
+    said = "warning: their spacings are of different scales (ImagerPixelSpacing in inspiration,"
+    assert any(line.startswith(said) for line in lines["other"])
+    assert any("only that in inspiration has a spacing" in line for line in lines["none"])
+    assert not any("heights are compared in px" in line for line in lines["one"])
 
 
 def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path):
