@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from .spacings import BY_HAND
 from .tilt import level_gap_mm
 from .views import view_kind
 
@@ -47,7 +48,9 @@ BEDSIDE = (magnification(1300, 80), magnification(1000, 200))  # AP, assumed: 1.
 UPRIGHT = (magnification(2000, 50), magnification(1800, 150))  # PA, assumed: 1.03 to 1.09
 
 # %% ../nbs/engine/usual_range.ipynb #f5eb790f
-_IN_PATIENT = ("GEOMETRY", "FIDUCIAL", "Magnification")  # of spacings that are not the detector's
+# of spacings that are the patient's, and sources whose spacing is the detector's or the patient's
+_IN_PATIENT = ("GEOMETRY", "FIDUCIAL", "calibrated", "Magnification")
+_EITHER = ("PixelSpacing", BY_HAND)
 
 
 def _enlarged(spacing_source: str, view: str) -> tuple[float, float]:
@@ -55,7 +58,8 @@ def _enlarged(spacing_source: str, view: str) -> tuple[float, float]:
     if any(word in spacing_source for word in _IN_PATIENT):
         return 1.0, 1.0
     unknown = UPRIGHT[0], BEDSIDE[1]
-    return {"fixed": UPRIGHT, "portable": BEDSIDE}.get(view_kind(view), unknown)
+    low, high = {"fixed": UPRIGHT, "portable": BEDSIDE}.get(view_kind(view), unknown)
+    return 1.0 if spacing_source in _EITHER else low, high
 
 
 def gap_in_patient(
@@ -105,6 +109,15 @@ def _reaches(low: float, high: float, ends: tuple, usual: tuple, relative: bool)
 _ROTATED = 3.0  # degrees; below them the corrected gap is the worse one, see `tilt`
 
 
+def _at_scale(gap_mm: float, spacing_source: str, factors: tuple[float, float]) -> str:
+    "The gap at the spacing's scale, and by how much that may enlarge it."
+    percent = " to ".join(f"{100 * factor - 100:.0f}" for factor in factors)
+    scale = "on the detector"
+    if spacing_source in _EITHER:
+        scale = "at the stated spacing, which may or may not be the detector's"
+    return f" in the patient ({abs(gap_mm):.0f} mm {scale}, enlarged by {percent}%)"
+
+
 def gap_sentence(
     gap_relative: float,  # of the lung's height; NaN where unknown
     gap_mm: float | None = None,  # at the scale of the radiograph's spacing
@@ -129,8 +142,7 @@ def gap_sentence(
     if "alike" in stands:
         low = high = 0.0
     elif factors[1] > 1:
-        percent = " to ".join(f"{100 * factor - 100:.0f}" for factor in factors)
-        stands += f" in the patient ({abs(gap):.0f} mm on the detector, enlarged by {percent}%)"
+        stands += _at_scale(gap, spacing_source, factors)
     usual, look = USUAL_MM, SECOND_LOOK_MM
     if relative:
         usual, look = USUAL_RELATIVE, tuple(mm / LUNG_MM for mm in SECOND_LOOK_MM)
