@@ -72,11 +72,16 @@ def gap_in_patient(
     return gap_mm / high, gap_mm / low
 
 # %% ../nbs/engine/usual_range.ipynb #28cce206
+def _printed(values, relative: bool = False) -> np.ndarray:
+    "Values as they are printed: in whole mm, or in whole percent of the lung's height."
+    return np.round(np.multiply(values, 100 if relative else 1)) + 0.0  # no -0
+
+
 def _in_words(low: float, high: float, relative: bool = False) -> str:
     "A range as it is printed, or one number: in mm, or in percent of the lung's height."
-    low, high = (round(100 * v if relative else v) for v in (low, high))
+    low, high = _printed((low, high), relative)
     unit = "%" if relative else " mm"
-    return f"{low}{unit}" if low == high else f"{low} to {high}{unit}"
+    return f"{low:.0f}{unit}" if low == high else f"{low:.0f} to {high:.0f}{unit}"
 
 
 def _stands(low: float, high: float, relative: bool) -> str:
@@ -88,20 +93,23 @@ def _stands(low: float, high: float, relative: bool) -> str:
     return f"the {'right' if low + high > 0 else 'left'} hemidiaphragm stands {size} higher"
 
 # %% ../nbs/engine/usual_range.ipynb #df82e0fa
-def _placed(low: float, high: float, usual: tuple, second_look: tuple) -> str:
-    "Where a range stands beside the usual one."
+def _placed(low: float, high: float, usual: tuple, look: tuple, relative: bool = False) -> str:
+    "Where a range stands beside the usual one, by the numbers that are printed."
+    (low, high), usual, look = (_printed(ends, relative) for ends in ((low, high), usual, look))
     if usual[0] <= low and high <= usual[1]:
         return "within the usual range"
-    if high < second_look[0] or low > second_look[1]:
-        side = "the left side is the higher one" if high < second_look[0] else "more than usual"
+    if high < look[0] or low > look[1]:
+        side = "the left side is the higher one" if high < look[0] else "more than usual"
         return f"outside of it ({side}): worth a second look, which the number alone cannot settle"
     return "near the edge of the usual range" if high >= usual[0] else "less than usual"
 
 
 def _reaches(low: float, high: float, ends: tuple, usual: tuple, relative: bool) -> str:
     "That the interval crosses an end of the usual range, where it does."
-    if not any(ends[0] < end < ends[1] for end in usual):
+    (first, last), usual = _printed(ends, relative), _printed(usual, relative)
+    if not any(first < end < last for end in usual):
         return ""
+    low, high = _printed((low, high), relative)
     where = "beyond it" if usual[0] <= low and high <= usual[1] else "into the usual range"
     return f", but its 90% interval ({_in_words(*ends, relative)}) reaches {where}"
 
@@ -148,7 +156,8 @@ def gap_sentence(
         usual, look = USUAL_RELATIVE, tuple(mm / LUNG_MM for mm in SECOND_LOOK_MM)
     unit = f"{usual[0]:.0%} to {usual[1]:.0%}" if relative else "10 to 25 mm"
     ends = in_patient(gap - margin)[0], in_patient(gap + margin)[1]
-    where = _placed(low, high, usual, look) + _reaches(low, high, ends, usual, relative)
+    where = _placed(low, high, usual, look, relative)
+    where += _reaches(low, high, ends, usual, relative)
     posture = "upright, in full inspiration"
     if view_kind(view) == "portable":
         posture += ", and for the bedside no range is known"
