@@ -30,6 +30,7 @@ from .overlay import LUNG_COLOURS, RED, YELLOW
 from .predict import Prediction
 from .radiograph import Radiograph
 from .sr_content import PRODUCT, USE, algorithm_parameters, gap_line
+from .usual_range import scale_words
 
 # %% ../nbs/engine/presentation_state.ipynb #a059ef68
 def lung_outlines(
@@ -58,16 +59,23 @@ def graphic_layers() -> dict[str, pr.GraphicLayer]:
     }
 
 # %% ../nbs/engine/presentation_state.ipynb #eba79bf6
-def gap_text(p: Prediction) -> str:
-    "The gap in a few words, in mm where they are known; '' where it is unknown."
+def gap_text(
+    p: Prediction,
+    view: str = "",  # "PA" or "AP", with other words
+) -> str:
+    """The gap in a few words with its interval, in mm and at which scale where they are known; ''
+    where it is unknown."""
     value, unit = (p.gap_px, "px") if p.gap_mm is None else (p.gap_mm, "mm")
     if not np.isfinite(value):
         return ""
     half = p.gap_margin_px
     scale = 1.0 if unit == "px" else p.spacing[0]
-    interval = f" +/- {half * scale:.0f}" if half is not None and np.isfinite(half) else ""
-    side = "right" if value > 0 else "left"
-    return f"gap of midpoints {abs(value):.0f}{interval} {unit}, {side} higher"
+    known = half is not None and np.isfinite(half)
+    interval, ninety = (f" +/- {half * scale:.0f}", " (90% interval)") if known else ("", "")
+    side = "right higher" if value > 0 else "left higher"
+    side = side if round(abs(value)) else "level"
+    at = f", {scale_words(p.spacing_source, view)}" if unit == "mm" and side != "level" else ""
+    return f"gap of midpoints {abs(value):.0f}{interval} {unit}{ninety}, {side}{at}"
 
 # %% ../nbs/engine/presentation_state.ipynb #a0877814
 def _lines(kind: str, *lines: np.ndarray) -> list[pr.GraphicObject]:
@@ -145,7 +153,8 @@ def write_gsps(
     stored = as_stored(prediction, source.orientation)
     with radiograph_errors(path):
         check_size(source, stored.mask)
-        shown, words = _shown_picture(source), gap_text(prediction)
+        shown, view = _shown_picture(source), str(source.picture.get("ViewPosition", ""))
+        words = gap_text(prediction, view)
         annotations, layers = _layers_of(shown, _drawn(stored, words))
         shape = "INVERSE" if shown.PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
         content = (stored.mask.tobytes(), stored.points, words, shown.to_json())

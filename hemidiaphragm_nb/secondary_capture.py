@@ -52,7 +52,7 @@ def captured_picture(
 ) -> np.ndarray:  # (h, w, 3) uint8 RGB: the overlay, and below it what it is
     "The overlay with what made it, what it is for, and the gap."
     made = f"Computer result, {PRODUCT} {__version__}, drawn on a derived picture."
-    texts = [made, f"For {USE}. Not for measuring.", gap_text(prediction)]
+    texts = [made, f"For {USE}. Not for measuring.", gap_text(prediction, radiograph.view)]
     return _with_caption(overlay(radiograph, prediction, longest), texts)
 
 # %% ../nbs/engine/secondary_capture.ipynb #8282dd14
