@@ -96,13 +96,22 @@ def _pair(ds: pydicom.Dataset, keyword: str) -> tuple[float, float] | None:
 CALIBRATIONS = ("GEOMETRY", "FIDUCIAL")  # by which PixelSpacing is that in the patient
 
 
+def _calibration(ds: pydicom.Dataset) -> str:
+    "By what PixelSpacing is that in the patient; '' where the header does not show that it is."
+    kind = ds.get("PixelSpacingCalibrationType")
+    if kind in CALIBRATIONS:
+        return f" / {kind}"
+    spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
+    smaller = imager and all(1.01 < of / own <= 2 for own, of in zip(spacing, imager))
+    return " / calibrated" if smaller else ""
+
+
 def _spacing(ds: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     "The (row, column) spacing in mm and the element it comes from; None where unknown."
     spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
     calibrated = ds.get("PixelSpacingCalibrationType") or spacing != imager
     if spacing and calibrated:
-        kind = ds.get("PixelSpacingCalibrationType")
-        return spacing, "PixelSpacing" + (f" / {kind}" if kind in CALIBRATIONS else "")
+        return spacing, f"PixelSpacing{_calibration(ds)}"
     if imager:
         factor, keyword = 1, "EstimatedRadiographicMagnificationFactor"
         stated = numbers(ds, keyword)

@@ -27,7 +27,7 @@ from hemidiaphragm_nb.dicom_object import (
 from .dicom_source import Source, as_stored, radiograph_errors
 from .overlay import overlay
 from .predict import Prediction
-from .presentation_state import gap_text
+from .presentation_state import gap_text, pixel_size
 from .radiograph import Radiograph
 from .sr_content import PRODUCT, USE, algorithm_parameters
 
@@ -44,16 +44,28 @@ def _with_caption(picture: np.ndarray, texts: list[str]) -> np.ndarray:
         cv2.putText(strip, line, place, font, size, (255, 255, 255), 1, cv2.LINE_AA)
     return np.concatenate([picture, strip])
 
+# %% ../nbs/engine/secondary_capture.ipynb #6a2e0b21
+def _square(picture: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
+    "A picture drawn again in square pixels, its longer side as long as before."
+    sides = np.multiply(picture.shape[:2], pixel)
+    sides = np.maximum(1, np.round(sides * max(picture.shape[:2]) / sides.max())).astype(int)
+    flat = 0.99 < pixel[0] / pixel[1] < 1.01
+    return (
+        picture if flat else cv2.resize(picture, sides[::-1].tolist(), None, 0, 0, cv2.INTER_AREA)
+    )
 
+# %% ../nbs/engine/secondary_capture.ipynb #6a2e0b23
 def captured_picture(
     radiograph: Radiograph,
     prediction: Prediction,
     longest: int = 2048,  # px, of the radiograph in it
+    pixel: tuple[float, float] | None = None,  # its height and width; None: by the spacing
 ) -> np.ndarray:  # (h, w, 3) uint8 RGB: the overlay, and below it what it is
-    "The overlay with what made it, what it is for, and the gap."
+    "The overlay, its pixels square, with what made it, what it is for, and the gap."
     made = f"Computer result, {PRODUCT} {__version__}, drawn on a derived picture."
-    texts = [made, f"For {USE}. Not for measuring.", gap_text(prediction)]
-    return _with_caption(overlay(radiograph, prediction, longest), texts)
+    texts = [made, f"For {USE}. Not for measuring.", gap_text(prediction, radiograph.view)]
+    pixel = pixel or prediction.spacing or (1.0, 1.0)
+    return _with_caption(_square(overlay(radiograph, prediction, longest), pixel), texts)
 
 # %% ../nbs/engine/secondary_capture.ipynb #8282dd14
 def _about_capture(made: Dataset, source: Source):
@@ -93,7 +105,8 @@ def write_sc(
         check_size(source, as_stored(prediction, source.orientation).mask)
         if identity == "new":
             reject_burnt_in(path)
-        picture = captured_picture(radiograph, prediction)
+        pixel = pixel_size(source, prediction)
+        picture = captured_picture(radiograph, prediction, pixel=pixel)
         content = (picture.tobytes(), algorithm_parameters(card), __version__)
         made = SCImage.from_ref_dataset(
             source.header,

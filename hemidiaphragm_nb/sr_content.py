@@ -201,6 +201,8 @@ _MAGNIFIED = {  # what is known of magnification, by the source of the spacing
     "ImagerPixelSpacing": ", not corrected for magnification",
     "NominalScannedPixelSpacing": ", not corrected for magnification",
     "PixelSpacing": "; whether they are corrected for magnification is not stated",
+    "PixelSpacing / calibrated": ": it is smaller than ImagerPixelSpacing, so calibrated in the"
+    " patient, by means that are not stated",
 }
 
 

@@ -156,6 +156,11 @@ def test_patient_orientation_is_that_of_the_stored_picture(kind, stated, kept, t
             None,
             "millimetres at the scale of PixelSpacing / GEOMETRY|",
         ),
+        (
+            dict(PixelSpacing=[0.5, 0.5], ImagerPixelSpacing=[0.6, 0.6]),
+            None,
+            "PixelSpacing / calibrated: it is smaller than ImagerPixelSpacing, so calibrated in",
+        ),
         ({}, (0.5, 0.5), "millimetres at the scale of a spacing stated by hand|"),
     ],
 )
@@ -165,6 +170,8 @@ def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, t
     assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
     texts = [e.value for e in dcmread(out / "a_sr.dcm").iterall() if e.keyword == "TextValue"]
     assert said in "|".join([*texts, ""])
+    calibrated = any(word in said for word in ("calibrated", "GEOMETRY"))
+    assert calibrated != any("detector" in text for text in texts)  # in the sentence of the gap
 
 
 @pytest.fixture

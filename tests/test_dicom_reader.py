@@ -562,6 +562,8 @@ def test_magnification_and_calibration(read):
         (imager | dict(EstimatedRadiographicMagnificationFactor="0"), 0.22),
     ]:
         assert read(**header).spacing == pytest.approx((expected, expected))
+    assert read(**imager, **corrected).spacing_source == "PixelSpacing / calibrated"
+    assert read(**corrected).spacing_source == "PixelSpacing"
 
 
 @pytest.mark.parametrize("age, years", [("5 Y", 5), ("005 Y", 5), ("7 years", 7), ("001 M ", 1)])

@@ -159,13 +159,20 @@ function pair(h, name) {
 
 const FACTOR = "EstimatedRadiographicMagnificationFactor";
 
+// By what a PixelSpacing is that in the patient; "" where the header does not show that it is.
+function calibration(kind, spacing, imager) {
+  if (H.calibrations.includes(kind)) return ` / ${kind}`;
+  const smaller = imager && imager.every((v, i) => v / spacing[i] > 1.01 && v / spacing[i] <= 2);
+  return smaller ? " / calibrated" : "";
+}
+
 // The (row, column) spacing in mm and the element that it comes from; null where unknown.
 function statedSpacing(h) {
   const [spacing, imager] = [pair(h, "PixelSpacing"), pair(h, "ImagerPixelSpacing")];
   const kind = h.text("PixelSpacingCalibrationType");
   const same = spacing && imager && spacing.every((v, i) => v === imager[i]);
   if (spacing && (kind || !same)) {
-    return [spacing, `PixelSpacing${H.calibrations.includes(kind) ? ` / ${kind}` : ""}`];
+    return [spacing, `PixelSpacing${calibration(kind, spacing, imager)}`];
   }
   if (imager) {
     const stated = h.numbers(FACTOR);
