@@ -96,8 +96,8 @@ def _pair(
 ):
     """Measure how far each hemidiaphragm moves between two radiographs of a patient, one in
     inspiration and one in expiration: px, mm where both have a spacing of one scale, and
-    relative to the lung's height; with an interval, and what is usual. A side is unknown where the image's edge or
-    a black border cuts its lung's apex off.
+    relative to the lung's height; with an interval, and what is usual. A side is unknown where
+    the image's edge or a black border cuts its lung's apex off.
 
     Writes excursion.csv and excursion.png.
     """

@@ -182,6 +182,11 @@ def prediction_sentence(
 ) -> str:
     "`gap_sentence` of a prediction, with the gap's interval and its tilt."
     gap_relative = math.nan if gap_relative is None else gap_relative
+    if math.isfinite(p.gap_px) and p.spacing is None and not math.isfinite(gap_relative):
+        return (
+            "The gap cannot be placed beside what is usual: the file states no spacing, and the"
+            " lungs' height is not known."
+        )
     numbers = dict(tilt=p.tilt)
     if p.spacing is not None:
         numbers |= dict(margin=p.gap_margin_px * p.spacing[0])
