@@ -15,6 +15,7 @@ from .train import train
 from .frames import FrameSet
 from .networks import TorchPredictor
 from .recipes import Recipe
+from .run_folder import check_run, run_identity
 from .starts import going_on, start_overlap
 from .training_pictures import TrainingPictures
 
@@ -44,6 +45,9 @@ def train_by_hand(
     **options,  # of `train.train`
 ) -> TorchPredictor:
     "Train, from the checkpoint in `out` where there is one. Raises: RecipeError."
+    if not fresh:  # before anything is said of going on
+        run = run_identity(frames, split, recipe, start, options.get("teacher"))
+        check_run(out, run, further=True, afresh="--fresh")
     if start:
         for line in start_overlap(start, frames.subset(split["test"])):
             message(line, True)

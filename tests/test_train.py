@@ -178,7 +178,9 @@ def test_a_torn_file_of_a_finished_training_is_named(frames, split, tmp_path):
     for name in ("history.csv", "weights.safetensors", "card.json"):
         data = (out / name).read_bytes()
         (out / name).write_bytes(data[: len(data) // 2])
-        with pytest.raises(RecipeError, match=f"{name}: absent, or not what was written.*--fresh"):
+        with pytest.raises(
+            RecipeError, match=f"{name}: absent, or not what was written.*resume=False"
+        ):
             again(frames, split, short, out=out)
         (out / name).write_bytes(data)
     (out / "history.csv").write_text("half")
@@ -280,5 +282,11 @@ def test_the_command_starts_goes_on_and_draws(tmp_path, monkeypatch):
     assert sheets == ["epoch-001.png"] and (out / "progress.png").exists()
     r = call("--epochs", "2")
     assert r.exit_code == 0 and "trained for 2 epochs already" in r.output
+    differs = "lr is 0.0001 there and 0.5 here"
+    refused = {"--epochs 1": "with 2 epochs; ask for no fewer", "--epochs 3 --lr 0.5": differs}
+    for words, reason in refused.items():
+        r = call(*words.split())
+        assert reason in str(r.exception) and str(r.exception).endswith(" with --fresh")
+        assert "already" not in r.output and "going on" not in r.output
     r = CliRunner().invoke(app, ["train", "--out", str(out), "--start", str(tmp_path / "nowhere")])
     assert isinstance(r.exception, ValueError) and "nowhere" in str(r.exception)
