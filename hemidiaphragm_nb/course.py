@@ -25,7 +25,7 @@ from .figures import STYLE
 from .files import write_atomic
 from .dicom_header import not_frontal
 from .inputs import find_inputs, why_nothing
-from .patients import LeftOut, Patients, is_study, listed_name
+from .patients import LeftOut, Patients, listed_name
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
@@ -320,8 +320,8 @@ def _notes(left_out: Sequence[LeftOut], errors: Sequence, patients: Patients) ->
     if errors:
         what = "1 file or result" if len(errors) == 1 else f"{len(errors)} files or results"
         lines.append(f"{what} failed, as the terminal says.")
-    studies = [who for who, *_ in patients.dated.values() if is_study(who)]
-    if studies and patients.listed is None:
+    studies = [patients.dated[file][0] for file in patients.studies]
+    if studies:
         many = "1 radiograph states" if len(studies) == 1 else f"{len(studies)} radiographs state"
         each = f"each of the {len(set(studies))} studies" if len(set(studies)) > 1 else "the study"
         lines.append(f"{many} no PatientID: {each} counts as a patient of its own.")

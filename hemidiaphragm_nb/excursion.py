@@ -18,7 +18,7 @@ from .features import SIDES
 from .figures import STYLE
 from .files import write_atomic
 from .measure import Lung, Measurements, measure, plot_measurements
-from .patients import header_day, is_study
+from .patients import header_day
 from .predict import Prediction, predict
 from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES, gap_in_patient
@@ -173,9 +173,9 @@ def excursion_sentences(
 # %% ../nbs/engine/excursion.ipynb #a1900005
 def _check_patients(inspiration, expiration) -> None:
     "Raises: ValueError where the headers of both files state a patient, and not the same one."
-    stated = [header_day(file)[0] for file in (inspiration, expiration)]
-    # without a PatientID `header_day` gives the study's UID, and a patient may have two studies
-    named = {who for who in stated if who and not is_study(who)}
+    stated = [header_day(file) for file in (inspiration, expiration)]
+    # a patient may have two studies
+    named = {who for who, _, by_study in stated if who and not by_study}
     if len(named) > 1:
         raise ValueError(
             f"{expiration}: by its header it is of another patient than {inspiration}. Give two"

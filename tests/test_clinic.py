@@ -301,6 +301,21 @@ def test_a_course_says_what_it_leaves_out_and_who_is_known_by_a_study(tmp_path):
         follow_patients(source, tmp_path / "c", shipped_predictor, days=days)
 
 
+def test_a_patient_id_may_look_like_a_uid(tmp_path):
+    "As an OID does that replaces it: two of them are two patients, and no studies."
+    source = tmp_path / "in"
+    source.mkdir()
+    files = []
+    for i in (1, 2):
+        about = dict(PatientID=f"1.2.840.99.{i}", AcquisitionDate=f"2021031{i}")
+        files.append(write_example(source / f"{i}.dcm", phantom(i, side=256).image, **about))
+    with pytest.raises(ValueError, match="of another patient"):
+        write_excursion(*files, tmp_path / "pair")
+    lines, *_ = follow_patients(source, tmp_path / "out", shipped_predictor)
+    assert lines[0].startswith("patient 1: 1 radiograph,") and "PatientID" not in "".join(lines)
+    assert "PatientID" not in (tmp_path / "out/course.html").read_text()
+
+
 def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
     "A at 512, B at 2048: the very same readings have no bias, and a gap 3 px larger one of 3 px."
     gaps = np.array([4.0, 10.0, 25.0, 40.0])
