@@ -398,20 +398,31 @@ def test_a_pair_of_two_scales_has_no_mm_and_says_why(breaths, tmp_path):
     for name in ("other", "none"):
         assert table[name]["mm"].isna().all() and table[name]["half_mm"].isna().all()
         np.testing.assert_allclose(table[name][same], table["one"][same], atol=1e-3)
-        assert " px (" in lines[name][0] and "Lengths in mm" not in " ".join(lines[name])
+        assert " px (" in lines[name][0] and "usual" not in lines[name][0]
+        assert "Lengths in mm" not in " ".join(lines[name])
     assert table["one"]["mm"].notna().all()
     said = "warning: their spacings are of different scales (ImagerPixelSpacing in inspiration,"
     assert any(line.startswith(said) for line in lines["other"])
     assert any("only that in inspiration has a spacing" in line for line in lines["none"])
     assert not any("heights are compared in px" in line for line in lines["one"])
+    about = table["other"][["spacing_sources", "warnings"]].iloc[0]
+    assert about["spacing_sources"] == "ImagerPixelSpacing; PixelSpacing / FIDUCIAL"
+    assert said in about["warnings"] and table["other"]["enlarged_high"].isna().all()
+    assert table["one"]["enlarged_high"].tolist() == [1.25, 1.25]
 
 
-def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path):
+def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path, monkeypatch):
     files = [
         write_example(tmp_path / f"{view}.dcm", phantom(seed, side=256).image, ViewPosition=view)
         for seed, view in ((3, "AP"), (4, "PA"))
     ]
+    drawn = []
+    note = "matplotlib.figure.Figure.supxlabel"
+    monkeypatch.setattr(note, lambda figure, text, **words: drawn.extend(text.split()))
     lines, _ = write_excursion(*files, tmp_path / "out")
     assert any(line.startswith("warning: the one in inspiration is AP") for line in lines)
+    assert drawn == " ".join(lines).split()  # all of it stands under the picture
     table = pd.read_csv(tmp_path / "out/excursion.csv")
+    assert table["views"].tolist() == ["AP; PA"] * 2
+    assert "warning: the one in inspiration is AP" in table["warnings"][1]
     assert table[["usual_mm", "usual_sd_mm"]].to_numpy().tolist() == [[49, 17], [52, 16]]
