@@ -250,6 +250,22 @@ def test_a_course_of_a_table_holds_no_name_and_says_what_it_leaves_out(key, tmp_
     assert table["row"].tolist() == [1, 4, 5] and "image" not in table
 
 
+def test_a_course_says_on_its_page_what_cannot_be_used(tmp_path):
+    "A lateral radiograph and an empty file, by their reasons and without their names."
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name, view in (("Mueller", "PA"), ("Huber", "LL")):
+        about = dict(ViewPosition=view, drop=["PatientOrientation"])
+        write_example(source / f"{name}.dcm", phantom(3, side=256).image, **about)
+    (source / "Anna.png").write_bytes(b"")
+    _, left_out, errors = follow_patients(source, out, shipped_predictor)
+    assert not left_out and len(errors) == 2
+    page = (out / "course.html").read_text()
+    assert "1 file cannot be used: its header says that its view is LL, not frontal." in page
+    assert "1 file cannot be used: the file is empty." in page
+    assert "the terminal" not in page and not any(name.decode() in page for name in NAMES[:3])
+
+
 def test_one_picture_at_two_scales_has_not_changed(tmp_path):
     "The detector's mm on one day, on the next those in the patient, by what is 0.6 of them."
     source, out = tmp_path / "in", tmp_path / "out"
