@@ -24,8 +24,10 @@ from .csv_files import save_table
 from .figures import STYLE
 from .files import write_atomic
 from .dicom_header import not_frontal
+from .formats import Rejection
 from .inputs import find_inputs, why_nothing
-from .patients import LeftOut, Patients, is_study, listed_name
+from .patients import LeftOut, Patients, listed_name
+from .radiograph import RadiographError
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
@@ -311,17 +313,24 @@ def _lateral(files: Sequence[str], patients: Patients) -> list[LeftOut]:
     return [LeftOut(file, reason.format(view)) for file, view in views.items() if view]
 
 # %% ../nbs/engine/course.ipynb #h19d0001
-def _notes(left_out: Sequence[LeftOut], errors: Sequence, patients: Patients) -> list[str]:
+def _notes(
+    left_out: Sequence[LeftOut], errors: Sequence[RadiographError], patients: Patients
+) -> list[str]:
     "What the page says of radiographs without a row: numbers and reasons, for a name may tell."
     lines = []
     for reason, count in Counter(error.reason for error in left_out).items():
         many = "1 radiograph is" if count == 1 else f"{count} radiographs are"
         lines.append(f"{many} left out: {reason.removesuffix(', and it is left out')}.")
-    if errors:
-        what = "1 file or result" if len(errors) == 1 else f"{len(errors)} files or results"
+    # the words of a `Rejection` are fixed; those of any other error may hold a path
+    told = [error.reason for error in errors if isinstance(error.__context__, Rejection)]
+    for reason, count in Counter(told).items():
+        many = "1 file cannot" if count == 1 else f"{count} files cannot"
+        lines.append(f"{many} be used: {reason}.")
+    if others := len(errors) - len(told):
+        what = "1 file or result" if others == 1 else f"{others} files or results"
         lines.append(f"{what} failed, as the terminal says.")
-    studies = [who for who, *_ in patients.dated.values() if is_study(who)]
-    if studies and patients.listed is None:
+    studies = [patients.dated[file][0] for file in patients.studies]
+    if studies:
         many = "1 radiograph states" if len(studies) == 1 else f"{len(studies)} radiographs state"
         each = f"each of the {len(set(studies))} studies" if len(set(studies)) > 1 else "the study"
         lines.append(f"{many} no PatientID: {each} counts as a patient of its own.")

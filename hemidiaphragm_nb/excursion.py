@@ -7,6 +7,7 @@ __all__ = ['Excursion', 'excursion', 'excursion_sentences', 'excursion_rows', 'w
 
 # %% ../nbs/engine/excursion.ipynb #0c0eab9c
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from .features import SIDES
 from .figures import STYLE
 from .files import write_atomic
 from .measure import Lung, Measurements, measure, plot_measurements
-from .patients import header_day, is_study
+from .patients import header_day
 from .predict import Prediction, predict
+from .radiograph import Radiograph
 from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES, gap_in_patient
 from .views import view_kind
@@ -132,15 +134,13 @@ def _length(e: Excursion) -> str:
 
 
 def _about_mm(sides: Sequence[Excursion], spacing_source: str) -> str:
-    "Whose mm they are; '' where there are none."
+    "Whose mm they are, and the source of what is usual; '' where there are none."
     if all(math.isnan(e.mm) for e in sides):
         return ""
+    whose = f"of the spacing, not corrected for magnification ({SOURCES['magnification']})"
     if gap_in_patient(1.0, spacing_source) == (1.0, 1.0):
-        return " Lengths in mm are those in the patient, by calibrated spacings."
-    return (
-        " Lengths in mm are those of the spacing, not corrected for magnification"
-        f" ({SOURCES['magnification']})."
-    )
+        whose = "in the patient, by calibrated spacings"
+    return f" Lengths in mm are those {whose}. Source: {SOURCES['excursion']}."
 
 
 def excursion_sentences(
@@ -155,6 +155,7 @@ def excursion_sentences(
             continue
         mean, sd = EXCURSION_MM[e.side]
         usual = f"; usual in deep breathing, standing: {mean:.0f} ± {sd:.0f} mm (mean and SD)"
+        usual *= not math.isnan(e.mm)  # px are not compared with mm
         lines.append(f"The {e.side} hemidiaphragm moves {_length(e)}{usual}.")
         sure = 0 if math.isnan(e.half_relative) else e.half_relative
         if e.relative < -sure:
@@ -166,16 +167,16 @@ def excursion_sentences(
         "Each lung's height is from its apex to the midpoint of its lower border."
         " ± holds the excursion nine times in ten by the landmarks' own radii; it knows nothing of"
         " another distance, posture or effort."
-        f"{_about_mm(sides, spacing_source)} Source: {SOURCES['excursion']}."
+        f"{_about_mm(sides, spacing_source)}"
     )
     return lines
 
 # %% ../nbs/engine/excursion.ipynb #a1900005
 def _check_patients(inspiration, expiration) -> None:
     "Raises: ValueError where the headers of both files state a patient, and not the same one."
-    stated = [header_day(file)[0] for file in (inspiration, expiration)]
-    # without a PatientID `header_day` gives the study's UID, and a patient may have two studies
-    named = {who for who in stated if who and not is_study(who)}
+    stated = [header_day(file) for file in (inspiration, expiration)]
+    # a patient may have two studies
+    named = {who for who, _, by_study in stated if who and not by_study}
     if len(named) > 1:
         raise ValueError(
             f"{expiration}: by its header it is of another patient than {inspiration}. Give two"
@@ -224,7 +225,48 @@ def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
     usual = [dict(zip(("usual_mm", "usual_sd_mm"), EXCURSION_MM[e.side])) for e in sides]
     return [row | more | rule for row, more, rule in zip(rows, usual, rules)]
 
+# %% ../nbs/engine/excursion.ipynb #h19f0010
+def _about_pair(radiographs: Sequence[Radiograph], no_mm: str) -> dict:
+    """Columns that both rows share: views and sources of the spacings, that in inspiration first;
+    the least and the largest factor by which mm are enlarged.
+    """
+    about = dict(
+        views="; ".join(r.view or "not stated" for r in radiographs),
+        spacing_sources="; ".join(r.spacing_source or "not stated" for r in radiographs),
+        enlarged_low=None,
+        enlarged_high=None,
+    )
+    if not no_mm:
+        one, other = radiographs
+        view = one.view if view_kind(one.view) == view_kind(other.view) else ""
+        of_one = gap_in_patient(1.0, one.spacing_source, view)
+        about |= {f"enlarged_{k}": round(1 / v, 3) for k, v in zip(("high", "low"), of_one)}
+    return about
 
+# %% ../nbs/engine/excursion.ipynb #h19f0012
+def _picture(
+    radiographs: Sequence[Radiograph],
+    answers: Sequence[Prediction],
+    measured: Sequence[Measurements],
+    lines: Sequence[str],  # what is said below them
+):  # the figure
+    "Both breaths, each with its measurements."
+    import matplotlib.pyplot as plt  # drawing only
+
+    wrapped = [row for line in lines for row in textwrap.wrap(line, 150)]
+    with plt.style.context(STYLE):
+        size = 10, 4.8 + 0.17 * len(wrapped)
+        figure, axes = plt.subplots(1, 2, figsize=size, layout="constrained")
+        names = "inspiration", "expiration"
+        for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
+            plot_measurements(p, image=r.pixels, ax=ax, measured=m)
+            ax.set_title(name)
+        words = dict(x=0.01, ha="left", fontsize=9, parse_math=False)
+        figure.supxlabel("\n".join(wrapped), **words)
+    plt.close(figure)
+    return figure
+
+# %% ../nbs/engine/excursion.ipynb #h19f0014
 def write_excursion(
     inspiration,  # a file
     expiration,  # a file of the same patient
@@ -233,7 +275,6 @@ def write_excursion(
     spacing: tuple | None = None,  # mm, rows and columns: of both, instead of their headers'
 ) -> tuple[list[str], tuple[Excursion, Excursion]]:  # sentences; both sides
     "Predict both and compare. Raises: RadiographError, ValueError, in one sentence."
-    import matplotlib.pyplot as plt
     import pandas as pd
 
     _check_patients(inspiration, expiration)
@@ -255,21 +296,15 @@ def write_excursion(
             f"{expiration}: no lung could be measured in both it and {inspiration}, so there is no"
             f" excursion (right: {sides[0].why}; left: {sides[1].why}). Predict both, and look"
         )
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    save_table(pd.DataFrame(excursion_rows(sides)), out / "excursion.csv", index=False)
-    sentences = excursion_sentences(sides, answers[0].spacing_source)
-    with plt.style.context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(10, 5.4), layout="constrained")
-        names = "inspiration", "expiration"
-        for ax, r, p, m, name in zip(axes, radiographs, shown, measured, names):
-            plot_measurements(p, image=r.pixels, ax=ax, measured=m)
-            ax.set_title(name)
-        figure.supxlabel(
-            "\n".join([s for s in sentences if " moves " in s or "unknown" in s]), fontsize=9
-        )
-    write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
-    plt.close(figure)
     named = zip(("inspiration", "expiration"), answers)
     warned = [f"warning ({name}): {w}" for name, p in named for w in p.warnings]
-    return [*sentences, *_scale_warning(no_mm), *_view_warning(*radiographs), *warned], sides
+    warned = [*_scale_warning(no_mm), *_view_warning(*radiographs), *warned]
+    lines = [*excursion_sentences(sides, answers[0].spacing_source), *warned]
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    about = _about_pair(radiographs, no_mm) | dict(warnings="; ".join(warned))
+    rows = pd.DataFrame([row | about for row in excursion_rows(sides)])
+    save_table(rows, out / "excursion.csv", index=False)
+    figure = _picture(radiographs, shown, measured, lines)
+    write_atomic(out / "excursion.png", lambda file: figure.savefig(file, format="png", dpi=100))
+    return lines, sides

@@ -250,6 +250,22 @@ def test_a_course_of_a_table_holds_no_name_and_says_what_it_leaves_out(key, tmp_
     assert table["row"].tolist() == [1, 4, 5] and "image" not in table
 
 
+def test_a_course_says_on_its_page_what_cannot_be_used(tmp_path):
+    "A lateral radiograph and an empty file, by their reasons and without their names."
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name, view in (("Mueller", "PA"), ("Huber", "LL")):
+        about = dict(ViewPosition=view, drop=["PatientOrientation"])
+        write_example(source / f"{name}.dcm", phantom(3, side=256).image, **about)
+    (source / "Anna.png").write_bytes(b"")
+    _, left_out, errors = follow_patients(source, out, shipped_predictor)
+    assert not left_out and len(errors) == 2
+    page = (out / "course.html").read_text()
+    assert "1 file cannot be used: its header says that its view is LL, not frontal." in page
+    assert "1 file cannot be used: the file is empty." in page
+    assert "the terminal" not in page and not any(name.decode() in page for name in NAMES[:3])
+
+
 def test_one_picture_at_two_scales_has_not_changed(tmp_path):
     "The detector's mm on one day, on the next those in the patient, by what is 0.6 of them."
     source, out = tmp_path / "in", tmp_path / "out"
@@ -299,6 +315,21 @@ def test_a_course_says_what_it_leaves_out_and_who_is_known_by_a_study(tmp_path):
     (tmp_path / "days.csv").write_text("\n".join(["file,patient_id,day,view", rows[1]]))
     with pytest.raises(ValueError, match="day of none of its frontal"):
         follow_patients(source, tmp_path / "c", shipped_predictor, days=days)
+
+
+def test_a_patient_id_may_look_like_a_uid(tmp_path):
+    "As an OID does that replaces it: two of them are two patients, and no studies."
+    source = tmp_path / "in"
+    source.mkdir()
+    files = []
+    for i in (1, 2):
+        about = dict(PatientID=f"1.2.840.99.{i}", AcquisitionDate=f"2021031{i}")
+        files.append(write_example(source / f"{i}.dcm", phantom(i, side=256).image, **about))
+    with pytest.raises(ValueError, match="of another patient"):
+        write_excursion(*files, tmp_path / "pair")
+    lines, *_ = follow_patients(source, tmp_path / "out", shipped_predictor)
+    assert lines[0].startswith("patient 1: 1 radiograph,") and "PatientID" not in "".join(lines)
+    assert "PatientID" not in (tmp_path / "out/course.html").read_text()
 
 
 def test_two_readers_px_are_scaled_by_their_own_sizes(tmp_path):
@@ -383,20 +414,31 @@ def test_a_pair_of_two_scales_has_no_mm_and_says_why(breaths, tmp_path):
     for name in ("other", "none"):
         assert table[name]["mm"].isna().all() and table[name]["half_mm"].isna().all()
         np.testing.assert_allclose(table[name][same], table["one"][same], atol=1e-3)
-        assert " px (" in lines[name][0] and "Lengths in mm" not in " ".join(lines[name])
+        assert " px (" in lines[name][0] and "usual" not in lines[name][0]
+        assert "Lengths in mm" not in " ".join(lines[name])
     assert table["one"]["mm"].notna().all()
     said = "warning: their spacings are of different scales (ImagerPixelSpacing in inspiration,"
     assert any(line.startswith(said) for line in lines["other"])
     assert any("only that in inspiration has a spacing" in line for line in lines["none"])
     assert not any("heights are compared in px" in line for line in lines["one"])
+    about = table["other"][["spacing_sources", "warnings"]].iloc[0]
+    assert about["spacing_sources"] == "ImagerPixelSpacing; PixelSpacing / FIDUCIAL"
+    assert said in about["warnings"] and table["other"]["enlarged_high"].isna().all()
+    assert table["one"]["enlarged_high"].tolist() == [1.25, 1.25]
 
 
-def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path):
+def test_a_pair_of_two_views_is_warned_of_and_stands_beside_what_is_usual(tmp_path, monkeypatch):
     files = [
         write_example(tmp_path / f"{view}.dcm", phantom(seed, side=256).image, ViewPosition=view)
         for seed, view in ((3, "AP"), (4, "PA"))
     ]
+    drawn = []
+    note = "matplotlib.figure.Figure.supxlabel"
+    monkeypatch.setattr(note, lambda figure, text, **words: drawn.extend(text.split()))
     lines, _ = write_excursion(*files, tmp_path / "out")
     assert any(line.startswith("warning: the one in inspiration is AP") for line in lines)
+    assert drawn == " ".join(lines).split()  # all of it stands under the picture
     table = pd.read_csv(tmp_path / "out/excursion.csv")
+    assert table["views"].tolist() == ["AP; PA"] * 2
+    assert "warning: the one in inspiration is AP" in table["warnings"][1]
     assert table[["usual_mm", "usual_sd_mm"]].to_numpy().tolist() == [[49, 17], [52, 16]]
