@@ -70,7 +70,7 @@ def _view_words(facts: Dataset) -> str | None:
     "The known words of a view, as many as fit; None where there are none."
     words = frontal_view(facts).split()
     if len(" ".join(words)) > 16:
-        words.sort(key=lambda word: (_LAST_TO_GO.index(word) if word in _LAST_TO_GO else 99))
+        words.sort(key=lambda word: _LAST_TO_GO.index(word) if word in _LAST_TO_GO else 99)
     while len(" ".join(words)) > 16:
         words.pop()
     return " ".join(words) or None
