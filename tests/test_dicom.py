@@ -186,6 +186,7 @@ def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, t
     assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
     texts = [e.value for e in dcmread(out / "a_sr.dcm").iterall() if e.keyword == "TextValue"]
     assert said in "|".join([*texts, ""])
+    assert any("usual range: 1 to 2.5 cm" in t and "Parkhurst Exchange" in t for t in texts)
     calibrated = any(word in said for word in ("calibrated", "GEOMETRY"))
     assert calibrated != any("detector" in text for text in texts)  # in the sentence of the gap
 
