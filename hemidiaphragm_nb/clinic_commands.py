@@ -58,10 +58,10 @@ def _course(
     Days count from each patient's first radiograph, and no name or date is written but in the
     results of single images (in OUT/predictions, whose files are named as the radiographs are).
     Portable and fixed radiographs are apart, and gaps by different rules; where mm are of
-    different scales, gaps are relative to the lung's height. A change is flagged
-    only beyond the smallest detectable one of the shipped model, whoever measured. What cannot be
-    followed is told, here and on the page. Where a header has no PatientID, each study counts as
-    a patient of its own.
+    different scales, gaps are relative to the lung's height. A change is flagged only beyond the
+    smallest detectable one of the shipped model, whoever measured. What cannot be followed is
+    told, here and on the page. Where a header has no PatientID, each study counts as a patient of
+    its own.
     """
     without_screen()
     from hemidiaphragm_nb.course import follow_patients
@@ -125,8 +125,7 @@ def _agree(
 
     Rows are of one image where their paths (column `file`, `id` or `results`) end alike, without
     a picture's ending; a row without a certain partner is told, and mm of two scales are left
-    out. Writes agreement.csv and
-    agreement.html.
+    out. Writes agreement.csv and agreement.html.
     """
     without_screen()
     from hemidiaphragm_nb.reader_agreement import write_agreement

@@ -58,8 +58,9 @@ def _complete(made: Dataset):
         made.ImageLaterality = "U"
         if made.get("BodyPartExamined"):
             made.AnatomicRegionSequence = [_item(codes.SCT.Chest)]
-        if made.get("ViewPosition") in _VIEWS:
-            made.ViewCodeSequence = [_item(_VIEWS[made.ViewPosition])]
+        stated = [word for word in made.get("ViewPosition", "").split() if word in _VIEWS]
+        if len(stated) == 1:
+            made.ViewCodeSequence = [_item(_VIEWS[stated[0]])]
             made.ViewCodeSequence[0].ViewModifierCodeSequence = []
 
 # %% ../nbs/engine/dicom_copy.ipynb #407575da

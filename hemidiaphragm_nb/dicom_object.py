@@ -106,7 +106,7 @@ class DicomWriter(Writer):
     card: dict | None = None  # of the predictor, named in the files
 
     only_for = "DICOM"
-    draws = True  # it has nothing to write where there is no answer
+    draws = True
 
     def __post_init__(self):
         if self.identity not in IDENTITIES:

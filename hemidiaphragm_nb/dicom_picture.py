@@ -12,7 +12,7 @@ import numpy as np
 from pydicom import Dataset, Sequence, uid
 from pydicom.multival import MultiValue
 
-from .dicom_header import header_turn, patient_orientation
+from .dicom_header import frontal_view, header_turn, patient_orientation
 
 # %% ../nbs/engine/dicom_picture.ipynb #c6e5c4b0
 _WHOLE = """Rows Columns SamplesPerPixel PlanarConfiguration BitsAllocated BitsStored HighBit
@@ -49,7 +49,6 @@ _WORDS = {
     "PresentationIntentType": "",  # two words: below
     "PixelSpacingCalibrationType": "GEOMETRY FIDUCIAL",
     "PixelIntensityRelationship": "LIN LOG DISP",
-    "ViewPosition": "AP PA",
     "BodyPartExamined": "CHEST",
     "BurnedInAnnotation": "NO",
     "ModalityLUTType": "US OD HU",
@@ -62,6 +61,19 @@ def _word(ds: Dataset, keyword: str) -> str | None:
     "An element's word where it is a known one."
     found = " ".join(str(ds.get(keyword) or "").upper().split())
     return found if found in _WORDS[keyword] else None
+
+# %% ../nbs/engine/dicom_picture.ipynb #8e51c0d1
+_LAST_TO_GO = "AP PA PORTABLE SUPINE SITTING ERECT UPRIGHT".split()
+
+
+def _view_words(facts: Dataset) -> str | None:
+    "The known words of a view, as many as fit; None where there are none."
+    words = frontal_view(facts).split()
+    if len(" ".join(words)) > 16:
+        words.sort(key=lambda word: _LAST_TO_GO.index(word) if word in _LAST_TO_GO else 99)
+    while len(" ".join(words)) > 16:
+        words.pop()
+    return " ".join(words) or None
 
 # %% ../nbs/engine/dicom_picture.ipynb #6264e754
 _METHODS = """ISO_10918_1 ISO_14495_1 ISO_15444_1 ISO_15444_15 ISO_18181_1 ISO_13818_2 ISO_14496_10
@@ -117,6 +129,7 @@ def picture_elements(
     found = {keyword: _numbers(ds, keyword, True) for keyword in _WHOLE}
     found |= {keyword: _numbers(ds, keyword, False) for keyword in _DECIMAL}
     found |= {keyword: _word(ds, keyword) for keyword in _WORDS}
+    found["ViewPosition"] = _view_words(facts)
     found |= {k: _tables(ds, k) for k in ("ModalityLUTSequence", "VOILUTSequence")}
     for keyword, value in found.items():
         if value is not None and keyword != "ModalityLUTType":

@@ -6,7 +6,7 @@
 __all__ = ['Outcome']
 
 # %% ../nbs/engine/outcome.ipynb #ba92586b
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,14 +31,21 @@ def _skipped(files: Sequence[Path]) -> list[str]:
 def _not_written(
     writer: Writer,
     done: dict[str, dict[str, list[str]]],  # of each file predicted: what was written, by writer
+    silent: Collection[str] = (),  # the files without an answer
 ) -> list[str]:
-    "A line where a writer for one form of images alone wrote nothing for some of them."
-    lacking = [file for file, files in done.items() if not files[writer.name]]
-    if not lacking or not writer.only_for:
-        return []
+    "Lines where a writer for one form of images, or of answers, wrote nothing for some images."
+    lacking = [f for f, files in done.items() if not files[writer.name] and writer.only_for]
+    unanswered = [file for file in lacking if file in silent and writer.draws]
+    other = [file for file in lacking if file not in unanswered]
+    reasons = {
+        "are without an answer": unanswered,
+        f"are not {writer.only_for}": other,
+    }
     return [
-        f"STEM{writer.ending}: nothing written for {len(lacking)} of {len(done)} images, which are"
-        f" not {writer.only_for} (such as {lacking[0]})"
+        f"STEM{writer.ending}: nothing written for {len(files)} of {len(done)} images, which"
+        f" {reason} (such as {files[0]})"
+        for reason, files in reasons.items()
+        if files
     ]
 
 # %% ../nbs/engine/outcome.ipynb #02f8b8c0
@@ -85,8 +92,7 @@ class Outcome:
                 else "rows of earlier calls stay"
             )
             lines.append(f"{self.earlier} {stay} in the table (not with --fresh)")
-        # where there is no answer, a segmentation is not written whatever the image's form
-        answered = ((row, files) for row, files in zip(self.rows, self.files) if row not in none)
-        written = {row["file"]: files for row, files in answered}
-        lines += _skipped(self.skipped)
-        return lines + [line for writer in self.writers for line in _not_written(writer, written)]
+        written = {row["file"]: files for row, files in zip(self.rows, self.files)}
+        silent = {row["file"] for row in none}
+        lacking = (_not_written(writer, written, silent) for writer in self.writers)
+        return [*lines, *_skipped(self.skipped), *(line for of in lacking for line in of)]

@@ -8,6 +8,7 @@ __all__ = ['record_schema']
 # %% ../nbs/engine/record_schema.ipynb #226ceb19
 from .columns import ALL_COLUMNS, Column
 from .records import RECORD_VERSION
+from .usual_range import SOURCES
 
 # %% ../nbs/engine/record_schema.ipynb #df0b7910
 def _field(column: Column) -> dict:
@@ -32,7 +33,8 @@ _BESIDE = {
     "findings": {"type": "array", "items": _FINDING, "description": "The same, with codes"},
     "units": _TEXT | {"description": "Of points, and where their origin is"},
     "gap": _TEXT | {"description": "Between which points the gap is, and how it is signed"},
-    "gap_usual": _TEXT | {"description": "Where the gap stands beside what is usual"},
+    "gap_usual": _TEXT
+    | {"description": f"Where the gap stands beside what is usual ({SOURCES['usual range']})"},
     "model": {"type": "object", "description": "What predicted it"},
     "version": _TEXT | {"description": "Of hemidiaphragm_nb"},
     "path": _TEXT | {"description": "The image, from the root of its file system"},

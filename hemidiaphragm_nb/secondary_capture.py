@@ -47,12 +47,11 @@ def _with_caption(picture: np.ndarray, texts: list[str]) -> np.ndarray:
 # %% ../nbs/engine/secondary_capture.ipynb #6a2e0b21
 def _square(picture: np.ndarray, pixel: tuple[float, float]) -> np.ndarray:
     "A picture drawn again in square pixels, its longer side as long as before."
+    if 0.99 < pixel[0] / pixel[1] < 1.01:
+        return picture
     sides = np.multiply(picture.shape[:2], pixel)
     sides = np.maximum(1, np.round(sides * max(picture.shape[:2]) / sides.max())).astype(int)
-    flat = 0.99 < pixel[0] / pixel[1] < 1.01
-    return (
-        picture if flat else cv2.resize(picture, sides[::-1].tolist(), None, 0, 0, cv2.INTER_AREA)
-    )
+    return cv2.resize(picture, sides[::-1].tolist(), interpolation=cv2.INTER_AREA)
 
 # %% ../nbs/engine/secondary_capture.ipynb #6a2e0b23
 def captured_picture(

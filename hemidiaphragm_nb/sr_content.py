@@ -25,7 +25,7 @@ from .predict import Prediction
 from .radiograph import FRAME
 from .spacings import BY_HAND
 from .tilt import level_gap_mm
-from .usual_range import prediction_sentence
+from .usual_range import SOURCES, prediction_sentence
 
 # %% ../nbs/engine/sr_content.ipynb #c5990ae8
 PRODUCT = "hemidiaphragm_nb"
@@ -210,7 +210,8 @@ def _gap_comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
     "Where the gap stands beside what is usual, and by which rule it was measured."
     view = str(source.picture.get("ViewPosition", ""))
     placed = prediction_sentence(p, sizes.get("gap_relative"), view)
-    return [f"{placed} Landmarks are the midpoints of the lower lung borders. No diagnosis."]
+    rule = "Landmarks are the midpoints of the lower lung borders. No diagnosis."
+    return [f"{placed} {rule}", f"Source of the usual range: {SOURCES['usual range']}."]
 
 
 def _comments(source: Source, p: Prediction, sizes: dict) -> list[str]:

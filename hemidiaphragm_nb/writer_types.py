@@ -23,6 +23,7 @@ class Writer(ABC):
     # was written before a failure may stay
     ending: str = ""
     only_for: str = ""  # the form of the images that it writes something for; "": of any form
+    draws: bool = False  # what it writes is the answer: nothing where there is none
 
     def planned(
         self,

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ import hemidiaphragm_nb.update_curves
 import hemidiaphragm_nb.updates
 from hemidiaphragm_nb import cli, hand_training
 from hemidiaphragm_nb.case_checks import validate_folder
+from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.folders import load_frames, read_folder, write_folder
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.landmarks import split_by_patient
@@ -133,8 +135,27 @@ def test_warnings_are_counted_shown_and_tabled(tmp_path):
     assert f"{told}; results in" in r.output and r.output.count(": no answer: ") == none
     shown = [line for line in r.output.splitlines() if line.startswith("  /")]
     assert len(shown) == 5 and f"and {len(found) - 5} more" in r.output
-    answered = f"{8 - none} of {8 - none} images"
-    assert f"STEM_seg.dcm: nothing written for {answered}, which are not DICOM" in r.output
+    for count, reason in ((8 - none, "not DICOM"), (none, "without an answer")):
+        told = f"STEM_seg.dcm: nothing written for {count} of 8 images, which are {reason}"
+        assert told in r.output
+
+
+def test_a_dicom_without_an_answer_is_told_to_have_no_drawing(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    write_example(folder / "sound.dcm", phantom(3, side=256).image)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
+    write_example(folder / "noise.dcm", noise)
+    words = ["predict", str(folder), "--seg", "--gsps", "--sr", "--out", str(out)]
+    r = CliRunner().invoke(cli.app, words)
+    assert "1 of them without an answer" in r.output, r.output
+    assert sorted(p.name for p in out.glob("*.dcm")) == [
+        "noise_sr.dcm",
+        *(f"sound_{kind}.dcm" for kind in ("gsps", "seg", "sr")),
+    ]
+    told = [line for line in r.output.replace("\n(such", " (such").splitlines() if "STEM_" in line]
+    reason = "nothing written for 1 of 2 images, which are without an answer (such as"
+    assert len(told) == 2 and all(reason in line for line in told)
 
 
 @pytest.mark.parametrize(

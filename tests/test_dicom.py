@@ -17,6 +17,7 @@ from hemidiaphragm_nb.dicom_source import EXAMPLE_HEADER, IDENTITIES, write_exam
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction, predict
 from hemidiaphragm_nb.radiograph import RadiographError
+from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.writers import predict_folder
 
 
@@ -109,6 +110,21 @@ def test_a_copy_of_a_calibrated_image_describes_its_calibration(kind, calibratio
         assert [line for line in complaints(copy) if kind == CR or "Calibration" in line] == []
 
 
+@pytest.mark.parametrize("kind", [CR, DX, SC])
+@pytest.mark.parametrize("view", ["AP SUPINE", "PA ERECT", "PORTABLE SUPINE", "AP"])
+def test_a_copy_is_of_the_same_view(kind, view, tmp_path):
+    "Else the copy's gap would be of another kind of radiograph than the original's."
+    image = phantom(3, side=256).image
+    path = write_example(tmp_path / "a.dcm", image, kind=kind, ViewPosition=view)
+    copy = write_copy(path, tmp_path / "copy.dcm")
+    assert read_radiograph(copy).view == read_radiograph(path).view == view
+    codes = [item.CodeMeaning for item in dcmread(copy).get("ViewCodeSequence", [])]
+    whole = {"AP": ["antero-posterior"], "PA": ["postero-anterior"]}
+    assert codes == (whole.get(view[:2], []) if kind == DX else [])
+    if kind != DX and shutil.which("dciodvfy"):
+        assert complaints(copy) == []
+
+
 @pytest.mark.parametrize(
     "kind, stated, kept",
     [
@@ -170,6 +186,7 @@ def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, t
     assert predict_folder([str(path)], out, writers=[SrWriter()], spacing=by_hand) == []
     texts = [e.value for e in dcmread(out / "a_sr.dcm").iterall() if e.keyword == "TextValue"]
     assert said in "|".join([*texts, ""])
+    assert any("usual range: 1 to 2.5 cm" in t and "Parkhurst Exchange" in t for t in texts)
     calibrated = any(word in said for word in ("calibrated", "GEOMETRY"))
     assert calibrated != any("detector" in text for text in texts)  # in the sentence of the gap
 
