@@ -213,7 +213,7 @@ def plot_course(
     label: str = "",
     change_label: str = "",  # of that band, in the legend
     style: str = "o-",
-    colour: str = COLOURS["truth"],
+    colour: str = "black",
     ax=None,  # matplotlib axes; None: new ones
     **line,  # for the line, as matplotlib's `plot` takes it
 ):  # the axes

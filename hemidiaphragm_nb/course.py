@@ -114,7 +114,7 @@ def with_changes(
     return pd.concat(parts).reset_index(drop=True)
 
 # %% ../nbs/engine/course.ipynb #5189d65a
-_STYLES = {"portable": ("o-", "C0"), "fixed": ("s-", "C1"), "": ("D-", "C4")}
+_STYLES = {"portable": ("o-", "black"), "fixed": ("s-", "0.5"), "": ("D-", "0.3")}
 
 
 def _half_widths(alike: pd.DataFrame, value: str) -> pd.Series | None:

@@ -33,7 +33,7 @@ def use_style():
         sys.modules["matplotlib_inline.backend_inline"].set_matplotlib_formats("png")
 
 # %% ../nbs/engine/figures.ipynb #f16a000b
-# what a colour stands for; the style's first colours, in its order
+# what a colour stands for; a curve of another meaning has none of these
 COLOURS = {"truth": "#0B3C8C", "prediction": "#D5402B", "left": "#3D9BE9", "right": "#F2B701"}
 
 # %% ../nbs/engine/figures.ipynb #f16a0010

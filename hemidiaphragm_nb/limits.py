@@ -54,11 +54,11 @@ def plot_bland_altman(
     ax = ax or plt.subplots()[1]
     a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     r = bland_altman(a, b)
-    ax.plot((a + b) / 2, a - b, "o", ms=3)
+    ax.plot((a + b) / 2, a - b, "o", color="0.5", ms=3)
     for name, half in dict(bias=r.bias_half, lower=r.limit_half, upper=r.limit_half).items():
         y, at = getattr(r, name), ("axes fraction", "data")
-        ax.axhline(y, c="C1", ls="-" if name == "bias" else "--")
-        ax.axhspan(y - half, y + half, color="C1", alpha=0.15)
+        ax.axhline(y, c="black", ls="-" if name == "bias" else "--")
+        ax.axhspan(y - half, y + half, color="black", alpha=0.12)
         ax.annotate(f"{name} {y:.1f}", (0.99, y), xycoords=at, ha="right", va="bottom")
     ax.set(xlabel=f"mean of the two ({unit})", ylabel=f"difference ({unit})")
     return ax

@@ -1,6 +1,7 @@
 "Notebooks, tests, scripts: formatted and linted by ruff; what is private stays in its module."
 
 import ast
+import re
 import sys
 
 import nbformat
@@ -67,3 +68,40 @@ def test_what_the_page_folds_jupyterlab_folds_too():
                 hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
                 open_cells += [] if hidden else [f"{path.stem}: {cell.id}"]
     assert open_cells == []
+
+
+def test_a_lesson_folds_imports_and_what_only_draws_in_jupyterlab_and_on_the_page():
+    "So is what the page leaves out: the room's name, hidden imports."
+    from tools.build_docs import convert, lessons, mark_exported
+
+    jupyterlab, page = set(), set()
+    for path in lessons():
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type != "code" or cell.source.startswith("#| code-fold: true"):
+                continue
+            if re.match(r"#\| (export\b|hide$|default_exp )", cell.source, re.M):
+                name = f"{path.stem}: {cell.id}"
+                jupyterlab |= {name} if cell.metadata.get("jupyter") else set()
+                cell.directives_ = dict.fromkeys(re.findall(r"^#\| (\w+)", cell.source, re.M), [])
+                mark_exported(cell)
+                shown = convert(cell, set(), path) if "source" in cell else None
+                page |= {name} if not shown or "hide-input" in shown.metadata["tags"] else set()
+    assert jupyterlab == page
+    assert len(page) > 3 * 18
+
+
+@pytest.mark.parametrize(
+    "code, folded",
+    [
+        ("import math\nfrom pathlib import Path", True),
+        ("_DASHES = (1, 2)\n\n\ndef _plot_it(ax):\n    pass", True),
+        ("def _mean(x):\n    pass\n\n\ndef _draw_it(ax):\n    pass", True),
+        ("def mean(x):\n    pass\n\n\ndef _draw_it(ax):\n    pass", False),
+        ("def _mean(x):\n    pass", False),
+        ("import math\n\nmath.pi", False),
+    ],
+)
+def test_what_a_lesson_folds(code, folded):
+    from tools.build_docs import is_folded
+
+    assert is_folded(code) is folded

@@ -177,6 +177,21 @@ def only_imports(code: str) -> bool:
     return all(isinstance(node, imports) for node in ast.parse(code).body)
 
 
+def only_draws(code: str) -> bool:
+    "Whether `code` defines nothing but private functions, and constants, of which one draws."
+    body = ast.parse(code).body
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    constants = [node.targets[0] for node in body if isinstance(node, ast.Assign)]
+    names = [*functions, *(getattr(target, "id", "") for target in constants)]
+    private = len(names) == len(body) and all(name.startswith("_") for name in names)
+    return private and any(name.startswith(("_draw_", "_plot_")) for name in functions)
+
+
+def is_folded(code: str) -> bool:
+    "Whether a lesson folds this exported code: its reader comes for what is measured or learnt."
+    return only_imports(code) or only_draws(code)
+
+
 def opening(source: Path) -> str:
     "What a notebook's first cell says below title and summary: nbdev keeps no more than these."
     first = nbformat.read(source, as_version=4).cells[0].source
@@ -210,7 +225,7 @@ def convert(cell, names: set[str], source: Path):
         return anchor_cell(anchor(text)) if lesson else api_cell(relinked(text, names))
     hidden = re.search(r"^#\|\s*echo:\s*false", cell.source, re.M)
     folded = re.search(r"^#\|\s*code-fold:\s*true", cell.source, re.M) or (
-        cell.source.startswith(EXPORTED) and (source not in lessons() or only_imports(cell.source))
+        cell.source.startswith(EXPORTED) and (source not in lessons() or is_folded(cell.source))
     )
     tags = ["remove-input"] if hidden else ["hide-input"] if folded else []
     cell.metadata = {"tags": tags}

@@ -87,7 +87,7 @@
   }
 
   // Equation 2 on a frame of 512 px: h = tanh(pi d / beta), and what follows from it.
-  function beta(data, place, colours) {
+  function beta(data, place) {
     const size = 128,
       canvas = html("canvas", { width: size, height: size, role: "img" });
     canvas.style.cssText = "width:100%;aspect-ratio:1;max-width:360px;border:1px solid #8885";
@@ -124,11 +124,11 @@
         }),
         svg("path", {
           d: `M${plot.x(d)} ${plot.y(0)}V${plot.y(h(d))}`,
-          stroke: colours.left,
+          stroke: "currentColor",
           "stroke-width": 2,
           "stroke-dasharray": "5 4",
         }),
-        svg("circle", { cx: plot.x(d), cy: plot.y(h(d)), r: 6, fill: colours.left }),
+        svg("circle", { cx: plot.x(d), cy: plot.y(h(d)), r: 6, fill: "currentColor" }),
       );
       const white = (((2 * b * b) / Math.PI) * (Math.PI ** 2 / 12 - Math.LN2)) / 512 ** 2;
       place.say(
@@ -189,7 +189,7 @@
         ...Object.entries(paper).map(([at, percent]) =>
           svg("path", {
             d: `M${plot.x(at) - 6} ${plot.y(percent)}h12m-6 -6v12`,
-            stroke: colours.prediction,
+            stroke: "currentColor",
             "stroke-width": 3,
           }),
         ),
@@ -206,13 +206,13 @@
     const radius = slider(place.controls, "nearer than", data.radii, 10, (r) => `${r} px`, draw);
     place.key(
       "Yellow: right lung. Blue, dashed: left. Thin: both. " +
-        "Red crosses: the paper's table 3, both lungs.",
+        "Crosses: the paper's table 3, both lungs.",
     );
     draw();
   }
 
   // Eight pairs of weights: landmarks against masks.
-  function lambda(data, place, colours) {
+  function lambda(data, place) {
     const plot = axes({
       xs: [0, 100],
       ys: data.diceRange,
@@ -256,7 +256,7 @@
             cy: plot.y(dice),
             r: 4,
             fill: "none",
-            stroke: colours.left,
+            stroke: "currentColor",
             "stroke-width": 1.5,
           }),
         ),
@@ -264,7 +264,7 @@
           cx: plot.x(ours.hits),
           cy: plot.y(ours.dice),
           r: 9,
-          fill: colours.left,
+          fill: "currentColor",
           class: "hd-ours",
         }),
         svg("rect", {
@@ -273,7 +273,7 @@
           width: 16,
           height: 16,
           fill: "none",
-          stroke: colours.prediction,
+          stroke: "currentColor",
           "stroke-width": 3,
         }),
       );
