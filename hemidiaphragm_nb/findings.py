@@ -131,7 +131,7 @@ _LUNG = {  # of a lung, or of the mask
 }
 
 # %% ../nbs/engine/findings.ipynb #5939b549
-_NUMBERS = {  # of a landmark, a length, or the file
+_LANDMARK = {  # of a landmark
     "landmark_off_image": Kind(
         SEVERE,
         "a landmark would lie off the image",
@@ -164,6 +164,10 @@ _NUMBERS = {  # of a landmark, a length, or the file
         "a radius of more than {px512:g} px of 512",
         {"px512": 20.0},
     ),
+}
+
+# %% ../nbs/engine/findings.ipynb #f1ed0001
+_NUMBERS = {  # of a length, or the file
     "implausible_size": Kind(
         CAUTION,
         "the pixel spacing is implausible",
@@ -184,7 +188,7 @@ _NUMBERS = {  # of a landmark, a length, or the file
         effect="shown, though there is no answer",
     ),
 }
-FINDINGS = _IMAGE | _PICTURE | _LUNG | _NUMBERS
+FINDINGS = _IMAGE | _PICTURE | _LUNG | _LANDMARK | _NUMBERS
 OTHER = Kind(CAUTION, "a finding of another version, or of a predictor of your own", "not known")
 
 # %% ../nbs/engine/findings.ipynb #621b371e
