@@ -904,6 +904,33 @@ def test_a_warning_comes_first(app, tmp_path):
         page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def test_a_radiograph_that_is_chosen_is_on_the_screen(example, tmp_path):
+    "On a telephone the table stands screens below; the focus stays on the name that was chosen."
+    page, other = example.page, tmp_path / "other.png"
+    save_picture(phantom(5).image, other)
+    example.drop(other)
+    example.result(other.name)
+    names = page.locator("#table").get_by_role("button")
+    try:
+        page.set_viewport_size({"width": 390, "height": 844})
+        for name in (EXAMPLE, other.name):
+            button = names.filter(has_text=name)
+            button.focus()
+            assert page.locator("#name").bounding_box()["y"] < 0
+            page.keyboard.press("Enter")
+            example.wait("the radiograph", lambda: example.text("#name") == name)
+            example.wait("the scroll", lambda: page.locator("#name").bounding_box()["y"] >= 0)
+            assert page.locator("#name").bounding_box()["y"] < 500
+            assert button.evaluate("el => el === document.activeElement")
+        page.set_viewport_size({"width": 1280, "height": 2400})
+        page.evaluate("scrollTo(0, 0)")
+        names.first.click()  # where all is seen, nothing moves
+        example.wait("the radiograph", lambda: example.text("#name") == EXAMPLE)
+        assert page.evaluate("scrollY") == 0
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def test_sizes(folder):
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 30e6
