@@ -14,7 +14,7 @@ DOCS := $(VENV)/.docs
 PAGE := hemidiaphragm_nb/static/page
 # a Python with onnxruntime prepares the page's network: it starts sooner then
 PAGE_PYTHON = $(if $(wildcard $(BIN)/python),$(abspath $(BIN))/python,python3)
-PAGE_SOURCES := $(wildcard web/*.* web/src/* web/examples/* hemidiaphragm_nb/static/viewer.*) hemidiaphragm_nb/weights/default/fast.onnx tools/page_files.py
+PAGE_SOURCES := $(wildcard web/*.* web/src/* web/examples/* hemidiaphragm_nb/static/viewer.*) hemidiaphragm_nb/weights/default/fast.onnx tools/page_files.py tools/page_facts.py
 RECIPE := settings.ini setup.py pyproject.toml tools/bootstrap.py $(if $(LOCKED),requirements.lock)
 
 export PYTHONUTF8 := 1

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .extras import require_extra
 from .options import PATH, ModelFolder, Out, finish, parse_spacing
 from .options import show_message, without_screen
 
@@ -63,6 +64,7 @@ def _course(
     told, here and on the page. Where a header has no PatientID, each study counts as a patient of
     its own.
     """
+    require_extra("clinic")  # now, not when minutes later a figure is drawn
     without_screen()
     from hemidiaphragm_nb.course import follow_patients
     from hemidiaphragm_nb.models import open_predictor
@@ -101,6 +103,7 @@ def _pair(
 
     Writes excursion.csv and excursion.png.
     """
+    require_extra("clinic")  # now, not when minutes later a figure is drawn
     without_screen()
     from hemidiaphragm_nb.excursion import write_excursion
     from hemidiaphragm_nb.models import open_predictor
@@ -127,6 +130,7 @@ def _agree(
     a picture's ending; a row without a certain partner is told, and mm of two scales are left
     out. Writes agreement.csv and agreement.html.
     """
+    require_extra("clinic")  # now, not when minutes later a figure is drawn
     without_screen()
     from hemidiaphragm_nb.reader_agreement import write_agreement
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .extras import require_extra
 from .options import PATH, Browser, Out, Port, Seed, finish, show_message
 
 # %% ../nbs/engine/review_commands.ipynb #21c7fccb
@@ -60,6 +61,7 @@ def _review(
     writes OUT/landmarks_reviewed.csv, where a label gives way only if two readers or more agree.
     The data's own files stay as they are.
     """
+    require_extra("train")
     from hemidiaphragm_nb.review import folder_items
 
     draw = dict(over=over, most=most or None, seed=seed)

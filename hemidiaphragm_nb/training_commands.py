@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from .extras import require_extra
 from hemidiaphragm_nb.options import (
     PATH,
     Cases,
@@ -65,6 +66,7 @@ def _check(
     Writes problems.csv and oddest.png. Ends with exit status 1 where there are errors; warnings
     alone end with 0.
     """
+    require_extra("clinic")
     from hemidiaphragm_nb.case_checks import check_report
 
     report = check_report(data, out)
@@ -157,6 +159,7 @@ def _train(
     goes on after an interruption, and with more --epochs after the end: with the rest of the
     schedule that so many epochs have, from the checkpoint that OUT keeps.
     """
+    require_extra("train")
     from hemidiaphragm_nb.hand_training import train_by_hand
     from hemidiaphragm_nb.precision import choose_device
     from hemidiaphragm_nb.reports import evaluation_report
@@ -187,6 +190,7 @@ def _evaluate(
     """Evaluate a model on data with known answers: by default on the same test split that `train`
     with this seed leaves out. The network runs in 32-bit floats, as with `predict --torch`.
     """
+    require_extra("train")
     from hemidiaphragm_nb.models import open_predictor
     from hemidiaphragm_nb.reports import evaluation_report, training_overlap
 

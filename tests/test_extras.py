@@ -11,7 +11,10 @@ from packaging.utils import canonicalize_name
 from pydicom import uid
 
 from hemidiaphragm_nb.dicom_reader import encode_dicom
+from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.extras import PACKAGES, MissingExtra
+from hemidiaphragm_nb.folders import write_folder
+from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.readers import read_radiograph
 from tests.sound_files import corpus, tiff
@@ -138,6 +141,13 @@ def test_a_small_installation_imports_what_it_brings():
         ("predict x.png --torch", {"torch"}, "torch"),
         ("predict x.png --fast", {"openvino"}, "openvino"),
         ("check data", {"matplotlib", "pandas"}, "pandas"),
+        ("check data", {"torch", "matplotlib"}, "matplotlib"),
+        ("course data", {"matplotlib"}, "matplotlib"),
+        ("pair in.dcm out.dcm", {"matplotlib", "pandas"}, "pandas"),
+        ("agree a.csv b.csv", {"scipy"}, "scipy"),
+        ("train", {"torch", "pandas"}, "torch"),
+        ("evaluate", {"torch", "pandas"}, "torch"),
+        ("review data", {"torch", "pandas"}, "torch"),
         ("app", {"voila"}, "voila"),
         ("replicate", {"torch", "matplotlib", "pytorch_grad_cam"}, "pytorch_grad_cam"),
         ("crossval", {"torch", "matplotlib", "pytorch_grad_cam"}, "pytorch_grad_cam"),
@@ -163,6 +173,29 @@ def test_a_small_installation_does_the_quick_start(tmp_path):
     written = {path.name for path in (tmp_path / "results").iterdir()}
     named = {f"phantom-00000{i}_{kind}.png" for i in range(3) for kind in ("mask", "overlay")}
     assert {"report.html", "predictions.csv"} | named <= written
+
+
+def test_the_extra_clinic_is_enough_for_its_commands(tmp_path):
+    "Nothing that another extra brings is imported, late imports among it."
+    brought = {package for package, (_, extra, _) in PACKAGES.items() if extra == "clinic"}
+    header = dict(PatientID="P", PatientName="Example^One", ViewPosition="AP")
+    (tmp_path / "ward").mkdir()
+    for day in (1, 2, 3):
+        dates = header | dict(AcquisitionDate=f"2026010{day}", StudyDate=f"2026010{day}")
+        write_example(tmp_path / f"ward/{day}.dcm", phantom(2 + day, side=256).image, **dates)
+    write_folder(phantom_frames(2, side=64), tmp_path / "data")
+    code = WITHOUT.format(hidden=set(PACKAGES) - brought) + COMMAND
+    tables = ["course/predictions/predictions.csv"] * 2
+    for words in (
+        ["check", "data"],
+        ["course", "ward"],
+        ["pair", "ward/1.dcm", "ward/2.dcm"],
+        ["agree", *tables],
+    ):
+        output = run(sys.executable, "-c", code, *words, cwd=tmp_path)
+        assert output.endswith("exit status 0\n"), output
+    made = ("check/oddest.png", "course/course.html", "pair/excursion.png")
+    assert all((tmp_path / name).exists() for name in (*made, "agreement/agreement.html"))
 
 
 def common_files() -> dict[str, bytes]:

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
 from tools import page_facts
 from tools.page_files import RADIOGRAPH
+from tools.project import ROOT
 
 PHANTOMS = 60
 RADIOGRAPHS = int(os.environ.get("HEMIDIAPHRAGM_PAGE_RADIOGRAPHS", 10))
@@ -127,6 +130,30 @@ def all_agree(app, *paths: Path) -> list[Answer]:
 def test_the_facts_are_the_library_s():
     stale = page_facts.FACTS.read_text(encoding="utf-8") != page_facts.text()
     assert not stale, "run `python -m tools.page_facts`"
+
+
+OTHER_FACTS = """\
+#!{python}
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tools import page_facts, page_files
+page_facts.text = lambda: "{{}}"
+page_files.main(Path(sys.argv[-1]))
+"""
+
+
+def test_a_page_with_other_facts_is_not_built(folder, tmp_path):
+    "Whoever builds it reads one sentence, and no part of a page is left."
+    python, out = tmp_path / "python", tmp_path / "page"
+    python.write_text(OTHER_FACTS.format(python=sys.executable, root=str(ROOT)))
+    python.chmod(0o755)
+    environment = os.environ | {"PYTHON": str(python)}
+    command = ["node", "build.mjs", str(out)]
+    made = subprocess.run(command, cwd=WEB, capture_output=True, text=True, env=environment)
+    advice = "run `python -m tools.page_facts`"
+    assert made.stderr == f"web/src/facts.json: not what the library says now; {advice}\n"
+    assert made.returncode == 1 and not out.exists()
 
 
 def test_the_examples_are_phantoms():
@@ -904,6 +931,33 @@ def test_a_warning_comes_first(app, tmp_path):
             assert foot <= gap["y"]
             assert foot <= picture["y"] if width == 390 else warning["x"] > picture["x"] + 300
             assert warning["x"] + warning["width"] <= width
+    finally:
+        page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_a_radiograph_that_is_chosen_is_on_the_screen(example, tmp_path):
+    "On a telephone the table stands screens below; the focus stays on the name that was chosen."
+    page, other = example.page, tmp_path / "other.png"
+    save_picture(phantom(5).image, other)
+    example.drop(other)
+    example.result(other.name)
+    names = page.locator("#table").get_by_role("button")
+    try:
+        page.set_viewport_size({"width": 390, "height": 844})
+        for name in (EXAMPLE, other.name):
+            button = names.filter(has_text=name)
+            button.focus()
+            assert page.locator("#name").bounding_box()["y"] < 0
+            page.keyboard.press("Enter")
+            example.wait("the radiograph", lambda: example.text("#name") == name)
+            example.wait("the scroll", lambda: page.locator("#name").bounding_box()["y"] >= 0)
+            assert page.locator("#name").bounding_box()["y"] < 500
+            assert button.evaluate("el => el === document.activeElement")
+        page.set_viewport_size({"width": 1280, "height": 2400})
+        page.evaluate("scrollTo(0, 0)")
+        names.first.click()  # where all is seen, nothing moves
+        example.wait("the radiograph", lambda: example.text("#name") == EXAMPLE)
+        assert page.evaluate("scrollY") == 0
     finally:
         page.set_viewport_size({"width": 1280, "height": 900})
 

@@ -4,6 +4,8 @@
 optimised beforehand. A browser would make the same integer operations of the same graph at every
 start, and need a second more; the answers are the same. Where pydicom-data is installed, its
 `RG1_J2KI.dcm`, a chest radiograph of the DICOM committee's samples, comes into `examples`.
+
+A page whose constants and words are not those of the library is not built: exit status 3.
 """
 
 import shutil
@@ -13,10 +15,18 @@ from pathlib import Path
 import onnxruntime
 from pydicom.data import get_testdata_file
 
-from tools.project import LIBRARY
+from tools import page_facts
+from tools.project import LIBRARY, ROOT
 
 SHIPPED = LIBRARY / "weights" / "default" / "fast.onnx"
 RADIOGRAPH = "RG1_J2KI.dcm"
+STALE = 3  # the exit status, which `web/build.mjs` knows
+
+
+def stale_files() -> list[Path]:
+    "What `tools.page_facts` writes, where it is not what the library says now."
+    made = {page_facts.FACTS: page_facts.text(), page_facts.COLUMNS: page_facts.column_text()}
+    return [path for path, text in made.items() if path.read_text(encoding="utf-8") != text]
 
 
 def optimise(target: Path) -> None:
@@ -28,6 +38,11 @@ def optimise(target: Path) -> None:
 
 
 def main(folder: Path) -> None:
+    if stale := stale_files():
+        names = " and ".join(str(path.relative_to(ROOT)) for path in stale)
+        advice = "run `python -m tools.page_facts`"
+        print(f"{names}: not what the library says now; {advice}", file=sys.stderr)
+        sys.exit(STALE)
     found = get_testdata_file(RADIOGRAPH, download=False)
     if found:
         shutil.copyfile(found, folder / "examples" / RADIOGRAPH)

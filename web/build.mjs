@@ -22,6 +22,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const LIBRARY = join(HERE, "..", "hemidiaphragm_nb");
 const OUT = resolve(process.argv[2] ?? join(LIBRARY, "static", "page"));
 const MOST_BYTES = 30e6;
+const STALE = 3; // exit status of `tools/page_files.py`
 
 const options = {
   bundle: true,
@@ -91,13 +92,19 @@ if (bytes > MOST_BYTES) throw new Error(`the page is larger than ${MOST_BYTES / 
 
 // The network with its graph optimised beforehand: whether that could be done; and the example that
 // pydicom-data has. Both need a Python with this library's requirements (PYTHON names it); without
-// one, each start of the page optimises, in a second, and the examples are phantoms.
+// one, each start of the page optimises, in a second, and the examples are phantoms. With one, a page
+// that would state other constants than the library is not built.
 function writeNetwork(folder) {
   const python = process.env.PYTHON || "python3";
   const options = { cwd: join(HERE, ".."), stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" };
   const made = spawnSync(python, ["-m", "tools.page_files", folder], options);
   if (made.status === 0) return true;
   const why = made.error?.message ?? made.stderr.trim().split("\n").at(-1);
+  if (made.status === STALE) {
+    rmSync(OUT, { recursive: true, force: true }); // `make` would take a part for the page
+    console.error(why);
+    process.exit(1);
+  }
   console.warn(`The network is not optimised beforehand, and the page starts slower (${why}).`);
   cpSync(join(LIBRARY, "weights", "default", "fast.onnx"), join(folder, "network.onnx"));
   return false;

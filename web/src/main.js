@@ -274,7 +274,12 @@ function showTable() {
     else entry.row.removeAttribute("aria-current");
     const name = entry.row.cells[0];
     if (entry.radiograph && !name.firstElementChild) {
-      const onclick = () => show(entry);
+      const onclick = async () => {
+        await show(entry);
+        // the focus stays here, so that the next radiograph is one key away
+        const { top, bottom } = $("name").getBoundingClientRect();
+        if (top < 0 || bottom > innerHeight) $("desk").scrollIntoView();
+      };
       name.replaceChildren(element("button", { type: "button", onclick }, entry.file));
     }
     while (entry.row.cells.length > 1) entry.row.deleteCell(-1);
