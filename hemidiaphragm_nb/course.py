@@ -177,13 +177,17 @@ def _compared(patient: pd.DataFrame) -> int:
 
 
 def _flagged(changed: pd.DataFrame) -> str:
-    "The days of changes, each with a word where its radiograph has a finding."
+    "The days of changes, each with a word where its radiograph has a finding, or no known view."
     doubtful = pd.Series(False, changed.index)
     for name in ("warnings", "finding_codes"):
         if name in changed:
             doubtful |= changed[name].fillna("") != ""
-    told = zip(changed["day"], doubtful)
-    return ", ".join(f"{day:g}{' (with a warning)' * doubt}" for day, doubt in told)
+    words = [
+        ", ".join(["with a warning"] * doubt + ["view unknown"] * (kind == ""))
+        for doubt, kind in zip(doubtful, changed["kind"])
+    ]
+    told = zip(changed["day"], words)
+    return ", ".join(f"{day:g} ({word})" if word else f"{day:g}" for day, word in told)
 
 
 def _about_scale(patient: pd.DataFrame) -> str:
@@ -242,7 +246,8 @@ def write_course(
     parts = [
         text_part(
             "Gaps are positive where the right side stands higher. Portable and fixed radiographs"
-            " are compared among themselves only. Bands about the first radiographs are the"
+            " are compared among themselves only, and so are those of unknown view, of which one"
+            " may be portable and another fixed. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
             " height, whoever measured; hatched is the usual range in the patient."
             " `spacing_source`: where mm come from."

@@ -12,14 +12,16 @@ from collections.abc import Iterable
 import numpy as np
 
 # %% ../nbs/engine/views.ipynb #6b2e48a6
-_PORTABLE, _FIXED = {"AP", "PORTABLE", "SUPINE", "SITTING"}, {"PA", "ERECT", "UPRIGHT"}
+_PORTABLE = {"AP", "BEDSIDE", "PORTABLE", "SUPINE", "SITTING"}
+_FIXED = {"PA", "ERECT", "UPRIGHT"}
 
 
 def view_kind(
     view: str,  # such as "AP Supine", as a header or a table of cases states it
 ) -> str:
     "How a radiograph was taken, from its view: 'portable', 'fixed' or '' where it does not say."
-    words = set(re.findall("[A-Z]+", str(view).upper()))
+    text = re.sub(r"\b([AP])\W{1,2}([AP])\b", r"\1\2", str(view).upper())  # P.A., A-P
+    words = set(re.findall("[A-Z]+", text))
     return "portable" if words & _PORTABLE else "fixed" if words & _FIXED else ""
 
 # %% ../nbs/engine/views.ipynb #54014d3f

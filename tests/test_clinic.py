@@ -266,6 +266,18 @@ def test_a_course_says_on_its_page_what_cannot_be_used(tmp_path):
     assert "the terminal" not in page and not any(name.decode() in page for name in NAMES[:3])
 
 
+def test_a_course_says_which_view_is_unknown(tmp_path):
+    "Two spellings that are known, and two radiographs of which one may be portable."
+    rows = ["a,P,0,10,bedside", "b,P,1,80,p.a.", "c,P,2,10,", "d,P,3,70,chest"]
+    (tmp_path / "t.csv").write_text("\n".join(["file,patient_id,day,gap_mm,view", *rows]))
+    lines, *_ = follow_patients(tmp_path / "t.csv", tmp_path / "out", None)
+    assert "4 radiographs over 3 days, 2 of them compared" in lines[0]
+    assert lines[0].endswith("on day 3 (view unknown).")
+    kinds = pd.read_csv(tmp_path / "out/course.csv", keep_default_na=False)["kind"]
+    assert kinds.tolist() == ["portable", "fixed", "", ""]
+    assert "one may be portable and another fixed" in (tmp_path / "out/course.html").read_text()
+
+
 def test_one_picture_at_two_scales_has_not_changed(tmp_path):
     "The detector's mm on one day, on the next those in the patient, by what is 0.6 of them."
     source, out = tmp_path / "in", tmp_path / "out"
