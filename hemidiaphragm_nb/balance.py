@@ -97,20 +97,32 @@ def trade_off(
     return points.assign(dominated=_dominated(points[["R/10_mean", "dice_mean"]].to_numpy()))
 
 # %% ../nbs/11_balance.ipynb #3794645b
+def _label_weights(points: pd.DataFrame, ax):
+    "λ_hem of each point in a row at the foot of the axes, apart, with a thin line to its point."
+    points = points.sort_values("R/10_mean")
+    ax.margins(x=0.12, y=0.25)
+    at, gap = points["R/10_mean"].to_numpy(float, copy=True), 0.1 * np.ptp(ax.get_xlim())
+    for _ in range(100):  # two that are too near move apart, half the way each
+        for i in range(len(at) - 1):
+            push = max(0.0, gap - at[i + 1] + at[i]) / 2
+            at[i : i + 2] += -push, push
+    names = points["setting"].str.removeprefix("λ ").str.split(",").str[0]
+    row, line = ax.get_xaxis_transform(), dict(arrowstyle="-", color="0.6", lw=0.6, shrinkB=3)
+    for name, x, end in zip(names, at, points[["R/10_mean", "dice_mean"]].to_numpy()):
+        place = dict(xytext=(x, 0.02), textcoords=row, ha="center", va="bottom", fontsize=9)
+        ax.annotate(name, end, arrowprops=line, **place)
+
+
 def _plot_trade_off(points: pd.DataFrame, ax, colour: str, marker: str, label: str = ""):
     """Dice against R/10 accuracy, a point with bars of one sd for each setting, joined in the
     order of λ_hem; dominated ones hollow.
     """
     path = points[points["setting"].str.startswith("λ")]
     ax.plot(path["R/10_mean"], path["dice_mean"], "-", color=colour, lw=0.7, label=label)
-    for i, p in enumerate(points.to_dict("records")):
+    for p in points.to_dict("records"):
         at, sds = (p["R/10_mean"], p["dice_mean"]), (p["dice_std"], p["R/10_std"])
         fill = "white" if p["dominated"] else colour
         ax.errorbar(*at, *sds, fmt=marker, color=colour, ms=5, lw=0.6, mfc=fill)
-        name = p["setting"].removeprefix("λ ").split(",")[0]
-        x, y = (5, -11) if name == "learned" else (5, 4) if i % 2 else (-5, -11)
-        style = dict(textcoords="offset points", ha="left" if x > 0 else "right")
-        ax.annotate(name, at, (x, y), fontsize=9, **style)
     ax.set(xlabel="within R/10 = 10 px, both lungs (%)", ylabel="Dice")
 
 
@@ -125,8 +137,10 @@ def _trade_off_figure(
     a.set_title("published (numbers: λ_hem)")
     _plot_trade_off(points, b, "k", "o", "ours")
     b.plot(paper["R/10_mean"], paper["dice_mean"], "s", color="0.55", ms=3, label="published")
-    b.legend()
+    b.legend(loc="upper left")
     b.set_title(fill(title, 58))
+    _label_weights(paper, a)
+    _label_weights(points, b)
     plt.close(fig)
     return fig
 
