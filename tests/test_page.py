@@ -31,6 +31,7 @@ from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.tilt import level_gap_mm
 from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
+from tests.sound_files import corpus, rare_tiffs
 from tools import page_facts
 from tools.page_files import RADIOGRAPH
 from tools.project import ROOT
@@ -483,6 +484,41 @@ def test_what_the_page_does_not_handle_it_rejects(app, tmp_path, name):
         (tmp_path / f"{name}.dcm").write_bytes(data)
     message = app.rejection(tmp_path / f"{name}.dcm")
     assert message.endswith("."), message
+
+
+INSTALL_ROWS = {  # how a row of the table in docs/howto/install.md begins: files of its kinds
+    "PNG and JPEG": "png16 jpeg",
+    "JPEG in CMYK": "jpeg-cmyk",
+    "TIFF: uncompressed": "tiff16 tiff16-lzw tiff16-zlib tiff8-packbits",
+    "TIFF: JPEG": "tiff8-jpeg",
+    "TIFF: ZSTD": "tiff-zstd tiff-lzma tiff-png tiff-jpeg2000 tiff-group4 tiff-12",
+    "TIFF: a floating-point": "tiff-float-predictor",
+    "DICOM: uncompressed": "dicom-RLELossless",
+    "DICOM: deflated": "dicom-DeflatedExplicitVRLittleEndian dicom-HTJ2KLossless dicom-palette",
+    "DICOM: JPEG of 8": "dicom-lossless-8",
+    "DICOM: lossless": "dicom-JPEGLosslessSV1",
+}
+
+
+def test_the_install_page_says_what_the_page_reads(app, tmp_path):
+    """Row by row; the library, with imagecodecs, reads all of them. What else of DICOM the page reads
+    is shown by `test_transfer_syntaxes`.
+    """
+    text = (ROOT / "docs/howto/install.md").read_text(encoding="utf-8")
+    rows = re.search(r"^\| files \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.M)[1].splitlines()
+    grey, cmyk = np.ascontiguousarray(phantom(3, side=64).image), io.BytesIO()
+    Image.fromarray(grey).convert("CMYK").save(cmyk, "JPEG")
+    files = corpus() | rare_tiffs(grey.astype(np.uint16) << 8) | {"jpeg-cmyk": cmyk.getvalue()}
+    files["dicom-lossless-8"] = encode_dicom(grey, uid.JPEGLosslessSV1)
+    assert len(rows) == len(INSTALL_ROWS)
+    for row, (head, names) in zip(rows, INSTALL_ROWS.items()):
+        assert row.startswith(f"| {head}"), row
+        reads = row.split("|")[-2].strip()
+        for name in names.split():
+            (tmp_path / name).write_bytes(files[name])
+            assert read_radiograph(tmp_path / name, force=True).pixels.size
+            message = app.rejection(tmp_path / name)
+            assert reads == ("no" if message else "yes"), f"{name}: {message}"
 
 
 def test_rejections_are_the_library_s(app, tmp_path):
