@@ -16,6 +16,7 @@ from pydicom.encaps import encapsulate
 from hemidiaphragm_nb.phantom import phantom
 
 SIDE = 64  # px, of the phantoms that the files show
+RARE_TIFF = ("zstd", "lzma", "png", "jpeg2000")  # compressions that need imagecodecs
 UNCOMPRESSED_AND_LOSSLESS = (
     "ImplicitVRLittleEndian",
     "ExplicitVRLittleEndian",
@@ -48,6 +49,20 @@ def tiff(array: np.ndarray, **options) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, array, **{"metadata": None} | options)
     return file.getvalue()
+
+
+def rare_tiffs(grey16: np.ndarray) -> dict[str, bytes]:
+    "TIFF files that the small installation does not read, by name."
+    bilevel = io.BytesIO()
+    Image.fromarray((grey16 >> 8).astype(np.uint8)).convert("1").save(
+        bilevel, "TIFF", compression="group4"
+    )
+    made = {f"tiff-{kind}": tiff(grey16, compression=kind) for kind in RARE_TIFF}
+    return made | {
+        "tiff-group4": bilevel.getvalue(),
+        "tiff-12": tiff(grey16 >> 4, bitspersample=12),
+        "tiff-float-predictor": tiff(grey16.astype(np.float32), compression="zlib", predictor=3),
+    }
 
 
 def pictures(grey8: np.ndarray, grey16: np.ndarray) -> dict[str, bytes]:

@@ -16,8 +16,9 @@ from hemidiaphragm_nb.extras import PACKAGES, MissingExtra
 from hemidiaphragm_nb.folders import write_folder
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
-from tests.sound_files import corpus, tiff
+from tests.sound_files import corpus, rare_tiffs, tiff
 from tests.test_imports import imports_of
 from tools import install_sizes, requirements
 from tools.project import LIBRARY, ROOT, module_files, run
@@ -63,6 +64,7 @@ except SystemExit as end:
 READ = """\
 import numpy as np
 from pathlib import Path
+from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
@@ -229,6 +231,10 @@ RARE_ONES = {
     "dicom-JPEGExtended12Bit": f"12-bit JPEG ({uid.JPEGExtended12Bit.name})",
     "dicom-lossless-10": f"10-bit lossless JPEG ({uid.JPEGLosslessSV1.name})",
     "tiff-zstd": "a TIFF file compressed by ZSTD",
+    "tiff-lzma": "a TIFF file compressed by LZMA",
+    "tiff-png": "a TIFF file compressed by PNG",
+    "tiff-jpeg2000": "a TIFF file compressed by JPEG2000",
+    "tiff-group4": "a TIFF file compressed by CCITTFAX4",
     "tiff-12": "a TIFF file of 12 bits a sample",
     "tiff-float-predictor": "a TIFF file with predictor 3",
 }
@@ -238,13 +244,16 @@ def rare_files() -> dict[str, bytes]:
     "Sound files that need the extra `codecs`, by the names in `RARE_ONES`."
     ten = phantom(3, side=64).image.astype(np.uint16) << 2
     made = {name: data for name, data in corpus().items() if name in RARE_ONES}
-    predicted = dict(compression="zlib", predictor=3)
-    return made | {
-        "dicom-lossless-10": encode_dicom(ten, uid.JPEGLosslessSV1, bits=10),
-        "tiff-zstd": tiff(ten, compression="zstd"),
-        "tiff-12": tiff(ten, bitspersample=12),
-        "tiff-float-predictor": tiff(ten.astype(np.float32), **predicted),
-    }
+    lossless = encode_dicom(ten, uid.JPEGLosslessSV1, bits=10)
+    return made | {"dicom-lossless-10": lossless} | rare_tiffs(ten << 6)
+
+
+@pytest.mark.parametrize("kind", ["jpegxl", "jpegxr", "lerc"])
+def test_a_compression_that_nothing_here_reads(kind, tmp_path):
+    path = tmp_path / "rare.tif"
+    path.write_bytes(tiff(np.ascontiguousarray(phantom(3, side=64).image), compression=kind))
+    with pytest.raises(RadiographError, match="which is not read"):
+        read_radiograph(path, force=True)
 
 
 def test_without_imagecodecs_the_same_is_read(tmp_path):

@@ -31,6 +31,7 @@ from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.tilt import level_gap_mm
 from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
+from tests.sound_files import corpus, rare_tiffs
 from tools import page_facts
 from tools.page_files import RADIOGRAPH
 from tools.project import ROOT
@@ -458,7 +459,7 @@ def test_bad_files_are_rejected_one_by_one(app, tmp_path):
         message = app.result(path.name).get("message", "")
         assert words in message and message.endswith(".") and len(message) < 300, path.name
     assert "message" not in app.result(good.name)
-    shown = app.page.locator("#rejected p").all_inner_texts()
+    shown = app.page.locator("#rejected p").all_text_contents()
     assert len(shown) == len(expected) and any("letter <b>.txt" in text for text in shown)
 
 
@@ -487,6 +488,63 @@ def test_what_the_page_does_not_handle_it_rejects(app, tmp_path, name):
         (tmp_path / f"{name}.dcm").write_bytes(data)
     message = app.rejection(tmp_path / f"{name}.dcm")
     assert message.endswith("."), message
+
+
+def test_many_rejections_are_folded(example, tmp_path):
+    "Three stand in the open; with more, one line says how many, and the answer stays in sight."
+    page, paths = example.page, [tmp_path / f"letter {i}.txt" for i in range(26)]
+    for path in paths:
+        path.write_bytes(b"Dear Sir or Madam")
+    lines = page.locator("#rejected p")
+    example.drop(*paths[:3])
+    example.result(paths[2].name)
+    assert lines.count() == 3 and lines.last.is_visible()
+    example.drop(*paths)
+    example.wait("all", lambda: lines.count() == 26)
+    summary = page.locator("#rejected summary")
+    assert summary.inner_text() == "26 files are not read"
+    assert not any(line.is_visible() for line in lines.all())
+    assert page.locator("#rejected").bounding_box()["height"] < 60
+    summary.press("Enter")
+    assert lines.last.is_visible() and "letter 25.txt" in lines.last.inner_text()
+    example.drop(paths[0])  # the next files begin anew
+    example.wait("the one", lambda: lines.count() == 1)
+    assert lines.first.is_visible() and not summary.count()
+
+
+INSTALL_ROWS = {  # how a row of the table in docs/howto/install.md begins: files of its kinds
+    "PNG and JPEG": "png16 jpeg",
+    "JPEG in CMYK": "jpeg-cmyk",
+    "TIFF: uncompressed": "tiff16 tiff16-lzw tiff16-zlib tiff8-packbits",
+    "TIFF: JPEG": "tiff8-jpeg",
+    "TIFF: ZSTD": "tiff-zstd tiff-lzma tiff-png tiff-jpeg2000 tiff-group4 tiff-12",
+    "TIFF: a floating-point": "tiff-float-predictor",
+    "DICOM: uncompressed": "dicom-RLELossless",
+    "DICOM: deflated": "dicom-DeflatedExplicitVRLittleEndian dicom-HTJ2KLossless dicom-palette",
+    "DICOM: JPEG of 8": "dicom-lossless-8",
+    "DICOM: lossless": "dicom-JPEGLosslessSV1",
+}
+
+
+def test_the_install_page_says_what_the_page_reads(app, tmp_path):
+    """Row by row; the library, with imagecodecs, reads all of them. `test_transfer_syntaxes` has
+    what else of DICOM the page reads.
+    """
+    text = (ROOT / "docs/howto/install.md").read_text(encoding="utf-8")
+    rows = re.search(r"^\| files \|.*\n\|---.*\n((?:\|.*\n)+)", text, re.M)[1].splitlines()
+    grey, cmyk = np.ascontiguousarray(phantom(3, side=64).image), io.BytesIO()
+    Image.fromarray(grey).convert("CMYK").save(cmyk, "JPEG")
+    files = corpus() | rare_tiffs(grey.astype(np.uint16) << 8) | {"jpeg-cmyk": cmyk.getvalue()}
+    files["dicom-lossless-8"] = encode_dicom(grey, uid.JPEGLosslessSV1)
+    assert len(rows) == len(INSTALL_ROWS)
+    for row, (head, names) in zip(rows, INSTALL_ROWS.items()):
+        assert row.startswith(f"| {head}"), row
+        reads = row.split("|")[-2].strip()
+        for name in names.split():
+            (tmp_path / name).write_bytes(files[name])
+            assert read_radiograph(tmp_path / name, force=True).pixels.size
+            message = app.rejection(tmp_path / name)
+            assert reads == ("no" if message else "yes"), f"{name}: {message}"
 
 
 def test_rejections_are_the_library_s(app, tmp_path):

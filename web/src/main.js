@@ -12,6 +12,8 @@ const ACCEPTED =
   ".png,.jpg,.jpeg,.jpe,.jfif,.tif,.tiff,.dcm,.dicom" +
   ",image/png,image/jpeg,image/tiff,application/dicom";
 
+const OPEN_REJECTIONS = 3; // more of them are folded
+
 // ---------------------------------------------------------------- the state
 
 // What the viewer draws: traits by name, and who listens to them.
@@ -300,8 +302,20 @@ function reject(entry, message) {
   const waits = (other) => other.opening === entry.opening && !other.radiograph && !other.message;
   const following = entry.first && entries.find(waits);
   if (following) following.first = true;
-  $("rejected").hidden = false;
-  $("rejected").append(element("p", {}, element("b", {}, entry.file), `: ${message}`));
+  showRejection(element("p", {}, element("b", {}, entry.file), `: ${message}`));
+}
+
+// Above the answers, which many files that are not read must not push off the screen.
+function showRejection(line) {
+  const box = $("rejected");
+  box.hidden = false;
+  (box.querySelector("details") ?? box).append(line);
+  const lines = box.querySelectorAll("p");
+  if (lines.length <= OPEN_REJECTIONS) return;
+  if (lines[0].parentElement === box) {
+    box.append(element("details", {}, element("summary", {}), ...lines));
+  }
+  box.querySelector("summary").textContent = `${lines.length} files are not read`;
 }
 
 function progressText() {
