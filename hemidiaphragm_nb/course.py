@@ -215,7 +215,7 @@ def _sentence(patient: pd.DataFrame) -> str:
     if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
         start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
     if len(_scales(patient)) > 1:
-        start += ", whose mm are of different scales (spacing_source) and are not compared"
+        start += ", whose mm are of different scales (spacing_source) and left aside"
     count = _compared(patient)
     if not count:
         return f"{start}; no two of them are taken alike and measured, so no change can be seen."

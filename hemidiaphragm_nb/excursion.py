@@ -137,7 +137,9 @@ def _about_mm(sides: Sequence[Excursion], spacing_source: str) -> str:
     "Whose mm they are, and the source of what is usual; '' where there are none."
     if all(math.isnan(e.mm) for e in sides):
         return ""
-    whose = f"of the spacing, not corrected for magnification ({SOURCES['magnification']})"
+    whose = (
+        f"of the spacing, not known to be corrected for magnification ({SOURCES['magnification']})"
+    )
     if gap_in_patient(1.0, spacing_source) == (1.0, 1.0):
         whose = "in the patient, by calibrated spacings"
     return f" Lengths in mm are those {whose}. Source: {SOURCES['excursion']}."

@@ -290,7 +290,7 @@ def test_one_picture_at_two_scales_has_not_changed(tmp_path):
     write_example(source / "b.dcm", case.image, **two | dict(AcquisitionDate="20210312"))
     lines, left_out, errors = follow_patients(source, out, shipped_predictor)
     assert not left_out + errors
-    assert "mm are of different scales (spacing_source) and are not compared" in lines[0]
+    assert "mm are of different scales (spacing_source) and left aside" in lines[0]
     assert "no change beyond the smallest detectable one, 12 % of the lung's height" in lines[0]
     table = pd.read_csv(out / "course.csv")
     assert table["gap_mm"][1] == pytest.approx(0.6 * table["gap_mm"][0], abs=0.02)
