@@ -180,11 +180,13 @@ def page_of(path: Path) -> list:
     "Cells of a notebook as the site shows them, but for what nbdev makes by running it."
     from nbdev.process import NBProcessor
 
-    from tools.build_docs import convert, mark_exported
+    from tools.build_docs import convert, describe, mark_exported
 
     made = NBProcessor(path, procs=[mark_exported])
     made.process()
-    return [convert(cell, set(), path) for cell in made.nb.cells if "source" in cell]
+    cells = [cell for cell in made.nb.cells if "source" in cell]
+    describe(cells)
+    return [convert(cell, set(), path) for cell in cells]
 
 
 def code_shown(path: Path) -> str:
@@ -210,6 +212,36 @@ def test_the_site_shows_exported_code_in_lessons_and_folds_it_in_the_engine_room
     folded = [cell for cell in page_of(engine) if "hide-input" in cell.metadata.get("tags", ())]
     assert any("rank = math.ceil(" in cell.source for cell in folded)
     assert not any("#| " in cell.source for cell in page_of(losses))
+
+
+def test_every_picture_on_the_page_of_a_lesson_has_an_alternative_text():
+    shown, alts = 0, []
+    for cell in (cell for lesson in LESSONS for cell in page_of(lesson)):
+        kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
+        if any(kind.startswith("image/") for kind in kinds):
+            shown += 1
+            alts.append(cell.metadata["mystnb"]["image"]["alt"])
+    assert shown == len(alts) > 80
+    assert not [alt for alt in alts if not re.match(r"Figure of (?!the notebook)\S|[A-Z]", alt)]
+
+
+@pytest.mark.parametrize(
+    "code, alt",
+    [
+        ("#| fig-alt: Two lungs.\nax.imshow(x)", "Two lungs."),
+        ("fig, ax = plt.subplots()", "Figure of Decoders"),
+        (
+            "a.set_title('one')\nb.set(title='two', xlabel='x (px)', ylabel='h')\nb.set_title(' ')",
+            "Figure of Decoders: one; two; h against x (px)",
+        ),
+        ("plt.ylabel('Dice')\nplt.xlabel('epoch')", "Figure of Decoders: Dice against epoch"),
+        ("%timeit f(x)", "Figure of Decoders"),
+    ],
+)
+def test_alternative_text(code, alt):
+    from tools.build_docs import alternative_text
+
+    assert alternative_text(code, "Decoders") == alt
 
 
 def test_the_site_makes_no_links_of_what_code_prints():

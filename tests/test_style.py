@@ -3,10 +3,12 @@
 import ast
 import re
 import sys
+from urllib.parse import quote
 
 import nbformat
 import pytest
 
+from tests.browser import opened
 from tools.project import LIBRARY, ROOT, run
 
 PLACES = {
@@ -105,3 +107,14 @@ def test_what_a_lesson_folds(code, folded):
     from tools.build_docs import is_folded
 
     assert is_folded(code) is folded
+
+
+def test_a_figure_on_the_page_has_the_size_it_was_drawn_at():
+    "1000 px, as live and stored, on a telephone too: its own box scrolls, not the page."
+    style = (ROOT / "docs/_static/site.css").read_text(encoding="utf8")
+    svg = "<svg xmlns='http://www.w3.org/2000/svg' width='1000' height='300'/>"
+    figure = f'<div class="cell_output"><img src="data:image/svg+xml,{quote(svg)}"></div>'
+    page = f'<style>body {{margin: 0}} {style}</style><div class="content">{figure}</div>'
+    with opened("data:text/html," + quote(page), width=390) as shown:
+        assert shown.evaluate("document.querySelector('img').offsetWidth") == 1000
+        assert shown.evaluate("document.documentElement.scrollWidth") == 390

@@ -228,13 +228,58 @@ def convert(cell, names: set[str], source: Path):
         cell.source.startswith(EXPORTED) and (source not in lessons() or is_folded(cell.source))
     )
     tags = ["remove-input"] if hidden else ["hide-input"] if folded else []
-    cell.metadata = {"tags": tags}
+    cell.metadata = {"tags": tags} | {k: v for k, v in cell.metadata.items() if k == "mystnb"}
     cell.source = DIRECTIVE.sub("", cell.source)
     cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     for data in (output["data"] for output in cell.outputs if "data" in output):
         if "text/markdown" in data:  # what code prints is no name of the library: `not_frontal`
             data["text/markdown"] = NBDEV_LINK.sub(r"\1", data["text/markdown"])
     return cell
+
+
+def words_of(code: str) -> dict[str, list[str]]:
+    "What `code` writes on axes, as literals: their titles, and the names at x and y."
+    found = {"title": [], "xlabel": [], "ylabel": []}
+    calls = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call))
+    for call in sorted(calls, key=lambda node: node.lineno):
+        name = getattr(call.func, "attr", "").removeprefix("set_").removeprefix("sup")
+        given = [(name, value) for value in call.args[:1]]
+        if name in ("set", "set_", "plot"):
+            given = [(word.arg, word.value) for word in call.keywords]
+        for word, value in given:
+            text = getattr(value, "value", None)
+            if word in found and isinstance(text, str) and text.strip():
+                found[word].append(text.strip())
+    return {word: list(dict.fromkeys(texts)) for word, texts in found.items()}
+
+
+def alternative_text(code: str, heading: str) -> str:
+    "What stands for the figures of a cell: `#| fig-alt:`, or its section and what the axes say."
+    if stated := re.search(r"^#\|\s*fig-alt:\s*(.+)$", code, re.M):
+        return stated[1].strip()
+    place = heading if heading.startswith("Figure") else f"Figure of {heading}"
+    try:
+        words = words_of(code)
+    except SyntaxError:  # a magic command
+        return place
+    axes = words["title"]
+    if words["xlabel"] and words["ylabel"]:
+        axes.append(f"{', '.join(words['ylabel'])} against {', '.join(words['xlabel'])}")
+    return f"{place}: {'; '.join(axes)}" if axes else place
+
+
+def describe(cells: list) -> None:
+    "Give each cell that shows a picture its alternative text, where myst-nb reads it."
+    heading = "the notebook"
+    for cell in cells:
+        titles = re.findall(r"^(?:#+|title:) +(.+)$", cell.source, re.M)
+        if cell.cell_type != "code" and titles:
+            text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", titles[-1])
+            heading = re.sub(r"[`*$\\{}\"]", "", text).strip()
+        shown = (kind for output in cell.get("outputs", []) for kind in output.get("data", {}))
+        if any(kind.startswith("image/") for kind in shown):
+            alt = alternative_text(cell.source.removeprefix(EXPORTED), heading)
+            cell.metadata["mystnb"] = {"image": {"alt": alt}}
 
 
 def contents(pages: list[str]) -> str:
@@ -309,6 +354,7 @@ def write_pages() -> None:
     PAGES.mkdir()
     shutil.copytree(ROOT / "images", PAGES / "images")
     for page, notebook in books.items():
+        describe(notebook.cells)
         notebook.cells = [convert(cell, names, sources[page]) for cell in notebook.cells]
         notebook.metadata["language_info"] = {"name": "python"}
         nbformat.write(notebook, PAGES / f"{page}.ipynb")
