@@ -90,17 +90,10 @@ console.log(
 );
 if (bytes > MOST_BYTES) throw new Error(`the page is larger than ${MOST_BYTES / 1e6} MB`);
 
-<<<<<<< HEAD
 // The network with its graph optimised beforehand: whether that could be done; and the example
 // that pydicom-data has. Both need a Python with this library's requirements (PYTHON names it);
 // without one, each start of the page optimises, in a second, and the examples are phantoms. With
 // one, a page that would state other constants than the library is not built.
-=======
-// The network with its graph optimised beforehand: whether that could be done; and the example that
-// pydicom-data has. Both need a Python with this library's requirements (PYTHON names it); without
-// one, each start of the page optimises, in a second, and the examples are phantoms. With one, a
-// page that would state other constants than the library is not built.
->>>>>>> h18b
 function writeNetwork(folder) {
   const python = process.env.PYTHON || "python3";
   const options = { cwd: join(HERE, ".."), stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" };
