@@ -31,7 +31,7 @@ from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.tilt import level_gap_mm
 from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
-from tests.sound_files import corpus, rare_tiffs
+from tests.sound_files import corpus, rare_tiffs, tiff
 from tools import page_facts
 from tools.page_files import RADIOGRAPH
 from tools.project import ROOT
@@ -519,6 +519,8 @@ INSTALL_ROWS = {  # how a row of the table in docs/howto/install.md begins: file
     "TIFF: JPEG": "tiff8-jpeg",
     "TIFF: ZSTD": "tiff-zstd tiff-lzma tiff-png tiff-jpeg2000 tiff-group4 tiff-12",
     "TIFF: a floating-point": "tiff-float-predictor",
+    "TIFF: samples of more than 8": "tiff16-big-endian-lzw tiff16-big-endian-zlib",
+    "TIFF: samples of 1 bit": "tiff-bool tiff-float16 tiff-float64 tiff-int32 tiff-uint32",
     "DICOM: uncompressed": "dicom-RLELossless",
     "DICOM: deflated": "dicom-DeflatedExplicitVRLittleEndian dicom-HTJ2KLossless dicom-palette",
     "DICOM: JPEG of 8": "dicom-lossless-8",
@@ -536,6 +538,12 @@ def test_the_install_page_says_what_the_page_reads(app, tmp_path):
     Image.fromarray(grey).convert("CMYK").save(cmyk, "JPEG")
     files = corpus() | rare_tiffs(grey.astype(np.uint16) << 8) | {"jpeg-cmyk": cmyk.getvalue()}
     files["dicom-lossless-8"] = encode_dicom(grey, uid.JPEGLosslessSV1)
+    for compression in ("lzw", "zlib"):
+        options = dict(byteorder=">", predictor=2, compression=compression)
+        name = f"tiff16-big-endian-{compression}"
+        files[name] = tiff(grey.astype(np.uint16) << 8, **options)
+    for kind in ("bool", "float16", "float64", "int32", "uint32"):
+        files[f"tiff-{kind}"] = tiff((grey >> 7 if kind == "bool" else grey).astype(kind))
     assert len(rows) == len(INSTALL_ROWS)
     for row, (head, names) in zip(rows, INSTALL_ROWS.items()):
         assert row.startswith(f"| {head}"), row
@@ -584,6 +592,32 @@ def test_drag_keys_and_double_click(example):
     assert np.abs(app.point(0) - [127.5, 255.5]).max() < 2 * scale
     page.get_by_role("button", name="Back to the model's points").click()
     assert app.text("#gap") == gap and np.abs(app.point(1) - first).max() < 1e-6
+
+
+def test_a_landmark_that_is_held_is_not_put_on_another_radiograph(example, tmp_path):
+    "Neither by a drag during which another answer comes, nor by a key right after a choice."
+    app, page = example, example.page
+    save_picture(phantom(3).image, path := tmp_path / "other.png")
+    x, y = app.centre("#viewer .handle.left")
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 3, y + 3)
+    app.drop(path)
+    app.result(path.name)
+    app.wait("the other's picture", lambda: app.text("#name") == path.name)
+    page.mouse.move(x + 40, y + 40)
+    page.mouse.up()
+    moved = "hemidiaphragm.entries.map(e => e.radiograph.row().placed_by_hand)"
+    assert page.evaluate(moved)[-1] == ""
+    before = page.evaluate(moved)
+    page.evaluate("""() => {
+        document.querySelector("#table button").click();
+        const key = new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true });
+        document.querySelector("#viewer .handle.right").dispatchEvent(key);
+    }""")
+    app.wait("the first's picture", lambda: app.text("#name") != path.name)
+    after = page.evaluate(moved)
+    assert after[0] == before[0] and after[-1] == "right"  # what was on the screen was moved
 
 
 def view(page) -> tuple:

@@ -112,6 +112,9 @@ function makeHandles(model, stage, scene, showLevels) {
   let dragged = null; // side of the handle under the hand
   let placing = false; // a missing landmark, by the keyboard
   let lastSent = 0;
+  model.on("change:image", () => {
+    dragged = null; // what was under the hand is not on this radiograph
+  });
 
   function showAt(element, point) {
     element.hidden = !point || !model.get("show_landmarks");

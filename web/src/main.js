@@ -68,7 +68,8 @@ const model = new Model({
 
 const entries = []; // of each file: { id, file, blob, radiograph, canvas, message }
 globalThis.hemidiaphragm = { entries }; // for the browser's console, and for tests
-let shown = null;
+let shown = null; // whose picture stands on the screen: moves of landmarks are its
+let wanted = null; // the last that was asked for; its picture is being made
 let worker = null;
 let next = 0;
 let view = { low: 0, high: 1 };
@@ -231,12 +232,16 @@ function showNumbers() {
 }
 
 async function show(entry) {
-  if (shown && shown !== entry) shown.canvas = null; // many radiographs would fill the memory
-  shown = entry;
+  wanted = entry;
   const { radiograph } = entry;
   entry.canvas ??= greyCanvas(radiograph.answer.picture);
   const image = await pngOf(entry.canvas);
-  if (shown !== entry) return;
+  if (wanted !== entry) {
+    if (shown !== entry) entry.canvas = null;
+    return;
+  }
+  if (shown && shown !== entry) shown.canvas = null; // many radiographs would fill the memory
+  shown = entry;
   $("desk").hidden = false;
   $("name").textContent = entry.file;
   model.set({
@@ -373,7 +378,7 @@ function take({ data }) {
     entry.blob = null;
     if (data.kind === "answer") entry.radiograph = new Radiograph(entry.file, data.answer);
     else reject(entry, data.message);
-    if (entry.radiograph && (!shown || entry.first)) show(entry);
+    if (entry.radiograph && (!wanted || entry.first)) show(entry);
   }
   showTable();
   sendNext();
@@ -444,7 +449,7 @@ function connect() {
   };
   $("clear").onclick = () => {
     entries.length = 0;
-    shown = null;
+    shown = wanted = null;
     $("desk").hidden = true;
     $("rejected").hidden = true;
     showTable();

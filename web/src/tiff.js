@@ -39,6 +39,8 @@ function stated(page) {
     formats: [...tag("SampleFormat", [1])],
     extra: [...tag("ExtraSamples", [])],
     orientation: tag("Orientation", 1),
+    predictor: tag("Predictor", 1),
+    bigEndian: !page.littleEndian,
     reduced: (tag("NewSubfileType", 0) & 1) === 1,
   };
 }
@@ -60,6 +62,13 @@ function check(page, facts) {
     throw new Rejection(
       "its colours are of a kind that this page does not read",
       "Save it as grey or RGB.",
+    );
+  }
+  if (facts.bigEndian && facts.predictor !== 1 && bits[0] > 8) {
+    // geotiff undoes the predictor in the machine's own byte order
+    throw new Rejection(
+      "its samples are in big-endian order behind a predictor, which this page does not read",
+      "Save it without a predictor, or in little-endian order.",
     );
   }
   const same = new Set(bits).size === 1 && new Set(formats).size === 1;
