@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from .clinic_commands import clinic
+from .extras import require_extra
 from .notice import NOTICE
 from hemidiaphragm_nb.options import (
     PATH,
@@ -118,7 +119,8 @@ _Inputs = Annotated[
     typer.Argument(
         help=(
             "PNG, JPEG, TIFF or DICOM files, folders (with subfolders), or quoted patterns."
-            " Lossless JPEG of 10 to 16 bits in DICOM needs the extra `codecs`."
+            " Lossless JPEG of 10 to 16 bits and JPEG of 12 bits in DICOM, and rare TIFF, need the"
+            " extra `codecs`."
         )
     ),
 ]
@@ -137,7 +139,8 @@ _Torch = Annotated[
     typer.Option(
         "--torch",
         help=(
-            "Run the network's weights in 32-bit floats with torch: the default's 8-bit"
+            "Run the network's weights in 32-bit floats with torch (extra `train`): the"
+            " default's 8-bit"
             " integers move a landmark by 0.1 px of 512 in the median, by more than 1 px in 2 %,"
             " by 9 px at most, of 130 compared."
         ),
@@ -433,6 +436,7 @@ def _open_page(
 @app.command("benchmark")
 def _benchmark(out: Out = Path("benchmark")):
     "Measure speed and memory beside other libraries, in one run; ratios of medians."
+    require_extra("train")
     from hemidiaphragm_nb.benchmark import run_benchmark
 
     run_benchmark(out)
