@@ -31,7 +31,7 @@ from .radiograph import RadiographError
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
-from .usual_range import gap_in_patient
+from .usual_range import gap_in_patient, may_be_either
 from .writers import predict_folder
 
 # %% ../nbs/engine/course.ipynb #3174b8db
@@ -48,6 +48,16 @@ def _scales(patient: pd.DataFrame) -> set[tuple[float, float]]:
     return {gap_in_patient(1.0, source) for source in sources}
 
 
+def _is_one_scale(patient: pd.DataFrame) -> bool:
+    "Whether a patient's mm can be compared; of one spacing, where nothing says whose it is."
+    if not {"gap_mm", "spacing_source", "spacing_mm"} <= set(patient):
+        return len(_scales(patient)) <= 1
+    unsure = patient["spacing_source"].map(may_be_either)
+    spacings = patient.loc[patient["gap_mm"].notna() & unsure, "spacing_mm"].dropna()
+    same = spacings.empty or spacings.max() <= 1.01 * spacings.min()
+    return same and len(_scales(patient)) <= 1
+
+
 def course_value(
     patient: pd.DataFrame,  # one patient's rows, as `course_of_table` gives them
 ) -> str:  # the column
@@ -56,7 +66,7 @@ def course_value(
     def known(name: str) -> pd.Series:
         return patient[name].notna() if name in patient else pd.Series(False, patient.index)
 
-    if len(_scales(patient)) > 1:
+    if not _is_one_scale(patient):
         return "gap_relative"
     measured = known("gap_mm") | known("gap_relative") | known("gap_px")
     if known("gap_mm").any() and known("gap_mm")[measured].all():
@@ -214,8 +224,9 @@ def _sentence(patient: pd.DataFrame) -> str:
     start = f"{len(patient)} radiographs over {last:g} day{'s' * (last != 1)}"
     if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
         start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
-    if len(_scales(patient)) > 1:
-        start += ", whose mm are of different scales (spacing_source) and left aside"
+    if not _is_one_scale(patient):
+        word = "are" if len(_scales(patient)) > 1 else "may be"
+        start += f", whose mm {word} of different scales (spacing_source) and left aside"
     count = _compared(patient)
     if not count:
         return f"{start}; no two of them are taken alike and measured, so no change can be seen."

@@ -46,7 +46,7 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     "The columns of a course, in order of patients and days."
     table = table.assign(kind=[view_kind(view) for view in table["view"]])
     table["gap_rule"] = table["gap_rule"].fillna("") if "gap_rule" in table else ""
-    columns = [*_ABOUT, *(name for name in _MEASURED if name in table)]
+    columns = [*_ABOUT, *(name for name in (*_MEASURED, "spacing_mm") if name in table)]
     for name in columns[len(_ABOUT) :]:
         table[name] = pd.to_numeric(table[name], errors="coerce")
     order = {who: i for i, who in enumerate(dict.fromkeys(table["patient_id"]))}

@@ -110,8 +110,7 @@ def _calibration(ds: pydicom.Dataset) -> str:
 def _spacing(ds: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     "The (row, column) spacing in mm and the element it comes from; None where unknown."
     spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
-    calibrated = ds.get("PixelSpacingCalibrationType") or spacing != imager
-    if spacing and calibrated:
+    if spacing and (not imager or _calibration(ds)):  # else the detector's is the better known
         return spacing, f"PixelSpacing{_calibration(ds)}"
     if imager:
         factor, keyword = 1, "EstimatedRadiographicMagnificationFactor"
@@ -172,7 +171,7 @@ _VIEWS = {
     "DECUBITUS": ("DECUB",),
 }
 _BEAMS = dict(CROSSTABLE="CROSS-TABLE", XTABLE="CROSS-TABLE", HORIZONTALBEAM="HORIZONTAL BEAM")
-_FRONTAL = set("AP PA AXIAL LORDOTIC SUPINE ERECT UPRIGHT SITTING PORTABLE FRONTAL".split())
+_FRONTAL = set("AP PA AXIAL LORDOTIC SUPINE ERECT UPRIGHT SITTING PORTABLE BEDSIDE FRONTAL".split())
 # The views of CID 4010 but for frontal and axial ones, and decubitus positions, as SNOMED CT and as
 # SNOMED RT numbers
 _CODES = set(

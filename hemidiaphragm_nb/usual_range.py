@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['USUAL_MM', 'LUNG_MM', 'USUAL_RELATIVE', 'EXCURSION_MM', 'SOURCES', 'BEDSIDE', 'UPRIGHT', 'magnification',
-           'gap_in_patient', 'scale_words', 'gap_sentence', 'prediction_sentence']
+           'may_be_either', 'gap_in_patient', 'scale_words', 'gap_sentence', 'prediction_sentence']
 
 # %% ../nbs/engine/usual_range.ipynb #ed4012ec
 import math
@@ -51,6 +51,13 @@ UPRIGHT = (magnification(2000, 50), magnification(1800, 150))  # PA, assumed: 1.
 # of spacings that are the patient's, and sources whose spacing is the detector's or the patient's
 _IN_PATIENT = ("GEOMETRY", "FIDUCIAL", "calibrated", "Magnification")
 _EITHER = ("PixelSpacing", BY_HAND)
+
+
+def may_be_either(
+    spacing_source: str,  # as in `Prediction`
+) -> bool:
+    "Whether a spacing may be that of the detector or that in the patient: nothing says which."
+    return spacing_source in _EITHER
 
 
 def _enlarged(spacing_source: str, view: str) -> tuple[float, float]:

@@ -170,10 +170,8 @@ function calibration(kind, spacing, imager) {
 function statedSpacing(h) {
   const [spacing, imager] = [pair(h, "PixelSpacing"), pair(h, "ImagerPixelSpacing")];
   const kind = h.text("PixelSpacingCalibrationType");
-  const same = spacing && imager && spacing.every((v, i) => v === imager[i]);
-  if (spacing && (kind || !same)) {
-    return [spacing, `PixelSpacing${calibration(kind, spacing, imager)}`];
-  }
+  const known = spacing ? calibration(kind, spacing, imager) : "";
+  if (spacing && (!imager || known)) return [spacing, `PixelSpacing${known}`];
   if (imager) {
     const stated = h.numbers(FACTOR);
     const factor = stated.length === 1 && stated[0] > 1 && stated[0] <= 2 ? stated[0] : 1;
