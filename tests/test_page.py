@@ -351,7 +351,7 @@ HEADERS = {
     "rescaled": dict(RescaleSlope=-2, RescaleIntercept=900, WindowCenter=500, WindowWidth=600),
     "padded": dict(PixelPaddingValue=0),
     "calibrated": dict(PixelSpacing=[0.7, 0.7], ImagerPixelSpacing=[0.8, 0.8]),
-    "of either": dict(PixelSpacing=[0.9, 0.9], ImagerPixelSpacing=[0.8, 0.8]),
+    "larger": dict(PixelSpacing=[0.9, 0.9], ImagerPixelSpacing=[0.8, 0.8]),
     "unknown words": dict(VOILUTFunction="CURVE", PresentationLUTShape="INVERSE"),
 }
 
@@ -366,7 +366,7 @@ def test_headers(app, tmp_path):
     assert any("on its side" in f[1] for f in answers[2].findings)
     assert answers[5].page["spacing"] == [0.8, 0.8]
     sources = [answers[k].page["spacingSource"] for k in (9, 10)]
-    assert sources == ["PixelSpacing / calibrated", "PixelSpacing"]
+    assert sources == ["PixelSpacing / calibrated", "ImagerPixelSpacing"]
 
 
 def test_tables_of_grey_values(app, tmp_path):
