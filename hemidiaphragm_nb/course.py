@@ -31,7 +31,7 @@ from .radiograph import RadiographError
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
-from .usual_range import gap_in_patient, may_be_either
+from .usual_range import gap_in_patient, is_one_scale
 from .writers import predict_folder
 
 # %% ../nbs/engine/course.ipynb #3174b8db
@@ -52,10 +52,8 @@ def _is_one_scale(patient: pd.DataFrame) -> bool:
     "Whether a patient's mm can be compared; of one spacing, where nothing says whose it is."
     if not {"gap_mm", "spacing_source", "spacing_mm"} <= set(patient):
         return len(_scales(patient)) <= 1
-    unsure = patient["spacing_source"].map(may_be_either)
-    spacings = patient.loc[patient["gap_mm"].notna() & unsure, "spacing_mm"].dropna()
-    same = spacings.empty or spacings.max() <= 1.01 * spacings.min()
-    return same and len(_scales(patient)) <= 1
+    measured = patient[patient["gap_mm"].notna()]
+    return is_one_scale(measured["spacing_source"].fillna(""), measured["spacing_mm"])
 
 
 def course_value(

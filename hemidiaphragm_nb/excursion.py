@@ -24,7 +24,7 @@ from .predict import Prediction, predict
 from .radiograph import Radiograph
 from .readers import read_radiograph
 from .usual_range import EXCURSION_MM, SOURCES
-from .usual_range import gap_in_patient, may_be_either
+from .usual_range import gap_in_patient, is_one_scale, may_be_either
 from .views import view_kind
 
 # %% ../nbs/engine/excursion.ipynb #88714736
@@ -71,12 +71,6 @@ def _why_unknown(predictions: Sequence[Prediction], lungs: Sequence[Lung], side:
     return ""
 
 # %% ../nbs/engine/excursion.ipynb #h19f0001
-def _differ(answers) -> bool:
-    "Whether spacings differ by more than 1 %."
-    rows = [p.spacing[0] for p in answers]
-    return max(rows) > 1.01 * min(rows)
-
-
 def _why_no_mm(inspiration: Prediction, expiration: Prediction) -> str:
     "Why the mm of two radiographs cannot be compared; '' where they can."
     named = dict(inspiration=inspiration, expiration=expiration)
@@ -85,12 +79,11 @@ def _why_no_mm(inspiration: Prediction, expiration: Prediction) -> str:
         which = f"only that in {stated[0]}" if stated else "neither"
         return f"{which} has a spacing that is believed"
     sources = {name: p.spacing_source or "not stated" for name, p in named.items()}
-    one = len({gap_in_patient(1.0, p.spacing_source) for p in named.values()}) == 1
-    unsure = any(may_be_either(p.spacing_source) for p in named.values())
-    if one and not (unsure and _differ(named.values())):
+    of_both = [p.spacing_source for p in named.values()]
+    if is_one_scale(of_both, (p.spacing[0] for p in named.values())):
         return ""
     told = ", ".join(f"{source} in {name}" for name, source in sources.items())
-    may = "may be" if one else "are"
+    may = "may be" if all(map(may_be_either, of_both)) else "are"
     return f"their spacings {may} of different scales ({told})"
 
 # %% ../nbs/engine/excursion.ipynb #0d159ef9

@@ -244,16 +244,24 @@ def _sizes(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     return x.fillna(y).where(sound), y.fillna(x).where(sound)
 
 
+def _unstated(known: list[pd.Series], words: str) -> list[str]:  # of A and B, by image
+    "A line for each table that does not state of some images what the other does."
+    counts = (int((~own & other).sum()) for own, other in zip(known, known[::-1]))
+    return [f"{name} states no {words.format(n)}" for name, n in zip("AB", counts) if n]
+
+
+def _have(count: int) -> str:
+    return "1 image has" if count == 1 else f"{count} images have"
+
+
 def _about_sizes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     "What is to be said of two tables whose images differ in size, or whose sizes are unknown."
     a, b = map(_own_size, match_readings(a, b))
-    known, lines = [t["width"].notna() for t in (a, b)], []
-    for name, own, other in zip("AB", known, known[::-1]):
-        if count := int((~own & other).sum()):
-            lines.append(f"{name} states no size of {count} images: px are taken for the other's.")
+    known = [t["width"].notna() for t in (a, b)]
+    lines = _unstated(known, "size of {} images: px are taken for the other's.")
     if count := int(_other_shape(a, b).sum()):
-        of = "1 image has" if count == 1 else f"{count} images have"
-        lines.append(f"{of} another shape in B than in A, and what is in px is left out of them.")
+        shape = "another shape in B than in A, and what is in px is left out of them."
+        lines.append(f"{_have(count)} {shape}")
     count = int((~known[0] & ~known[1]).sum())
     if 0 < count < len(a):
         lines.append(f"{count} images have a size in neither table, and their px are left out.")
@@ -284,14 +292,10 @@ def _about_spacings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     columns = [c for side in _KEYS.values() for c in side if c.endswith("_mm")]
     if not any(column in a and column in b for column in columns):
         return []
-    one, lines = pd.Series(1.0, a.index), []
-    known = [_image_mm(table, one).notna() for table in (a, b)]
-    for name, own, other in zip("AB", known, known[::-1]):
-        if count := int((~own & other).sum()):
-            lines.append(f"{name} states no spacing of {count} images: its mm may be of any scale.")
+    known = [_image_mm(table, pd.Series(1.0, a.index)).notna() for table in (a, b)]
+    lines = _unstated(known, "spacing of {} images: its mm may be of any scale.")
     if count := int(_other_scale(a, b).sum()):
-        of = "1 image has" if count == 1 else f"{count} images have"
-        lines.append(f"{of} mm of another scale in B than in A, and they are left out.")
+        lines.append(f"{_have(count)} mm of another scale in B than in A, and they are left out.")
     return lines
 
 # %% ../nbs/engine/reader_agreement.ipynb #463be80f

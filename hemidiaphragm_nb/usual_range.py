@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['USUAL_MM', 'LUNG_MM', 'USUAL_RELATIVE', 'EXCURSION_MM', 'SOURCES', 'BEDSIDE', 'UPRIGHT', 'magnification',
-           'may_be_either', 'gap_in_patient', 'scale_words', 'gap_sentence', 'prediction_sentence']
+           'may_be_either', 'gap_in_patient', 'is_one_scale', 'scale_words', 'gap_sentence', 'prediction_sentence']
 
 # %% ../nbs/engine/usual_range.ipynb #ed4012ec
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -77,6 +78,17 @@ def gap_in_patient(
     "The gap in the patient: one value where the spacing is calibrated there, else a range."
     low, high = _enlarged(spacing_source, view)
     return gap_mm / high, gap_mm / low
+
+
+def is_one_scale(
+    sources: Iterable[str],  # of several radiographs' spacings, as in `Prediction`
+    spacings: Iterable[float],  # mm a pixel; NaN where unknown
+) -> bool:
+    "Whether their mm can be compared; of one spacing (1 %), where nothing says whose it is."
+    stated = list(zip(sources, spacings))
+    unsure = [mm for source, mm in stated if may_be_either(source) and math.isfinite(mm)]
+    same = not unsure or max(unsure) <= 1.01 * min(unsure)
+    return same and len({gap_in_patient(1.0, source) for source, _ in stated}) <= 1
 
 # %% ../nbs/engine/usual_range.ipynb #5c19a7e0
 def scale_words(
