@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .abstain import why_no_landmark
 from .csv_files import save_table
 from .features import SIDES
 from .figures import STYLE
@@ -67,7 +68,8 @@ def _why_unknown(predictions: Sequence[Prediction], lungs: Sequence[Lung], side:
         if found or "top" in lung.cut:
             return f"its lung's apex is cut off in {breath}"
         if math.isnan(lung.height_px):
-            return f"its lung could not be measured in {breath}"
+            why = why_no_landmark(p.findings, side) or "its lung could not be measured"
+            return f"in {breath} {why}"
     return ""
 
 # %% ../nbs/engine/excursion.ipynb #h19f0001

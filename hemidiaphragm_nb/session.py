@@ -238,7 +238,7 @@ def _size_row(name: str, m: Measurements) -> tuple[str, ...]:
 def side_table(self: Session) -> list[tuple[str, ...]]:
     "Rows about the sides: a name, right, left, and their ratio where there is one."
     places = [
-        "not found" if np.isnan(p).any() else "{:.1f}, {:.1f}".format(*p) for p in self.points
+        "none" if np.isnan(p).any() else "{:.1f}, {:.1f}".format(*p) for p in self.points
     ]
     rows = [("", *SIDES, "ratio"), ("landmark", *places, "")]
     if self.edited:
@@ -258,7 +258,7 @@ def remarks(self: Session) -> list[str]:
     for side, old, new in zip(SIDES, self.prediction.points, self.points):
         if side in self.edited:
             origin = "from ({:.1f}, {:.1f})".format(*old)
-            origin = "where the model found none" if np.isnan(old[0]) else origin
+            origin = "where the model states none" if np.isnan(old[0]) else origin
             place = "({:.1f}, {:.1f}) px".format(*new)
             lines.append(f"Edited by hand: {side} landmark put at {place}, {origin}.")
         if cut := getattr(self.measured(), side).cut:

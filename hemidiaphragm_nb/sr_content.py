@@ -17,6 +17,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from . import __version__
+from .abstain import why_no_landmark
 from .findings import NO_ANSWER
 from .dicom_source import Source, as_stored, keyed_uid, to_scoord
 from .features import SIDES
@@ -214,16 +215,23 @@ def _gap_comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
     return [f"{placed} {rule}", f"Source of the usual range: {SOURCES['usual range']}."]
 
 
+def _lost_landmarks(source: Source, p: Prediction) -> list[str]:
+    "A sentence for each landmark that is not in the report: why, where a finding says it."
+    lost = [side for side, there in zip(SIDES, _found(source, p)) if not there]
+    reasons = [(side, why_no_landmark(p.findings, side)) for side in lost]
+    unknown = "{} landmark not found on the radiograph"
+    return [f"no {side} landmark: {why}" if why else unknown.format(side) for side, why in reasons]
+
+
 def _comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
-    "Sentences for the report's reader: use, scale, landmarks not found, the gap, warnings."
+    "Sentences for the report's reader: use, scale, lost landmarks, the gap, warnings."
     scale = "pixel spacing unknown or not believed: lengths in pixels only"
     if p.spacing:
         stated = p.spacing_source in ("", BY_HAND)
         scale = f"a spacing {BY_HAND}" if stated else p.spacing_source
         scale = f"millimetres at the scale of {scale}"
         scale += _MAGNIFIED.get(p.spacing_source, "")
-    found = zip(SIDES, _found(source, p))
-    lost = [f"{side} landmark not found on the radiograph" for side, there in found if not there]
+    lost = _lost_landmarks(source, p)
     placed = [] if lost else _gap_comments(source, p, sizes)
     if p.status == NO_ANSWER:
         scale, lost = f"no answer: {p.no_answer}", []

@@ -15,6 +15,7 @@ from hemidiaphragm_nb.cli import app
 from hemidiaphragm_nb.conformal import why_no_intervals
 from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_sr
 from hemidiaphragm_nb.dicom_source import write_example
+from hemidiaphragm_nb.excursion import write_excursion
 from hemidiaphragm_nb.findings import FINDINGS, finding_lines
 from hemidiaphragm_nb.measure import MEASURES
 from hemidiaphragm_nb.overlay import RED
@@ -47,6 +48,23 @@ def test_no_landmark_where_the_picture_ends_above_the_domes(black):
     assert np.isnan(p.points).all() and np.isnan(p.gap_px) and p.gap90_px is None
     assert {"landmark_at_edge", "landmark_off_image"} & {f.code for f in p.findings}
     assert not {"landmark_at_edge"} & {f.code for f in predict(Radiograph(case.image)).findings}
+
+
+def test_every_output_says_in_the_finding_s_words_that_a_landmark_is_left_out(tmp_path):
+    case = phantom(6)
+    low = case.image[: int(case.landmarks[0, 1]) + 18]  # it ends at the left landmark
+    deep = write_example(tmp_path / "deep.dcm", phantom(3).image, ViewPosition="AP")
+    cut = write_example(tmp_path / "cut.dcm", low, ViewPosition="AP")
+    how = [SrWriter(), ReportWriter()]
+    assert predict_folder([str(cut)], tmp_path / "out", writers=how) == []
+    [row] = read_table(tmp_path / "out")
+    side = "the left landmark lies at the lower edge of what is exposed: its dome may be cut off"
+    said = f"{side}, and it is left out"
+    assert said in row["warnings"] and row["left_y"] == ""
+    report = read_sr(tmp_path / "out/cut_sr.dcm")
+    assert f"no left landmark: {said}" in str(report) and "not found" not in str(report)
+    lines, _ = write_excursion(deep, cut, tmp_path / "pair")
+    assert f"The left excursion is unknown: in expiration {said}." in lines
 
 
 def noise(height=300, width=400) -> np.ndarray:

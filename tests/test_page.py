@@ -189,6 +189,14 @@ def test_a_lung_that_a_black_border_cuts_off(app, tmp_path):
             np.testing.assert_allclose(value, getattr(lung, name), rtol=1e-3, err_msg=name)
 
 
+def test_a_landmark_at_the_lower_edge_is_left_out_in_the_same_words(app, tmp_path):
+    case = phantom(6)
+    save_picture(case.image[: int(case.landmarks[:, 1].min()) + 5], path := tmp_path / "cut.png")
+    [answer] = all_agree(app, path)
+    said = {message for code, message, _ in answer.findings if code == "landmark_at_edge"}
+    assert said and all(text.endswith(", and it is left out") for text in said)
+
+
 def test_radiographs(app):
     data = os.environ.get("HEMIDIAPHRAGM_DATA")
     if not data:

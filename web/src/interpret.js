@@ -223,6 +223,14 @@ function reasonFirst(findings) {
   return [...findings.filter(leavesNoAnswer), ...findings.filter((f) => !leavesNoAnswer(f))];
 }
 
+// Without a landmark that is doubtful; what is said of it says that, too.
+function leftOut(p, k, doubts) {
+  const lost = ({ code, side }) => side === SIDES[k] && doubts.includes(code);
+  const told = (f) => ({ ...f, message: `${f.message}, and it is left out` });
+  const without = withoutLandmark(p, k, false, doubts);
+  return { ...without, findings: without.findings.map((f) => (lost(f) ? told(f) : f)) };
+}
+
 // The prediction without what its findings leave no answer for, as `hemidiaphragm_nb.abstain`.
 function abstain(p) {
   p = withoutPointsOffImage(p);
@@ -233,7 +241,7 @@ function abstain(p) {
   const [lost, doubtful] = [sides("lung_missing"), doubts.flatMap(sides)];
   SIDES.forEach((side, k) => {
     if (reason || lost.includes(side)) p = withoutLandmark(p, k, true);
-    else if (doubtful.includes(side)) p = withoutLandmark(p, k, false, doubts);
+    else if (doubtful.includes(side)) p = leftOut(p, k, doubts);
   });
   return { ...p, noAnswer: reason, tilt: reason ? NaN : p.tilt };
 }

@@ -138,7 +138,7 @@ function certainty(radiograph) {
 function sizeRows(radiograph) {
   const sizes = [0, 1].map((side) => radiograph.sizes(side));
   const places = radiograph.points.map((p) =>
-    Number.isNaN(p[0]) ? "not found" : p.map((v) => v.toFixed(1)).join(", "),
+    Number.isNaN(p[0]) ? "none" : p.map((v) => v.toFixed(1)).join(", "),
   );
   const length = (lung, name) => {
     const [px, mm] = [lung[`${name}_px`], lung[`${name}_mm`]];
