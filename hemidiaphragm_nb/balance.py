@@ -301,7 +301,7 @@ def _plot_pull(pull: pd.DataFrame, lam_hem: float, ax):
     ax.plot(lam_hem, fraction, "o", color="k" if trained else "0.55", ms=9)
     task = "landmarks" if fraction > 0.5 else "masks"
     when = "" if trained else " before training"
-    ax.set_title(f"{task} dominate{when}: {max(fraction, 1 - fraction):.0%}")
+    ax.set_title(f"{task} dominate{when}: {100 * max(fraction, 1 - fraction):.1f} %")
     ax.set(xlabel="λ_hem", ylabel="pull of the landmarks", ylim=(-0.03, 1.03))
     ax.legend()
 

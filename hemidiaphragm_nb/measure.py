@@ -306,6 +306,15 @@ def _draw_lung(ax, labels: np.ndarray, side: str, point: np.ndarray, spacing, lu
     if len(contour):
         _draw_dome(ax, contour, spacing, f"dome {_length(lung.dome_px, lung.dome_mm)}", colour)
 
+
+def _draw_gap(ax, points: np.ndarray, text: str):
+    "The gap half-way between the landmarks, whose levels are dotted, if there are both."
+    if np.isfinite(points).all():
+        (x0, y0), (x1, y1) = points
+        ax.hlines([y0, y1], x0, x1, color="white", ls=":", lw=1)
+        middle = (x0 + x1) / 2
+        _draw_length(ax, (middle, y0), (middle, y1), text, "white")
+
 # %% ../nbs/17_measure.ipynb #0000002b
 def plot_measurements(
     radiograph: np.ndarray | Prediction,  # as for `measure`
@@ -325,11 +334,7 @@ def plot_measurements(
     ax.imshow(shown, cmap="gray", vmax=brightest)
     for side, point in zip(SIDES, points):
         _draw_lung(ax, labels, side, point, spacing, getattr(m, side))
-    if np.isfinite(points).all():
-        (x0, y0), (x1, y1) = points
-        ax.hlines([y0, y1], x0, x1, color="white", ls=":", lw=1)
-        middle, gap = (x0 + x1) / 2, f"gap {_length(m.gap_px, m.gap_mm)}"
-        _draw_length(ax, (middle, y0), (middle, y1), gap, "white")
+    _draw_gap(ax, points, f"gap {_length(m.gap_px, m.gap_mm)}")
     ax.set_axis_off()
     return ax
 

@@ -36,22 +36,6 @@ from .recipes import PRESETS, Recipe, RecipeError
 from .registry import OWN
 
 # %% ../nbs/08_train.ipynb #129c89b5
-class _OwnLoss(nn.Module):
-    "A registered loss, with the tasks' losses of equations 3 and 4 beside it for the history."
-
-    def __init__(self, recipe: Recipe):
-        super().__init__()
-        self.loss, self.tasks = OWN["loss"][recipe.loss](recipe), recipe.tasks
-        if not callable(self.loss):
-            kind = type(self.loss).__name__
-            raise RecipeError(f"the loss {recipe.loss!r} gives a {kind}, not a function")
-
-    def forward(self, preds, heat, mask):
-        with torch.no_grad():
-            self.last_parts = task_losses(preds, heat, mask, self.tasks)
-        return self.loss(preds, heat, mask)
-
-
 class FrameLoss(nn.Module):
     """Equation 5 (or learned weights, or a loss of your own) on a batch's targets; the points are
     for the metrics alone."""
@@ -66,6 +50,22 @@ class FrameLoss(nn.Module):
             self.loss = JointLoss(recipe.lam_hem, recipe.lam_segm, recipe.tasks)
 
     def forward(self, preds, heat, mask, points):
+        return self.loss(preds, heat, mask)
+
+# %% ../nbs/08_train.ipynb #88e5d11c
+class _OwnLoss(nn.Module):
+    "A registered loss, with the tasks' losses of equations 3 and 4 beside it for the history."
+
+    def __init__(self, recipe: Recipe):
+        super().__init__()
+        self.loss, self.tasks = OWN["loss"][recipe.loss](recipe), recipe.tasks
+        if not callable(self.loss):
+            kind = type(self.loss).__name__
+            raise RecipeError(f"the loss {recipe.loss!r} gives a {kind}, not a function")
+
+    def forward(self, preds, heat, mask):
+        with torch.no_grad():
+            self.last_parts = task_losses(preds, heat, mask, self.tasks)
         return self.loss(preds, heat, mask)
 
 # %% ../nbs/08_train.ipynb #b973de23

@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from .brain_mri import load_brain_weights
 from .effects import mean_interval
@@ -281,6 +282,26 @@ def _most_changed(results: Results, repeat: int = 0, n: int = 3) -> list[str]:
     return order.index[:n].tolist()
 
 
+_OUTLINES = {  # name in the legend -> row, colour, line
+    "truth": (0, COLOURS["truth"], "-"),
+    "before stage 2": (1, COLOURS["prediction"], "--"),
+    "after stage 2": (1, COLOURS["prediction"], "-"),
+}
+
+
+def _plot_outlines(axes, outlines: dict, ids: list):
+    "Outlines over radiographs, each by its name in `_OUTLINES`, and what each line means."
+    for name, masks in outlines.items():
+        row, colour, style = _OUTLINES[name]
+        for ax, mask in zip(axes[row], masks):
+            ax.contour(mask, [0.5], colors=colour, linestyles=style)
+    handles = [Line2D([], [], color=c, ls=style, label=k) for k, (_, c, style) in _OUTLINES.items()]
+    axes[0, 0].figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    for above, below, image in zip(*axes, ids):
+        above.set_title(f"truth: {image}")
+        below.set_title("network, before and after")
+
+
 def _plot_changes(
     store: Store,
     plan: Plan,
@@ -288,8 +309,8 @@ def _plot_changes(
     repeat: int = 0,
     n: int = 3,  # radiographs
 ):
-    """Figures 9 and 10: outlines before (dashed) and after stage 2 over radiographs
-    chosen by `_most_changed`.
+    """Figures 9 and 10: the true outlines, and those before (dashed) and after stage 2, over
+    radiographs chosen by `_most_changed`.
 
     Raises: ExperimentError without weights.
     """
@@ -297,14 +318,15 @@ def _plot_changes(
     frames = load_data(runs[AFTER].data)
     ids = frames.table["id"].tolist()
     chosen = frames.subset([ids.index(i) for i in _most_changed(results, repeat, n)])
-    fig, axes = plt.subplots(2, n, figsize=(3.3 * n, 6.6), squeeze=False)
-    for name, style in ((BEFORE, "--"), (AFTER, "-")):
-        for ax, case in zip(axes[1], each_case(chosen, store.model(runs[name]))):
-            lungs = case.lungs > LUNG_THRESHOLD
-            ax.contour(lungs, [0.5], colors=COLOURS["prediction"], linestyles=style)
+    fig, axes = plt.subplots(2, n, figsize=(3.3 * n, 7.2), squeeze=False)
+    outlines = {"truth": chosen.masks > 0}
+    for name, label in ((BEFORE, "before stage 2"), (AFTER, "after stage 2")):
+        cases = each_case(chosen, store.model(runs[name]))
+        outlines[label] = [case.lungs > LUNG_THRESHOLD for case in cases]
     for ax, image in zip(axes.T.flat, np.repeat(chosen.images, 2, 0)):
         ax.imshow(image[0], cmap="gray")
         ax.axis("off")
+    _plot_outlines(axes, outlines, chosen.table["id"].tolist())
     return fig
 
 # %% ../nbs/14_transfer.ipynb #00000024
@@ -350,26 +372,7 @@ def gain_table(
         ]
     return pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"]))
 
-# %% ../nbs/14_transfer.ipynb #00000027
-def learning_curve(
-    results: Results,
-) -> pd.DataFrame:  # columns route, fraction, dice, low, high
-    """Dice on the held-out radiographs by route and fraction of the portable training radiographs,
-    with intervals over patients and trainings; fraction 0 is a network before stage 2.
-    """
-    runs = results.runs.query("subset == 'portable'")
-    if "arch" in runs:
-        runs = runs.query("arch == 'brain'")
-    ends = runs.drop_duplicates("name").set_index("name")["fraction"].astype(float)
-    points = {"scratch → common": ("common", 0.0), BEFORE: (BEFORE, 0.0)}
-    points |= {name: (name.split(" → portable")[0], fraction) for name, fraction in ends.items()}
-    rows = []
-    for name in [n for n in results.names if n in points]:
-        dice = stage_images(results, name).set_index(_KEYS)["dice"]
-        rows.append([*points[name], *_over_repeats(dice)])
-    return pd.DataFrame(rows, columns=["route", "fraction", "dice", "low", "high"])
-
-
+# %% ../nbs/14_transfer.ipynb #00000a27
 def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
     """The learning curve with one fraction marked, its figures in the title.
 
@@ -394,6 +397,25 @@ def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
     ax.legend()
     plt.close(fig)
     return fig
+
+# %% ../nbs/14_transfer.ipynb #00000027
+def learning_curve(
+    results: Results,
+) -> pd.DataFrame:  # columns route, fraction, dice, low, high
+    """Dice on the held-out radiographs by route and fraction of the portable training radiographs,
+    with intervals over patients and trainings; fraction 0 is a network before stage 2.
+    """
+    runs = results.runs.query("subset == 'portable'")
+    if "arch" in runs:
+        runs = runs.query("arch == 'brain'")
+    ends = runs.drop_duplicates("name").set_index("name")["fraction"].astype(float)
+    points = {"scratch → common": ("common", 0.0), BEFORE: (BEFORE, 0.0)}
+    points |= {name: (name.split(" → portable")[0], fraction) for name, fraction in ends.items()}
+    rows = []
+    for name in [n for n in results.names if n in points]:
+        dice = stage_images(results, name).set_index(_KEYS)["dice"]
+        rows.append([*points[name], *_over_repeats(dice)])
+    return pd.DataFrame(rows, columns=["route", "fraction", "dice", "low", "high"])
 
 # %% ../nbs/14_transfer.ipynb #0000002d
 def _heads_table(results: Results) -> pd.DataFrame:  # rows scratch, MRI → common

@@ -149,7 +149,36 @@ def coverage(
         whole[column] = np.average(table[column], weights=counts)
     return pd.concat([table, pd.DataFrame([whole])], ignore_index=True)
 
+# %% ../nbs/16_validate.ipynb #00000d12
+def _draw_trust(groups: pd.DataFrame, level: float, ax):  # groups: of `_trust_groups`
+    "A curve a column, against the expected error."
+    factor = (groups["radius"] / groups["expected"]).iloc[0]
+    labels = {
+        "median": ("o-", "median error"),
+        "quantile": ("s--", f"{level:.0%} of the errors below"),
+        "radius": ("k:", f"radius ({factor:.2f} × expected error)"),
+    }
+    for column, (style, label) in labels.items():
+        ax.plot(groups["expected"], groups[column], style, label=label)
+    ax.set(xlabel="expected error (px of 512)", ylabel="error (px of 512)")
+    ax.legend()
+
 # %% ../nbs/16_validate.ipynb #00000012
+def _trust_groups(
+    radiographs: pd.DataFrame, bins: int, level: float, weight: float
+) -> pd.DataFrame:  # a row a group: expected, median, quantile, radius (px)
+    "Landmarks in groups of equal size by expected error; medians, but for the errors' quantile."
+    errors = landmark_errors(radiographs, weight).ravel()
+    expected = expected_errors(radiographs).ravel()
+    factor = radius_factor(errors, expected, level)
+    rows = []
+    for group in np.array_split(np.argsort(expected), bins):
+        middle = np.median(expected[group])
+        row = dict(expected=middle, median=np.median(errors[group]))
+        rows.append(row | dict(quantile=np.quantile(errors[group], level), radius=factor * middle))
+    return pd.DataFrame(rows)
+
+
 def plot_trust(
     radiographs: pd.DataFrame,
     bins: int = 5,
@@ -161,21 +190,7 @@ def plot_trust(
     radius.
     """
     ax = ax or plt.subplots(figsize=(8, 4))[1]
-    errors, expected = (
-        landmark_errors(radiographs, weight).ravel(),
-        expected_errors(radiographs).ravel(),
-    )
-    groups = np.array_split(np.argsort(expected), bins)
-    x = [np.median(expected[g]) for g in groups]
-    for q, style, label in (
-        (0.5, "o-", "median error"),
-        (level, "s--", f"{level:.0%} of the errors below"),
-    ):
-        ax.plot(x, [np.quantile(errors[g], q) for g in groups], style, label=label)
-    factor = radius_factor(errors, expected, level)
-    ax.plot(x, factor * np.array(x), "k:", label=f"radius ({factor:.2f} × expected error)")
-    ax.set(xlabel="expected error (px of 512)", ylabel="error (px of 512)")
-    ax.legend()
+    _draw_trust(_trust_groups(radiographs, bins, level, weight), level, ax)
     return ax
 
 # %% ../nbs/16_validate.ipynb #136263dc

@@ -109,12 +109,35 @@ def test_what_a_lesson_folds(code, folded):
     assert is_folded(code) is folded
 
 
-def test_a_figure_on_the_page_has_the_size_it_was_drawn_at():
-    "1000 px, as live and stored, on a telephone too: its own box scrolls, not the page."
+@pytest.mark.parametrize(
+    "width, scrolls", [(390, True), (800, True), (1100, False), (1280, False), (1400, False)]
+)
+def test_a_figure_on_the_page_has_the_size_it_was_drawn_at(width, scrolls):
+    "1000 px, as live and stored; where a window has no room its own box scrolls, not the page."
     style = (ROOT / "docs/_static/site.css").read_text(encoding="utf8")
     svg = "<svg xmlns='http://www.w3.org/2000/svg' width='1000' height='300'/>"
-    figure = f'<div class="cell_output"><img src="data:image/svg+xml,{quote(svg)}"></div>'
-    page = f'<style>body {{margin: 0}} {style}</style><div class="content">{figure}</div>'
-    with opened("data:text/html," + quote(page), width=390) as shown:
+    box = f'<div class="cell_output"><img src="data:image/svg+xml,{quote(svg)}"></div>'
+    theme = "body { margin: 0 } .page, .main { display: flex } .content { padding: 0 3em }"
+    theme += ".main { flex: 1 } @media (max-width: 67em) { .content { padding: 0 1em } }"
+    theme += ".content { width: 46em } @media (max-width: 48em) { .content { width: 100% } }"
+    theme += "* { box-sizing: border-box } .content { overflow: auto }"
+    drawers = '<aside class="sidebar-drawer"></aside>', '<aside class="toc-drawer"></aside>'
+    main = f'<div class="main"><div class="content">{box}</div>{drawers[1]}</div>'
+    page = f'<style>{theme} {style}</style><div class="page">{drawers[0]}{main}</div>'
+    with opened("data:text/html," + quote(page), width=width) as shown:
         assert shown.evaluate("document.querySelector('img').offsetWidth") == 1000
-        assert shown.evaluate("document.documentElement.scrollWidth") == 390
+        assert shown.evaluate("document.documentElement.scrollWidth") == width
+        across = (
+            "(box => box.scrollWidth > box.clientWidth)(document.querySelector('.cell_output'))"
+        )
+        assert shown.evaluate(across) is scrolls
+
+
+def test_a_figure_on_the_page_leads_to_itself_alone():
+    from tools.build_docs import link_figures
+
+    figure = '<img alt="Dice" src="_images/a.png" />'
+    linked = f'<a class="hd-figure" href="_images/a.png">{figure}</a>'
+    assert link_figures(f"<p>{figure}</p>") == f"<p>{linked}</p>"
+    for as_it_is in (linked, f'<a href="b.html">{figure}</a>', '<img src="logo.svg">'):
+        assert link_figures(as_it_is) == as_it_is

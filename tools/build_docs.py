@@ -46,6 +46,7 @@ HOW_TO = (
 )  # docs/howto/, in order
 LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
 NBDEV_LINK = re.compile(r"\[(`\w+`)\]\(/[^)]+\.html#[^)]+\)")
+FIGURE = re.compile(r'(<a\b[^>]*>\s*)?<img\b[^>]*\bsrc="(_images/[^"]+)"[^>]*>')
 DIRECTIVE = re.compile(r"^#\|.*\n?", re.M)
 EXPORTED = "#| exported\n"  # before the code of an exported cell, until `convert` has read it
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -366,6 +367,15 @@ def write_pages() -> None:
     write_guides(list(books))
 
 
+def link_figures(page: str) -> str:
+    "A page of the site whose figures each lead to themselves alone, at their full size."
+
+    def linked(found: re.Match) -> str:
+        return found[0] if found[1] else f'<a class="hd-figure" href="{found[2]}">{found[0]}</a>'
+
+    return FIGURE.sub(linked, page)
+
+
 def main() -> int:
     write_pages()
     built = PAGES.parent / "site" / "html"  # myst-nb leaves a folder of its own beside it
@@ -384,6 +394,8 @@ def main() -> int:
     failed = subprocess.run(command).returncode
     shutil.rmtree(SITE, ignore_errors=True)
     shutil.move(built, SITE)
+    for page in SITE.glob("*.html"):
+        page.write_text(link_figures(page.read_text(encoding="utf-8")), encoding="utf-8")
     if (PAGE / "index.html").exists():  # where `make page` has built it
         shutil.copytree(PAGE, SITE / "page")
     shutil.copy(ROOT / "docs/record.schema.json", SITE)
