@@ -30,9 +30,46 @@ from .patients import LeftOut, Patients, listed_name
 from .radiograph import RadiographError
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
+from .spacings import scale_groups, scale_kind
 from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
-from .usual_range import gap_in_patient, is_one_scale
+from .usual_range import scale_words
 from .writers import predict_folder
+
+# %% ../nbs/engine/course.ipynb #sc190002
+def _column(patient: pd.DataFrame, name: str, unknown) -> pd.Series:
+    "A column that a table need not have."
+    column = patient[name] if name in patient else pd.Series(unknown, patient.index)
+    return column.fillna(unknown)
+
+
+def _scales(patient: pd.DataFrame) -> pd.Series:  # in words
+    "Of which scale each gap in mm is, for the rows that have one."
+    measured = patient[_column(patient, "gap_mm", np.nan).notna()]
+    sources = _column(measured, "spacing_source", "")
+    groups = scale_groups(sources, _column(measured, "spacing_mm", np.nan))
+    return pd.Series(groups, measured.index, dtype=object)
+
+
+def _alike(
+    patient: pd.DataFrame,  # one patient's rows
+    value: str,  # the column that is compared
+) -> list[tuple[str, str, str, pd.DataFrame]]:  # kind, rule, scale, rows
+    """A patient's radiographs in groups that can be compared: taken alike, measured by one rule,
+    and where mm are compared, of one scale; '' where all are of one.
+    """
+    scales = _scales(patient)
+    apart = value == "gap_mm" and scales.nunique() > 1
+    scale = scales.reindex(patient.index).fillna("") if apart else ""
+    marked = patient.assign(gap_rule=_column(patient, "gap_rule", ""), _scale=scale)
+    groups = marked.groupby(["kind", "gap_rule", "_scale"], sort=False)
+    return [(*names, rows.drop(columns="_scale")) for names, rows in groups]
+
+# %% ../nbs/engine/course.ipynb #sc190004
+def _compared(patient: pd.DataFrame, value: str) -> int:
+    "How many radiographs of a patient stand beside another, taken and measured alike."
+    measured = patient[_column(patient, value, np.nan).notna()]
+    counts = [len(rows) for *_, rows in _alike(measured, value)]
+    return sum(count for count in counts if count > 1)
 
 # %% ../nbs/engine/course.ipynb #3174b8db
 # smallest detectable change of the relative gap, shipped model: what `agreement` makes of
@@ -40,36 +77,20 @@ from .writers import predict_folder
 DETECTABLE = 0.117
 
 
-def _scales(patient: pd.DataFrame) -> set[tuple[float, float]]:
-    "How much of a mm of a patient's gaps is one in the patient, at least and at most: each once."
-    if not {"gap_mm", "spacing_source"} <= set(patient):
-        return set()
-    sources = patient.loc[patient["gap_mm"].notna(), "spacing_source"].fillna("")
-    return {gap_in_patient(1.0, source) for source in sources}
-
-
-def _is_one_scale(patient: pd.DataFrame) -> bool:
-    "Whether a patient's mm can be compared; of one spacing, where nothing says whose it is."
-    if not {"gap_mm", "spacing_source", "spacing_mm"} <= set(patient):
-        return len(_scales(patient)) <= 1
-    measured = patient[patient["gap_mm"].notna()]
-    return is_one_scale(measured["spacing_source"].fillna(""), measured["spacing_mm"])
-
-
 def course_value(
     patient: pd.DataFrame,  # one patient's rows, as `course_of_table` gives them
 ) -> str:  # the column
-    "In what a patient's gap is compared: mm where all radiographs have one scale, else relative."
-
-    def known(name: str) -> pd.Series:
-        return patient[name].notna() if name in patient else pd.Series(False, patient.index)
-
-    if not _is_one_scale(patient):
-        return "gap_relative"
-    measured = known("gap_mm") | known("gap_relative") | known("gap_px")
-    if known("gap_mm").any() and known("gap_mm")[measured].all():
+    """In what a patient's gap is compared: mm where all radiographs have one scale, else relative;
+    mm of each scale apart where nothing can be compared relative.
+    """
+    known = {n: _column(patient, n, np.nan).notna() for n in ("gap_mm", "gap_relative", "gap_px")}
+    if _scales(patient).nunique() > 1:
+        in_mm = _compared(patient, "gap_mm") and not _compared(patient, "gap_relative")
+        return "gap_mm" if in_mm else "gap_relative"
+    measured = known["gap_mm"] | known["gap_relative"] | known["gap_px"]
+    if known["gap_mm"].any() and known["gap_mm"][measured].all():
         return "gap_mm"
-    if known("gap_relative").any():
+    if known["gap_relative"].any():
         return "gap_relative"
     return next(n for n in ("gap_px", "gap_relative", "gap_mm") if n in patient)
 
@@ -88,14 +109,16 @@ def change_limit(
     own = np.isfinite(heights).any()
     return DETECTABLE * float(np.nanmean(heights) if own else LUNG_MM)
 
+# %% ../nbs/engine/course.ipynb #sc190006
+def _limits(patient: pd.DataFrame, value: str) -> pd.Series:
+    "The smallest detectable change for each row; where mm are of two scales, in those of its own."
+    limits = pd.Series(change_limit(patient, value), patient.index)
+    if value == "gap_mm" and (scales := _scales(patient)).nunique() > 1:
+        for _, rows in patient.loc[scales.index].groupby(scales):
+            limits[rows.index] = change_limit(rows, value)
+    return limits
+
 # %% ../nbs/engine/course.ipynb #018bfeed
-def _alike(patient: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:  # kind, rule, rows
-    "A patient's radiographs in groups that were taken alike, and measured by one rule."
-    rule = patient["gap_rule"].fillna("") if "gap_rule" in patient else ""
-    groups = patient.assign(gap_rule=rule).groupby(["kind", "gap_rule"], sort=False)
-    return [(kind, rule, group) for (kind, rule), group in groups]
-
-
 def with_changes(
     course: pd.DataFrame,  # of one patient or many
 ) -> pd.DataFrame:  # with value, since_first, since_previous, detectable and changed
@@ -106,19 +129,19 @@ def with_changes(
     for _, patient in course.groupby("patient_id", sort=False):
         value = course_value(patient)
         patient = patient if value in patient else patient.assign(**{value: np.nan})
-        limit = change_limit(patient, value)
         patient = patient.assign(value=value, since_first=np.nan, since_previous=np.nan)
-        for *_, alike in _alike(patient):
+        for *_, alike in _alike(patient, value):
             gaps = alike[value].dropna()
             if gaps.empty:
                 continue
             patient.loc[gaps.index[1:], "since_first"] = gaps.iloc[1:] - gaps.iloc[0]
             patient.loc[gaps.index, "since_previous"] = gaps.diff()
-        beyond = patient[["since_first", "since_previous"]].abs() > limit
+        limits = _limits(patient, value)
+        beyond = patient[["since_first", "since_previous"]].abs().gt(limits, axis=0)
         words = {(True, True): "first and previous", (True, False): "first"}
         words |= {(False, True): "previous", (False, False): ""}
         changed = [words[pair] for pair in beyond.itertuples(index=False, name=None)]
-        parts.append(patient.assign(detectable=limit, changed=changed))
+        parts.append(patient.assign(detectable=limits, changed=changed))
     return pd.concat(parts).reset_index(drop=True)
 
 # %% ../nbs/engine/course.ipynb #5189d65a
@@ -144,22 +167,26 @@ def plot_patient(
     import matplotlib.pyplot as plt  # drawing only
 
     ax = ax or plt.subplots(figsize=(9.5, 3.6), layout="constrained")[1]
-    value, limit = patient["value"].iloc[0], patient["detectable"].iloc[0]
+    value = patient["value"].iloc[0]
     usual = {"gap_mm": USUAL_MM, "gap_relative": np.multiply(USUAL_RELATIVE, 100)}.get(value)
     if usual is not None:
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
-        enlarged = value == "gap_mm" and _scales(patient) != {(1.0, 1.0)}
+        enlarged = value == "gap_mm" and set(_scales(patient)) != {"in the patient"}
         name = "usual range" + " before enlargement" * enlarged
         ax.axhspan(*usual, label=name, **band)
-    rules = list(dict.fromkeys(rule for _, rule, _ in _alike(patient)))
-    for kind, rule, alike in _alike(patient):
+    groups = _alike(patient, value)
+    numbers = list(dict.fromkeys((rule, scale) for _, rule, scale, _ in groups))
+    rules = {rule for rule, _ in numbers}
+    for kind, rule, scale, alike in groups:
         style, colour = _STYLES[kind]
         label = kind or "view unknown"
         label += f", {rule or 'rule not stated'}" * (len(rules) > 1)
-        style = style if rule == rules[0] else "^--"
+        label += f", mm {scale}" if scale else ""
+        style = (style, "^--", "v:")[min(numbers.index((rule, scale)), 2)]
         half = _half_widths(alike, value)
         alike = alike if half is None else alike.assign(half=half)
         options = dict(error=None if half is None else "half", style=style, colour=colour, ax=ax)
+        limit = alike["detectable"].iloc[0]
         change = limit if alike[value].count() > 1 and not np.isnan(limit) else None
         band = f"smallest detectable change\nabout the first: {label}"
         plot_course(alike, value, change=change, label=label, change_label=band, **options)
@@ -176,14 +203,7 @@ def plot_patient(
         text.set_parse_math(False)
     return ax
 
-# %% ../nbs/engine/course.ipynb #e8d273e8
-def _compared(patient: pd.DataFrame) -> int:
-    "How many radiographs of a patient stand beside another, taken and measured alike."
-    measured = patient[patient[patient["value"].iloc[0]].notna()]
-    counts = [len(alike) for *_, alike in _alike(measured)]
-    return sum(count for count in counts if count > 1)
-
-
+# %% ../nbs/engine/course.ipynb #sc190010
 def _flagged(changed: pd.DataFrame) -> str:
     "The days of changes, each with a word where its radiograph has a finding, or no known view."
     doubtful = pd.Series(False, changed.index)
@@ -197,41 +217,70 @@ def _flagged(changed: pd.DataFrame) -> str:
     told = zip(changed["day"], words)
     return ", ".join(f"{day:g} ({word})" if word else f"{day:g}" for day, word in told)
 
+# %% ../nbs/engine/course.ipynb #sc190012
+_VIEWS = {"portable": "AP", "fixed": "PA"}  # a view of each kind
+
 
 def _about_scale(patient: pd.DataFrame) -> str:
-    "Whose mm a patient's gaps are in; '' where they are in none."
-    if patient["value"].iloc[0] != "gap_mm" or not (scales := _scales(patient)):
+    "Whose mm a patient's gaps are in, by the kind of view; '' where they are in none."
+    if patient["value"].iloc[0] != "gap_mm":
         return ""
-    [(least, most)] = scales
-    if least == 1:
-        return "Its mm are those in the patient, by calibrated spacings."
-    percent = f"{100 / most - 100:.0f} to {100 / least - 100:.0f} %"
-    return f"Its mm are those of its spacings: larger than in the patient by {percent}."
+    kinds: dict[str, dict[str, None]] = {}
+    measured = patient[patient["gap_mm"].notna()]
+    for source, kind in zip(_column(measured, "spacing_source", ""), measured["kind"]):
+        words = scale_words(source, _VIEWS.get(kind, ""))
+        kinds.setdefault(words, {})[kind or "view unknown"] = None
+    of = [f"{words} ({', '.join(of)})" for words, of in kinds.items()]
+    return f"Its mm are {'; '.join(of if len(of) > 1 else kinds)}." if kinds else ""
+
+# %% ../nbs/engine/course.ipynb #sc190014
+def _about_scales(patient: pd.DataFrame) -> str:
+    "That a patient's mm are of several scales, and what becomes of them; '' where they are not."
+    if _scales(patient).nunique() < 2:
+        return ""
+    kinds = {
+        scale_kind(source)
+        for source in _column(patient, "spacing_source", "")[_scales(patient).index]
+    }
+    word = "are" if {"patient", "detector"} <= kinds else "may be"
+    value = patient["value"].iloc[0]
+    then = "compared within each alone" if value == "gap_mm" else "left aside"
+    return f", whose mm {word} of different scales (spacing_source) and {then}"
 
 
+def _alone(patient: pd.DataFrame) -> str:
+    "The days that only their scale keeps from being compared, as an addition in brackets."
+    value = patient["value"].iloc[0]
+    measured = patient[patient[value].notna()]
+    groups = [(kind, rule, rows) for kind, rule, _, rows in _alike(measured, value)]
+    of_all = Counter((kind, rule) for kind, rule, _ in groups)
+    alone = [rows for kind, rule, rows in groups if len(rows) == 1 and of_all[kind, rule] > 1]
+    days = sorted(day for rows in alone for day in rows["day"])
+    return f" (of another scale: day {', '.join(f'{day:g}' for day in days)})" if days else ""
+
+# %% ../nbs/engine/course.ipynb #e8d273e8
 def _sentence(patient: pd.DataFrame) -> str:
     "What the rule says of a patient."
     changed = patient[patient["changed"] != ""]
     factor, unit = {"gap_mm": (1, "mm"), "gap_relative": (100, "% of the lung's height")}.get(
         patient["value"].iloc[0], (1, "px")
     )
-    limit = patient["detectable"].iloc[0] * factor
+    beside = patient.loc[patient["since_first"].notna(), "detectable"].dropna()
+    limits = sorted({f"{limit * factor:.0f}" for limit in beside})
     if len(patient) == 1:
         return "1 radiograph, so there is no change to see."
     last = float(patient["day"].max())
     start = f"{len(patient)} radiographs over {last:g} day{'s' * (last != 1)}"
-    if len(rules := {rule or "not stated" for _, rule, _ in _alike(patient)}) > 1:
+    if len(rules := {rule or "not stated" for rule in _column(patient, "gap_rule", "")}) > 1:
         start += f", whose gaps by different rules ({', '.join(sorted(rules))}) are not compared"
-    if not _is_one_scale(patient):
-        word = "are" if len(_scales(patient)) > 1 else "may be"
-        start += f", whose mm {word} of different scales (spacing_source) and left aside"
-    count = _compared(patient)
+    start += _about_scales(patient)
+    count = _compared(patient, patient["value"].iloc[0])
     if not count:
         return f"{start}; no two of them are taken alike and measured, so no change can be seen."
-    start += f", {count} of them compared" * (count < len(patient))
-    if np.isnan(limit):
+    start += f", {count} of them compared{_alone(patient)}" * (count < len(patient))
+    if not limits:
         return f"{start}; its gaps are known in px alone, so no change is called."
-    limit = f"{limit:.0f} {unit} for the shipped model"
+    limit = f"{' or '.join(limits)} {unit} for the shipped model"
     if changed.empty:
         return f"{start}; no change beyond the smallest detectable one, {limit}."
     days = _flagged(changed)

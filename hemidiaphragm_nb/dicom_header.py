@@ -123,6 +123,17 @@ def _spacing(ds: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     return scanned, "NominalScannedPixelSpacing" if scanned else ""
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c0000f
+def _other_spacing(ds: pydicom.Dataset, source: str) -> list[str]:
+    "That PixelSpacing is none that could be the patient's beside ImagerPixelSpacing."
+    spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
+    ratios = [own / of for own, of in zip(spacing or (), imager or ())]
+    if not ratios or 0.5 <= min(ratios) and max(ratios) <= 1.01:
+        return []
+    size = "larger than" if max(ratios) > 1.01 else "less than half of"
+    which = "which" if source.startswith("Imager") else "but is said to be calibrated, and"
+    return [f"its PixelSpacing is {size} its ImagerPixelSpacing, {which} was followed"]
+
+
 def _spacing_doubts(
     ds: pydicom.Dataset, spacing: tuple[float, float] | None, source: str
 ) -> list[str]:
@@ -139,6 +150,7 @@ def _spacing_doubts(
     used = source.startswith("ImagerPixelSpacing") and factor not in (None, "", [])
     if used and not (len(f := numbers(ds, keyword)) == 1 and 1 <= f[0] <= 2):
         doubts.append(f"its {keyword} is no number from 1 to 2 and was ignored")
+    doubts += _other_spacing(ds, source)
     ratio = _pair(ds, "PixelAspectRatio")
     if spacing and ratio and not 0.98 < spacing[0] / spacing[1] * ratio[1] / ratio[0] < 1.02:
         text = f"its PixelAspectRatio contradicts its {source.split(' ')[0]}"

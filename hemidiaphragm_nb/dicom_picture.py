@@ -63,7 +63,7 @@ def _word(ds: Dataset, keyword: str) -> str | None:
     return found if found in _WORDS[keyword] else None
 
 # %% ../nbs/engine/dicom_picture.ipynb #8e51c0d1
-_LAST_TO_GO = "AP PA PORTABLE SUPINE SITTING ERECT UPRIGHT".split()
+_LAST_TO_GO = "AP PA PORTABLE BEDSIDE SUPINE SITTING ERECT UPRIGHT".split()
 
 
 def _view_words(facts: Dataset) -> str | None:

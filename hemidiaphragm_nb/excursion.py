@@ -24,17 +24,23 @@ from .patients import header_day
 from .predict import Prediction, predict
 from .radiograph import Radiograph
 from .readers import read_radiograph
+from .spacings import scale_groups, scale_kind
 from .usual_range import EXCURSION_MM, SOURCES
-from .usual_range import gap_in_patient, is_one_scale, may_be_either
+from .usual_range import gap_in_patient
 from .views import view_kind
 
 # %% ../nbs/engine/excursion.ipynb #88714736
 @dataclass(frozen=True)
 class Excursion:
-    "How far one hemidiaphragm moves; NaN where unknown."
+    """How far one hemidiaphragm moves down from expiration to inspiration, by which its lung is
+    higher then: positive as it should be, negative where it stands higher in inspiration; NaN where
+    unknown.
+    """
 
     side: str
-    px: float  # where both have pixels of one size; positive: lower in inspiration
+    # of both radiographs at their own size, as they were read, and not of the 512-px frame; NaN
+    # where their pixels are not of one size
+    px: float
     mm: float  # at the scale of their spacings, where that is one
     relative: float  # of the lung's height in inspiration
     # half-width of the interval that holds it nine times in ten by both landmarks' radii, as a
@@ -82,10 +88,10 @@ def _why_no_mm(inspiration: Prediction, expiration: Prediction) -> str:
         return f"{which} has a spacing that is believed"
     sources = {name: p.spacing_source or "not stated" for name, p in named.items()}
     of_both = [p.spacing_source for p in named.values()]
-    if is_one_scale(of_both, (p.spacing[0] for p in named.values())):
+    if len({*scale_groups(of_both, (p.spacing[0] for p in named.values()))}) == 1:
         return ""
     told = ", ".join(f"{source} in {name}" for name, source in sources.items())
-    may = "may be" if all(map(may_be_either, of_both)) else "are"
+    may = "may be" if "either" in map(scale_kind, of_both) else "are"
     return f"their spacings {may} of different scales ({told})"
 
 # %% ../nbs/engine/excursion.ipynb #0d159ef9
@@ -139,13 +145,15 @@ def _length(e: Excursion) -> str:
 
 
 def _about_mm(sides: Sequence[Excursion], spacing_source: str) -> str:
-    "Whose mm they are, and the source of what is usual; '' where there are none."
+    "Whose px or mm they are, and the source of what is usual; '' where there are none."
     if all(math.isnan(e.mm) for e in sides):
-        return ""
+        if all(math.isnan(e.px) for e in sides):
+            return ""
+        return " Lengths in px are those of the radiographs at their own size."
     whose = (
         f"of the spacing, not known to be corrected for magnification ({SOURCES['magnification']})"
     )
-    if gap_in_patient(1.0, spacing_source) == (1.0, 1.0):
+    if scale_kind(spacing_source) == "patient":
         whose = "in the patient, by calibrated spacings"
     return f" Lengths in mm are those {whose}. Source: {SOURCES['excursion']}."
 
@@ -218,7 +226,9 @@ _COLUMNS = "side px half_px mm half_mm relative half_relative".split()
 
 def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
     """A row a side, for a table: rounded, None where unknown; with mean and SD of what is usual,
-    why it is unknown, and what is measured.
+    why it is unknown, and what is measured. `px`, `mm`, `relative` and their half-widths are those
+    of `Excursion`: positive where the side stands lower in inspiration, px of the radiographs at
+    their own size.
     """
 
     def cell(name: str, value: float) -> float | None:
@@ -250,6 +260,17 @@ def _about_pair(radiographs: Sequence[Radiograph], no_mm: str) -> dict:
         about |= {f"enlarged_{k}": round(1 / v, 3) for k, v in zip(("high", "low"), of_one)}
     return about
 
+# %% ../nbs/engine/excursion.ipynb #sc190020
+def _without_dome(measured: Measurements) -> list[str]:
+    "What a picture says of each lung whose lower border is not the whole one."
+    lines = []
+    for side in SIDES:
+        lung = getattr(measured, side)
+        if math.isnan(lung.dome_px) and lung.cut:
+            where = " and ".join(lung.cut)
+            lines.append(f"{side} lung cut off ({where}): its dome is not seen whole")
+    return lines
+
 # %% ../nbs/engine/excursion.ipynb #h19f0012
 def _picture(
     radiographs: Sequence[Radiograph],
@@ -267,7 +288,7 @@ def _picture(
         names = "inspiration", "expiration"
         for ax, r, p, m, name in zip(axes, radiographs, answers, measured, names):
             plot_measurements(p, image=r.pixels, ax=ax, measured=m)
-            ax.set_title(name)
+            ax.set_title("\n".join([name, *_without_dome(m)]))
         words = dict(x=0.01, ha="left", fontsize=9, parse_math=False)
         figure.supxlabel("\n".join(wrapped), **words)
     plt.close(figure)

@@ -22,7 +22,7 @@ from .files import image_stem
 from .limits import bland_altman, bland_altman_by_patient, plot_bland_altman
 from .prediction_table import load_predictions
 from .radiograph import FRAME
-from .usual_range import gap_in_patient
+from .spacings import scale_kind
 from .result_page import figure_part, table_part, text_part, write_result_page
 
 # %% ../nbs/engine/reader_agreement.ipynb #971b7982
@@ -244,21 +244,25 @@ def _sizes(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     return x.fillna(y).where(sound), y.fillna(x).where(sound)
 
 
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
 def _unstated(known: list[pd.Series], words: str) -> list[str]:  # of A and B, by image
     "A line for each table that does not state of some images what the other does."
     counts = (int((~own & other).sum()) for own, other in zip(known, known[::-1]))
-    return [f"{name} states no {words.format(n)}" for name, n in zip("AB", counts) if n]
+    return [f"{name} states no {words.format(_images(n))}" for name, n in zip("AB", counts) if n]
 
 
 def _have(count: int) -> str:
-    return "1 image has" if count == 1 else f"{count} images have"
+    return f"{_images(count)} {'has' if count == 1 else 'have'}"
 
 
 def _about_sizes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     "What is to be said of two tables whose images differ in size, or whose sizes are unknown."
     a, b = map(_own_size, match_readings(a, b))
     known = [t["width"].notna() for t in (a, b)]
-    lines = _unstated(known, "size of {} images: px are taken for the other's.")
+    lines = _unstated(known, "size of {}: px are taken for the other's.")
     if count := int(_other_shape(a, b).sum()):
         shape = "another shape in B than in A, and what is in px is left out of them."
         lines.append(f"{_have(count)} {shape}")
@@ -275,25 +279,40 @@ def _image_mm(table: pd.DataFrame, height: pd.Series) -> pd.Series:
     return pd.to_numeric(table["spacing_mm"], errors="coerce") * height
 
 
+def _both_in_mm(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "Of which images both tables, with the same rows, state a same length in mm."
+    names = [name for names in _KEYS.values() for name in names if name.endswith("_mm")]
+    both = [a[name].notna() & b[name].notna() for name in names if name in a and name in b]
+    return pd.concat(both, axis=1).any(axis=1) if both else pd.Series(False, a.index)
+
+
+def _one_kind(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "Of which images both tables' sources say that mm are the detector's, whatever a pixel is."
+    sources = [t.get("spacing_source", pd.Series("", t.index)).fillna("") for t in (a, b)]
+    detectors = [[scale_kind(str(s)) == "detector" for s in source] for source in sources]
+    return pd.Series(np.all(detectors, axis=0), a.index)
+
+
 def _other_scale(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     "Whether mm of an image are of two scales, in two tables with the same rows."
     x, y = _own_size(a)["height"], _own_size(b)["height"]
     first, second = _image_mm(a, x.fillna(y).fillna(1)), _image_mm(b, y.fillna(x).fillna(1))
     sources = [t["spacing_source"] if "spacing_source" in t else x * np.nan for t in (a, b)]
-    kinds = [source.map(lambda s: str(gap_in_patient(1.0, str(s)))) for source in sources]
+    kinds = [source.map(lambda s: scale_kind(str(s))) for source in sources]
     other_kind = (kinds[0] != kinds[1]) & sources[0].notna() & sources[1].notna()
     known = first.notna() & second.notna() & ~_other_shape(*map(_own_size, (a, b)))
-    return ((first / second - 1).abs() > 0.01).where(known, other_kind)
+    return ((first / second - 1).abs() > 0.01).where(known, other_kind) & _both_in_mm(a, b)
 
 # %% ../nbs/engine/reader_agreement.ipynb #h19f0007
 def _about_spacings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     "What is to be said of two tables whose mm are of different scales, or of an unknown one."
     a, b = match_readings(a, b)
-    columns = [c for side in _KEYS.values() for c in side if c.endswith("_mm")]
-    if not any(column in a and column in b for column in columns):
-        return []
+    in_mm = _both_in_mm(a, b)
     known = [_image_mm(table, pd.Series(1.0, a.index)).notna() for table in (a, b)]
-    lines = _unstated(known, "spacing of {} images: its mm may be of any scale.")
+    lines = _unstated([own | ~in_mm for own in known], "spacing of {}: its mm may be of any scale.")
+    if count := int((in_mm & ~known[0] & ~known[1] & ~_one_kind(a, b)).sum()):
+        mm = "their mm may be of two scales, and are compared as they stand."
+        lines.append(f"A and B state no spacing of {_images(count)}: {mm}")
     if count := int(_other_scale(a, b).sum()):
         lines.append(f"{_have(count)} mm of another scale in B than in A, and they are left out.")
     return lines

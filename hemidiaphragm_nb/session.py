@@ -237,9 +237,7 @@ def _size_row(name: str, m: Measurements) -> tuple[str, ...]:
 @patch
 def side_table(self: Session) -> list[tuple[str, ...]]:
     "Rows about the sides: a name, right, left, and their ratio where there is one."
-    places = [
-        "none" if np.isnan(p).any() else "{:.1f}, {:.1f}".format(*p) for p in self.points
-    ]
+    places = ["none" if np.isnan(p).any() else "{:.1f}, {:.1f}".format(*p) for p in self.points]
     rows = [("", *SIDES, "ratio"), ("landmark", *places, "")]
     if self.edited:
         by = ("hand" if side in self.edited else "model" for side in SIDES)

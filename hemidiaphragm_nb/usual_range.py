@@ -4,15 +4,14 @@
 
 # %% auto #0
 __all__ = ['USUAL_MM', 'LUNG_MM', 'USUAL_RELATIVE', 'EXCURSION_MM', 'SOURCES', 'BEDSIDE', 'UPRIGHT', 'magnification',
-           'may_be_either', 'gap_in_patient', 'is_one_scale', 'scale_words', 'gap_sentence', 'prediction_sentence']
+           'gap_in_patient', 'scale_words', 'gap_sentence', 'prediction_sentence']
 
 # %% ../nbs/engine/usual_range.ipynb #ed4012ec
 import math
-from collections.abc import Iterable
 
 import numpy as np
 
-from .spacings import BY_HAND
+from .spacings import scale_kind
 from .tilt import level_gap_mm
 from .views import view_kind
 
@@ -49,25 +48,13 @@ BEDSIDE = (magnification(1300, 80), magnification(1000, 200))  # AP, assumed: 1.
 UPRIGHT = (magnification(2000, 50), magnification(1800, 150))  # PA, assumed: 1.03 to 1.09
 
 # %% ../nbs/engine/usual_range.ipynb #f5eb790f
-# of spacings that are the patient's, and sources whose spacing is the detector's or the patient's
-_IN_PATIENT = ("GEOMETRY", "FIDUCIAL", "calibrated", "Magnification")
-_EITHER = ("PixelSpacing", BY_HAND)
-
-
-def may_be_either(
-    spacing_source: str,  # as in `Prediction`
-) -> bool:
-    "Whether a spacing may be that of the detector or that in the patient: nothing says which."
-    return spacing_source in _EITHER
-
-
 def _enlarged(spacing_source: str, view: str) -> tuple[float, float]:
     "The least and the largest factor between the patient and the spacing's scale."
-    if any(word in spacing_source for word in _IN_PATIENT):
+    if (kind := scale_kind(spacing_source)) == "patient":
         return 1.0, 1.0
     unknown = UPRIGHT[0], BEDSIDE[1]
     low, high = {"fixed": UPRIGHT, "portable": BEDSIDE}.get(view_kind(view), unknown)
-    return 1.0 if spacing_source in _EITHER else low, high
+    return 1.0 if kind == "either" else low, high
 
 
 def gap_in_patient(
@@ -78,17 +65,6 @@ def gap_in_patient(
     "The gap in the patient: one value where the spacing is calibrated there, else a range."
     low, high = _enlarged(spacing_source, view)
     return gap_mm / high, gap_mm / low
-
-
-def is_one_scale(
-    sources: Iterable[str],  # of several radiographs' spacings, as in `Prediction`
-    spacings: Iterable[float],  # mm a pixel; NaN where unknown
-) -> bool:
-    "Whether their mm can be compared; of one spacing (1 %), where nothing says whose it is."
-    stated = list(zip(sources, spacings))
-    unsure = [mm for source, mm in stated if may_be_either(source) and math.isfinite(mm)]
-    same = not unsure or max(unsure) <= 1.01 * min(unsure)
-    return same and len({gap_in_patient(1.0, source) for source, _ in stated}) <= 1
 
 # %% ../nbs/engine/usual_range.ipynb #5c19a7e0
 def scale_words(
@@ -101,7 +77,7 @@ def scale_words(
         return "in the patient"
     percent = " to ".join(f"{100 * factor - 100:.0f}" for factor in factors)
     scale = "on the detector"
-    if spacing_source in _EITHER:
+    if scale_kind(spacing_source) == "either":
         scale = "at the stated spacing, which may or may not be the detector's"
     return f"{scale}, enlarged by {percent}%"
 

@@ -53,8 +53,9 @@ def test_no_landmark_where_the_picture_ends_above_the_domes(black):
 def test_every_output_says_in_the_finding_s_words_that_a_landmark_is_left_out(tmp_path):
     case = phantom(6)
     low = case.image[: int(case.landmarks[0, 1]) + 18]  # it ends at the left landmark
-    deep = write_example(tmp_path / "deep.dcm", phantom(3).image, ViewPosition="AP")
-    cut = write_example(tmp_path / "cut.dcm", low, ViewPosition="AP")
+    header = dict(ViewPosition="AP", ImagerPixelSpacing=[0.7, 0.7])
+    deep = write_example(tmp_path / "deep.dcm", phantom(3).image, **header)
+    cut = write_example(tmp_path / "cut.dcm", low, **header)
     how = [SrWriter(), ReportWriter()]
     assert predict_folder([str(cut)], tmp_path / "out", writers=how) == []
     [row] = read_table(tmp_path / "out")

@@ -119,7 +119,8 @@ def prediction(heights, spacing, size=(500, 400), radius=None) -> Prediction:
     for label, (left, height) in enumerate(zip((50, 250), heights), 1):
         mask[50 : 50 + height, left : left + 100] = label
     points = np.array([[100, 49.5 + heights[0]], [300, 49.5 + heights[1]]])
-    return Prediction("x", size[1], size[0], points, mask, spacing, radius90=radius)
+    known = dict(spacing_source="ImagerPixelSpacing", radius90=radius)
+    return Prediction("x", size[1], size[0], points, mask, spacing, **known)
 
 
 def test_excursion_by_hand():
@@ -307,6 +308,40 @@ def test_one_picture_at_two_scales_has_not_changed(known, tmp_path):
     assert (not known or "PixelSpacing / FIDUCIAL" in page) and "mm are the detector" not in page
 
 
+def test_days_of_one_scale_are_compared_and_the_others_named(tmp_path):
+    "A table without gap_relative, whose day 2 is in the mm of a detector."
+    head = "file,patient_id,day,view,gap_mm,spacing_source"
+    fiducial, detector = "PixelSpacing / FIDUCIAL", "ImagerPixelSpacing"
+    rows = [(0, 10, fiducial), (2, 30, detector), (3, 12, fiducial), (5, 60, fiducial)]
+    text = [f"{day}.png,x,{day},AP,{gap},{source}" for day, gap, source in rows]
+    (tmp_path / "t.csv").write_text("\n".join([head, *text]))
+    lines, _, _ = follow_patients(tmp_path / "t.csv", tmp_path / "out", None)
+    said = "whose mm are of different scales (spacing_source) and compared within each alone, 3 of"
+    assert said in lines[0] and "(of another scale: day 2)" in lines[0]
+    assert lines[0].endswith("28 mm for the shipped model, on day 5.")
+    table = pd.read_csv(tmp_path / "out/course.csv")
+    assert table["since_first"].fillna(0).tolist() == [0, 0, 2, 50]
+    assert table["since_previous"].fillna(0).tolist() == [0, 0, 2, 48]
+    page = (tmp_path / "out/course.html").read_text()
+    assert "Its mm are in the patient (portable); on the detector, enlarged by 7 to 25% (" in page
+
+
+def test_a_course_says_by_how_much_its_views_enlarge(tmp_path):
+    "As the JSON of the same image does: 7 to 25 % at the bedside, 3 to 9 % upright."
+    head = "file,patient_id,day,view,gap_mm,spacing_source"
+    views = {"AP": "on the detector, enlarged by 7 to 25%"}
+    views |= {"PA": "on the detector, enlarged by 3 to 9%"}
+    text = [
+        f"{view}{day}.png,x,{day},{view},20,ImagerPixelSpacing" for view in views for day in "12"
+    ]
+    for name, rows in (("ap", text[:2]), ("both", text)):
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *rows]))
+        follow_patients(tmp_path / f"{name}.csv", tmp_path / name, None)
+    page = {name: (tmp_path / name / "course.html").read_text() for name in ("ap", "both")}
+    assert f"Its mm are {views['AP']}." in page["ap"]
+    assert f"Its mm are {views['AP']} (portable); {views['PA']} (fixed)." in page["both"]
+
+
 def test_a_course_says_what_it_leaves_out_and_who_is_known_by_a_study(tmp_path):
     "On the page too, without a file's name; a radiograph without PatientID is a study's."
     source, out = tmp_path / "in", tmp_path / "out"
@@ -387,6 +422,18 @@ def test_two_readers_mm_of_two_scales_are_left_out(tmp_path):
         table.drop(columns="gap_px").to_csv(tmp_path / name)
     with pytest.raises(ValueError, match="4 images have mm of another scale"):
         write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+
+
+def test_two_readers_without_a_spacing_are_told_so_and_rows_without_mm_are_not_counted(tmp_path):
+    gaps = np.array([10.0, 25.0, 40.0, 60.0, np.nan])
+    a = pd.DataFrame(dict(id=list("abcde"), gap_mm=gaps))
+    a.to_csv(tmp_path / "a.csv"), a.to_csv(tmp_path / "b.csv")
+    lines, page = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    said = "A and B state no spacing of 4 images: their mm may be of two scales, and are compared"
+    assert lines[-1].startswith(said) and said in page.read_text()
+    a.assign(spacing_mm=0.7, spacing_source="ImagerPixelSpacing").to_csv(tmp_path / "b.csv")
+    lines, _ = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert lines[-1] == "A states no spacing of 4 images: its mm may be of any scale."
 
 
 def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):

@@ -360,6 +360,12 @@ HEADERS = {
     "padded": dict(PixelPaddingValue=0),
     "calibrated": dict(PixelSpacing=[0.7, 0.7], ImagerPixelSpacing=[0.8, 0.8]),
     "larger": dict(PixelSpacing=[0.9, 0.9], ImagerPixelSpacing=[0.8, 0.8]),
+    "half": dict(PixelSpacing=[0.39, 0.39], ImagerPixelSpacing=[0.8, 0.8]),
+    "larger by a fiducial": dict(
+        PixelSpacing=[0.9, 0.9],
+        ImagerPixelSpacing=[0.8, 0.8],
+        PixelSpacingCalibrationType="FIDUCIAL",
+    ),
     "unknown words": dict(VOILUTFunction="CURVE", PresentationLUTShape="INVERSE"),
 }
 

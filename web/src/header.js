@@ -181,6 +181,18 @@ function statedSpacing(h) {
   return [scanned, scanned ? "NominalScannedPixelSpacing" : ""];
 }
 
+// That PixelSpacing is none that could be the patient's beside ImagerPixelSpacing.
+function otherSpacing(h, source) {
+  const [spacing, imager] = [pair(h, "PixelSpacing"), pair(h, "ImagerPixelSpacing")];
+  if (!spacing || !imager) return [];
+  const ratios = spacing.map((v, i) => v / imager[i]);
+  const larger = Math.max(...ratios) > 1.01;
+  if (!larger && Math.min(...ratios) >= 0.5) return [];
+  const size = larger ? "larger than" : "less than half of";
+  const which = source.startsWith("Imager") ? "which" : "but is said to be calibrated, and";
+  return [`its PixelSpacing is ${size} its ImagerPixelSpacing, ${which} was followed`];
+}
+
 function spacingDoubts(h, spacing, source) {
   const kinds = [
     "PixelSpacing",
@@ -196,6 +208,7 @@ function spacingDoubts(h, spacing, source) {
   if (source.startsWith("ImagerPixelSpacing") && h.states(FACTOR) && !sound) {
     doubts.push(`its ${FACTOR} is no number from 1 to 2 and was ignored`);
   }
+  doubts.push(...otherSpacing(h, source));
   const ratio = pair(h, "PixelAspectRatio");
   const skew = spacing && ratio ? ((spacing[0] / spacing[1]) * ratio[1]) / ratio[0] : 1;
   if (!(skew > 0.98 && skew < 1.02)) {
