@@ -29,8 +29,9 @@ def is_guard(cell) -> bool:
 
 
 def read_cells(path: Path) -> list:
-    "The cells that a reader reads: all but the folded guards."
-    return [cell for cell in cells_of(path) if not is_guard(cell)]
+    "The cells that a reader reads: all but the guards and what else is folded and not exported."
+    folded = "#| code-fold: true"
+    return [c for c in cells_of(path) if not is_guard(c) and not c.source.startswith(folded)]
 
 
 def asserts(source: str) -> list[str]:
