@@ -15,6 +15,7 @@ LESSONS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 NUMBERS = {path.stem[:2]: path for path in LESSONS}
 GUESS = "**Guess first"
 END = ["What was found", "Quiz", "Exercises"]
+GRADES = ("apply", "build", "evaluate")
 RUNS = {"under a minute": "under 1 min", "a minute": "1 min", "a minute and a half": "1.5 min"}
 
 
@@ -127,8 +128,12 @@ class TestLesson:
         assert 4 <= len(numbered(part(last, "Quiz"))) <= 5
         exercises = numbered(part(last, "Exercises"))
         assert exercises and all(" *Hint:* " in exercise for exercise in exercises)
-        assert all(re.match(r"\*\((apply|build|evaluate)\)\* ", exercise) for exercise in exercises)
         assert f"`answers/{lesson.name}`" in last
+
+    def test_its_exercises_rise_through_all_three_grades(self, lesson):
+        asked = numbered(part(cells_of(lesson)[-1].source, "Exercises"))
+        grades = [re.match(r"\*\((\w+)\)\* ", exercise)[1] for exercise in asked]
+        assert grades == sorted(grades, key=GRADES.index) and {*grades} == {*GRADES}
 
     def test_assertions_stand_in_folded_cells(self, lesson):
         for cell in read_cells(lesson):

@@ -18,7 +18,7 @@ from hemidiaphragm_nb.results import export_results, load_results
 from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.saturation import (
     BETAS,
-    draw_saturation,
+    _draw_saturation,
     saturation_answers,
 )
 from hemidiaphragm_nb.tables import accuracy_frame, errors_once
@@ -148,7 +148,7 @@ def test_slider_draws_target_and_curve_of_its_beta(rising):
     case = phantom_frames(1, seed=5, side=128)
     tables = (t[t["name"] != "β 1"] for t in (rising.runs, rising.cases))
     some = Results(*tables, pd.DataFrame(), pd.DataFrame())
-    figures = {b: draw_saturation(b, some, case) for b in (1, 10, 125)}
+    figures = {b: _draw_saturation(b, some, case) for b in (1, 10, 125)}
     dark = {b: (f.axes[1].images[0].get_array() < 0.9).mean() for b, f in figures.items()}
     assert dark[1] < dark[10] < dark[125]
     for b, strong in ((1, []), (10, ["β 10"]), (125, ["β 125"])):

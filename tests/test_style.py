@@ -92,6 +92,21 @@ def test_a_lesson_folds_imports_and_what_only_draws_in_jupyterlab_and_on_the_pag
     assert len(page) > 3 * 18
 
 
+def test_a_lesson_folds_all_that_only_draws():
+    "Where it is not exported, too."
+    from tools.build_docs import lessons, only_draws
+
+    folded, still_open = 0, []
+    for path in lessons():
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "code" and not re.match(r"[%!]|\w+\?", cell.source):
+                if only_draws(cell.source):
+                    folded += 1
+                    hidden = cell.metadata.get("jupyter", {}).get("source_hidden")
+                    still_open += [] if hidden else [f"{path.stem}: {cell.id}"]
+    assert still_open == [] and folded > 18
+
+
 @pytest.mark.parametrize(
     "code, folded",
     [
