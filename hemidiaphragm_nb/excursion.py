@@ -316,6 +316,10 @@ def write_excursion(
     if np.array_equal(*(r.pixels for r in radiographs)):
         raise ValueError(f"{expiration}: it is the same picture as {inspiration}. Give two breaths")
     answers = [predict(r, predictor) for r in radiographs]
+    for p in answers:
+        if p.no_answer:
+            advice = "Give two frontal chest radiographs"
+            raise ValueError(f"{p.file}: there is no excursion, for {p.no_answer}. {advice}")
     no_mm = _why_no_mm(*answers)
     shown = [replace(p, spacing=None) if no_mm else p for p in answers]
     measured = [measure(p) for p in shown]
