@@ -200,7 +200,11 @@ def _mark_doubtful(ax, day, y, warned, name: str, marker: str, colour: str):
         style = dict(mfc="white", mec=colour, ms=6, label=f"{name}, with a warning")
         ax.plot(day[hollow], y[hollow], marker, **style)
     if not there.all():
-        foot = dict(transform=ax.get_xaxis_transform(), clip_on=False, label="not measured")
+        foot = dict(
+            transform=ax.get_xaxis_transform(),
+            clip_on=False,
+            label="not measured, or not in this unit",
+        )
         ax.plot(day[~there], np.zeros((~there).sum()), "x", color=colour, **foot)
 
 # %% ../nbs/engine/agreement.ipynb #00000042

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .features import SIDES
 from .files import write_atomic
+from .spacings import SPACING_SOURCES
 
 # %% ../nbs/engine/columns.ipynb #467629ff
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def _landmark_columns() -> list[Column]:
         Column(
             f"{side}_{axis}",
             f"The {side} hemidiaphragm's landmark, {words} from the centre of the top left"
-            f" pixel. {side.capitalize()} is the patient's {side}. Empty where it was not found",
+            f" pixel. {side.capitalize()} is the patient's {side}. Empty where it was not"
+            " found, or is left out",
             _PX,
             least=-0.5,
         )
@@ -106,6 +108,17 @@ def _tilt_columns() -> list[Column]:
         Column("gap_corrected_mm", "The same in mm. Empty where spacing_mm is", "mm"),
     ]
 
+# %% ../nbs/engine/columns.ipynb #sc190040
+def _spacing_sources() -> str:
+    "What a spacing may come from, by whose mm it gives."
+    scales = {
+        "detector": "On the detector, which enlarges",
+        "patient": "In the patient",
+        "either": "Either, for nothing says which",
+    }
+    named = {kind: [s for s, of in SPACING_SOURCES.items() if of == kind] for kind in scales}
+    return ". ".join(f"{words}: {', '.join(named[kind])}" for kind, words in scales.items())
+
 # %% ../nbs/engine/columns.ipynb #0e295b7c
 PREDICTED = (
     _text("file", "The file as it was named in the call, relative or absolute", required=True),
@@ -132,8 +145,8 @@ PREDICTED = (
     ),
     _text(
         "spacing_source",
-        "The element of the DICOM header that gave the spacing, or 'stated by hand'. Empty where"
-        " none is known or believed",
+        f"Where the spacing comes from, and so whose mm those of the row are. {_spacing_sources()}."
+        " Empty where none is known or believed",
     ),
     *_interval_columns(),
     *_tilt_columns(),

@@ -26,7 +26,7 @@ from .radiograph import Radiograph
 from .readers import read_radiograph
 from .spacings import scale_groups, scale_kind
 from .usual_range import EXCURSION_MM, SOURCES
-from .usual_range import gap_in_patient
+from .usual_range import gap_in_patient, scale_words
 from .views import view_kind
 
 # %% ../nbs/engine/excursion.ipynb #88714736
@@ -144,23 +144,20 @@ def _length(e: Excursion) -> str:
     return f"{number}{interval} {unit} ({percent} % of the lung's height)"
 
 
-def _about_mm(sides: Sequence[Excursion], spacing_source: str) -> str:
+def _about_mm(sides: Sequence[Excursion], spacing_source: str, view: str) -> str:
     "Whose px or mm they are, and the source of what is usual; '' where there are none."
     if all(math.isnan(e.mm) for e in sides):
         if all(math.isnan(e.px) for e in sides):
             return ""
         return " Lengths in px are those of the radiographs at their own size."
-    whose = (
-        f"of the spacing, not known to be corrected for magnification ({SOURCES['magnification']})"
-    )
-    if scale_kind(spacing_source) == "patient":
-        whose = "in the patient, by calibrated spacings"
-    return f" Lengths in mm are those {whose}. Source: {SOURCES['excursion']}."
+    scale = scale_words(spacing_source, view)
+    return f" Lengths in mm are {scale}. Source: {SOURCES['excursion']}."
 
 
 def excursion_sentences(
     sides: Sequence[Excursion],
     spacing_source: str = "",  # of the radiographs' spacings, as in `Prediction`
+    view: str = "",  # of both; '' where they differ
 ) -> list[str]:
     "What a reader gets: each side, what is usual, and what to beware of; never a diagnosis."
     lines = []
@@ -182,7 +179,7 @@ def excursion_sentences(
         "Each lung's height is from its apex to the midpoint of its lower border."
         " ± holds the excursion nine times in ten by the landmarks' own radii; it knows nothing of"
         " another distance, posture or effort."
-        f"{_about_mm(sides, spacing_source)}"
+        f"{_about_mm(sides, spacing_source, view)}"
     )
     return lines
 
@@ -243,6 +240,12 @@ def excursion_rows(sides: Sequence[Excursion]) -> list[dict]:
     return [row | more | rule for row, more, rule in zip(rows, usual, rules)]
 
 # %% ../nbs/engine/excursion.ipynb #h19f0010
+def _view_of_both(radiographs: Sequence[Radiograph]) -> str:
+    "Their view, where both are of one kind; else ''."
+    one, other = (r.view for r in radiographs)
+    return one if view_kind(one) == view_kind(other) else ""
+
+
 def _about_pair(radiographs: Sequence[Radiograph], no_mm: str) -> dict:
     """Columns that both rows share: views and sources of the spacings, that in inspiration first;
     the least and the largest factor by which mm are enlarged.
@@ -254,9 +257,7 @@ def _about_pair(radiographs: Sequence[Radiograph], no_mm: str) -> dict:
         enlarged_high=None,
     )
     if not no_mm:
-        one, other = radiographs
-        view = one.view if view_kind(one.view) == view_kind(other.view) else ""
-        of_one = gap_in_patient(1.0, one.spacing_source, view)
+        of_one = gap_in_patient(1.0, radiographs[0].spacing_source, _view_of_both(radiographs))
         about |= {f"enlarged_{k}": round(1 / v, 3) for k, v in zip(("high", "low"), of_one)}
     return about
 
@@ -315,6 +316,10 @@ def write_excursion(
     if np.array_equal(*(r.pixels for r in radiographs)):
         raise ValueError(f"{expiration}: it is the same picture as {inspiration}. Give two breaths")
     answers = [predict(r, predictor) for r in radiographs]
+    for p in answers:
+        if p.no_answer:
+            advice = "Give two frontal chest radiographs"
+            raise ValueError(f"{p.file}: there is no excursion, for {p.no_answer}. {advice}")
     no_mm = _why_no_mm(*answers)
     shown = [replace(p, spacing=None) if no_mm else p for p in answers]
     measured = [measure(p) for p in shown]
@@ -327,7 +332,8 @@ def write_excursion(
     named = zip(("inspiration", "expiration"), answers)
     warned = [f"warning ({name}): {w}" for name, p in named for w in p.warnings]
     warned = [*_scale_warning(no_mm), *_view_warning(*radiographs), *warned]
-    lines = [*excursion_sentences(sides, answers[0].spacing_source), *warned]
+    source, view = answers[0].spacing_source, _view_of_both(radiographs)
+    lines = [*excursion_sentences(sides, source, view), *warned]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     about = _about_pair(radiographs, no_mm) | dict(warnings="; ".join(warned))

@@ -97,7 +97,7 @@ def overlay(
     for name, point in zip("RL", prediction.points):
         if not np.isnan(point).any():
             _draw_landmark(picture, name, (point + 0.5) * scale - 0.5, thickness)
-    if np.isfinite(prediction.points).any():
+    if np.isfinite(prediction.points).all():  # there is a gap
         _draw_rule(picture)
     if prediction.warnings:
         first = "No answer" if prediction.status == NO_ANSWER else "Warning"

@@ -457,14 +457,25 @@ def agreement_lines(found: pd.DataFrame) -> list[str]:
     def interval(low: float, high: float) -> str:
         return "no interval" if np.isnan(low) else f"{low + 0:.2f} to {high + 0:.2f}"
 
+    def tenths(value: float) -> str:
+        return f"{round(value, 1) + 0:.1f}"  # no -0.0
+
     return [
-        f"{row.quantity} ({row.side}, {row.view}): {row.pairs} pairs, bias {row.bias:.1f}"
-        f" {row.unit}, limits {row.lower:.1f} to {row.upper:.1f}, ICC {row.icc:.2f}"
+        f"{row.quantity} ({row.side}, {row.view}): {row.pairs} pairs, bias {tenths(row.bias)}"
+        f" {row.unit}, limits {tenths(row.lower)} to {tenths(row.upper)}, ICC {row.icc:.2f}"
         f" ({interval(row.icc_low, row.icc_high)})"
         for row in found.itertuples()
     ]
 
 # %% ../nbs/engine/reader_agreement.ipynb #f85fdb6a
+def _apart(first, second) -> tuple[str, str]:
+    "The names of two files, with their folders where they would be the same."
+    paths = Path(first), Path(second)
+    if paths[0].name != paths[1].name:
+        return tuple(path.name for path in paths)
+    return tuple(f"{path.resolve().parent.name}/{path.name}" for path in paths)
+
+
 def write_agreement(
     first,  # path of a reader's table
     second,  # path of another's
@@ -476,11 +487,12 @@ def write_agreement(
         a, b = (read_readings(path, shared) for path in (first, second))
     found, about = reader_agreement(a, b), [*_about_pairs(a, b), *_about_sizes(a, b)]
     about += [*_about_spacings(a, b), *_about_rules(a, b)]
+    names = _apart(first, second)
     import matplotlib.pyplot as plt  # drawing only
 
     parts = [
         text_part(
-            f"A is {Path(first).name}, B is {Path(second).name}; {found['pairs'].max()} images are"
+            f"A is {names[0]}, B is {names[1]}; {found['pairs'].max()} images are"
             " in both. Differences are A - B; limits are those of 95 % of the differences; all"
             " intervals are 95 % intervals. `detectable` is the smallest change of a patient that"
             " these differences would not feign. ICC is ICC(2,1): absolute agreement of single"

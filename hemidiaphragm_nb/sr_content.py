@@ -24,7 +24,7 @@ from .features import SIDES
 from .notice import USE
 from .predict import Prediction
 from .radiograph import FRAME
-from .spacings import BY_HAND
+from .spacings import BY_HAND, scale_kind
 from .tilt import level_gap_mm
 from .usual_range import SOURCES, prediction_sentence
 
@@ -198,10 +198,12 @@ def _image_library(source: Source) -> sr.ContainerContentItem:
     return library
 
 # %% ../nbs/engine/sr_content.ipynb #233400c3
-_MAGNIFIED = {  # what is known of magnification, by the source of the spacing
-    "ImagerPixelSpacing": ", not corrected for magnification",
-    "NominalScannedPixelSpacing": ", not corrected for magnification",
-    "PixelSpacing": "; whether they are corrected for magnification is not stated",
+_MAGNIFIED = {  # what is known of magnification, by whose mm they are
+    "detector": ", not corrected for magnification",
+    "patient": ", which are those in the patient",
+    "either": "; whether they are corrected for magnification is not stated",
+}
+_CALIBRATED = {  # by what is not in the source's name
     "PixelSpacing / calibrated": ": it is smaller than ImagerPixelSpacing, so calibrated in the"
     " patient, by means that are not stated",
 }
@@ -230,7 +232,8 @@ def _comments(source: Source, p: Prediction, sizes: dict) -> list[str]:
         stated = p.spacing_source in ("", BY_HAND)
         scale = f"a spacing {BY_HAND}" if stated else p.spacing_source
         scale = f"millimetres at the scale of {scale}"
-        scale += _MAGNIFIED.get(p.spacing_source, "")
+        known = _MAGNIFIED[scale_kind(p.spacing_source)]
+        scale += _CALIBRATED.get(p.spacing_source, known)
     lost = _lost_landmarks(source, p)
     placed = [] if lost else _gap_comments(source, p, sizes)
     if p.status == NO_ANSWER:

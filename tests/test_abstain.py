@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 from typer.testing import CliRunner
@@ -22,6 +23,7 @@ from hemidiaphragm_nb.overlay import RED
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import predict
 from hemidiaphragm_nb.prediction_table import read_table
+from hemidiaphragm_nb.presentation_state import GspsWriter
 from hemidiaphragm_nb.radiograph import Radiograph
 from hemidiaphragm_nb.readers import read_radiograph
 from hemidiaphragm_nb.report_page import ReportWriter
@@ -56,7 +58,7 @@ def test_every_output_says_in_the_finding_s_words_that_a_landmark_is_left_out(tm
     header = dict(ViewPosition="AP", ImagerPixelSpacing=[0.7, 0.7])
     deep = write_example(tmp_path / "deep.dcm", phantom(3).image, **header)
     cut = write_example(tmp_path / "cut.dcm", low, **header)
-    how = [SrWriter(), ReportWriter()]
+    how = [SrWriter(), GspsWriter(), ReportWriter()]
     assert predict_folder([str(cut)], tmp_path / "out", writers=how) == []
     [row] = read_table(tmp_path / "out")
     side = "the left landmark lies at the lower edge of what is exposed: its dome may be cut off"
@@ -64,6 +66,10 @@ def test_every_output_says_in_the_finding_s_words_that_a_landmark_is_left_out(tm
     assert said in row["warnings"] and row["left_y"] == ""
     report = read_sr(tmp_path / "out/cut_sr.dcm")
     assert f"no left landmark: {said}" in str(report) and "not found" not in str(report)
+    state = pydicom.dcmread(tmp_path / "out/cut_gsps.dcm")
+    drawn = {item.GraphicLayer: item for item in state.GraphicAnnotationSequence}["GAP"]
+    texts = [text.UnformattedTextValue for text in drawn.TextObjectSequence]
+    assert f"Warning: {said}" in texts
     lines, _ = write_excursion(deep, cut, tmp_path / "pair")
     assert f"The left excursion is unknown: in expiration {said}." in lines
 

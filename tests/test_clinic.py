@@ -90,7 +90,7 @@ def place(tmp_path_factory):
         (["pair", "undated/a.dcm", "undated/a.dcm"], "the same picture"),
         (["pair", "undated", "undated/a.dcm"], "it is a folder"),
         (["pair", "one.dcm", "other.dcm"], "of another patient than one.dcm"),
-        (["pair", "noise.png", "more.png"], "there is no excursion"),
+        (["pair", "noise.png", "more.png"], "there is no excursion, for this does not look like"),
         (["pair", "undated/a.dcm", "undated/a.dcm", "--spacing", "0"], "--spacing takes"),
         (["agree", "few.csv", "few.csv"], "2 images in common"),
         (["agree", "few.csv", "absent.csv"], "absent.csv: No such file"),

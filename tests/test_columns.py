@@ -5,6 +5,7 @@ import json
 import re
 
 import cv2
+import nbformat
 import pytest
 from typer.testing import CliRunner
 
@@ -22,6 +23,7 @@ from hemidiaphragm_nb.inputs import is_result
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.prediction_table import read_table
 from hemidiaphragm_nb.record_schema import record_schema
+from hemidiaphragm_nb.spacings import SPACING_SOURCES
 from hemidiaphragm_nb.writers import predict_folder
 from tools import page_facts
 from tools.project import ROOT
@@ -149,6 +151,14 @@ def test_a_radiograph_of_that_name_keeps_its_own_results(out, tmp_path):
     for _ in range(2):
         assert predict_folder([str(image)], tmp_path / "out", writers=[]) == []
         assert "gap_px" in json.loads((tmp_path / "out" / RESOURCE).read_text())
+
+
+def test_every_source_of_a_spacing_is_named_in_its_column_and_its_lesson():
+    [column] = [column for column in ALL_COLUMNS if column.name == "spacing_source"]
+    cells = nbformat.read(ROOT / "nbs/17_measure.ipynb", as_version=4).cells
+    [told] = [cell.source for cell in cells if "(`spacing_source`" in cell.source]
+    for source in SPACING_SOURCES:
+        assert source in column.meaning and f"`{source}`" in told, source
 
 
 def test_the_published_schema_is_the_library_s():

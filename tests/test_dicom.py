@@ -170,14 +170,23 @@ def test_patient_orientation_is_that_of_the_stored_picture(kind, stated, kept, t
         (
             dict(PixelSpacing=[0.5, 0.5], PixelSpacingCalibrationType="GEOMETRY"),
             None,
-            "millimetres at the scale of PixelSpacing / GEOMETRY|",
+            "at the scale of PixelSpacing / GEOMETRY, which are those in the patient|",
         ),
         (
             dict(PixelSpacing=[0.5, 0.5], ImagerPixelSpacing=[0.6, 0.6]),
             None,
             "PixelSpacing / calibrated: it is smaller than ImagerPixelSpacing, so calibrated in",
         ),
-        ({}, (0.5, 0.5), "millimetres at the scale of a spacing stated by hand|"),
+        (
+            {},
+            (0.5, 0.5),
+            "a spacing stated by hand; whether they are corrected for magnification is",
+        ),
+        (
+            dict(ImagerPixelSpacing=[0.5, 0.5], EstimatedRadiographicMagnificationFactor="1.1"),
+            None,
+            "MagnificationFactor, which are those in the patient|",
+        ),
     ],
 )
 def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, tmp_path):
@@ -187,7 +196,7 @@ def test_the_report_says_of_magnification_what_is_known(header, by_hand, said, t
     texts = [e.value for e in dcmread(out / "a_sr.dcm").iterall() if e.keyword == "TextValue"]
     assert said in "|".join([*texts, ""])
     assert any("usual range: 1 to 2.5 cm" in t and "Parkhurst Exchange" in t for t in texts)
-    calibrated = any(word in said for word in ("calibrated", "GEOMETRY"))
+    calibrated = "in the patient|" in said or "calibrated" in said
     assert calibrated != any("detector" in text for text in texts)  # in the sentence of the gap
 
 
