@@ -159,7 +159,8 @@ def _quartiles(values: np.ndarray, unit: str) -> str:
     right, left = (values > 0).mean() * 100, (values < 0).mean() * 100
     return (
         f"{len(values)} image{'s' * (len(values) != 1)}: median {median:+.1f} {unit}, quartiles"
-        f" {low:+.1f} and {high:+.1f} {unit}. The right side stands higher in {right:.0f} %, the left in {left:.0f} %."
+        f" {low:+.1f} and {high:+.1f} {unit}."
+        f" The right side stands higher in {right:.0f} %, the left in {left:.0f} %."
     )
 
 # %% ../nbs/engine/report_page.ipynb #2d8e6437
