@@ -356,7 +356,7 @@ def _radiographs(folder, skip, patients: Patients) -> list[str]:
         rows = [listed_name(patients.listed, file) for file in files]
         found = [name for name in rows if name]
         if not found:
-            many = f"its {len(files)} radiographs"
+            many = f"its {len(files)} radiograph{'s' * (len(files) > 1)}"
             raise ValueError(f"{folder}: the table of days names none of {many}")
         if twice := [name for name, count in Counter(found).items() if count > 1]:
             name = min(twice)

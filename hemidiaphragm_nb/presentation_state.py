@@ -88,8 +88,11 @@ def severe_warnings(
     most: int = 3,  # sentences; of others the number is said
 ) -> list[str]:
     "The severe warnings of a result; what takes an answer or a landmark away comes first."
-    severe = [f for f in p.findings if f.severity == SEVERE]
+    # what was read by force says so in a note, and is as little an answer
+    severe = [f for f in p.findings if f.severity == SEVERE or f.message.endswith("by force")]
     severe.sort(key=lambda f: min(_FIRST.get(word, 3) for word in (f.code, f.kind.effect)))
+    why = severe[0].message if severe else ""  # of what is forced it names the reason
+    severe = severe[:1] + [f for f in severe[1:] if f.message not in why]
     lines = [f"Warning: {finding.message}" for finding in severe[:most]]
     more = len(severe) - most
     return lines + [f"and {more} more severe warning{'s' * (more > 1)}"] * (more > 0)

@@ -32,6 +32,7 @@ from .notice import NOTICE
 from .prediction_table import as_in_table
 from .radiograph import FRAME, RadiographError
 from .record_files import json_path, place_of
+from .spacings import scale_kind
 from .writer_types import RecordWriter
 
 # %% ../nbs/engine/report_page.ipynb #68d75b65
@@ -51,7 +52,7 @@ def _number(value, digits: int = 2) -> float | None:
 
 
 def _gaps(record: dict) -> dict:
-    "The gap in px, in px of the 512-px frame and in mm, and the side that stands higher."
+    "The gap in px, in px of the 512-px frame and in mm, of which scale, and the higher side."
     gap, mm = _number(record["gap_px"]), _number(record["gap_mm"])
     longest = max(_number(record["width"]) or 0, _number(record["height"]) or 0)
     px512 = None if gap is None or longest <= 0 else round(gap * FRAME / longest, 1)
@@ -59,6 +60,7 @@ def _gaps(record: dict) -> dict:
     ends = [_number(record.get(f"gap90_{end}_px")) for end in ("low", "high")]
     ends = None if None in ends else ends
     found = {"gap_px": gap, "gap_px512": px512, "gap_mm": mm, "gap90_px": ends, "side": side}
+    found |= {"scale": "" if mm is None else scale_kind(str(record.get("spacing_source")))}
     usual = record.get("gap_usual")
     found |= {name: _number(record.get(name)) for name in ("gap_corrected_px", "gap_dome_apex_px")}
     return found | {"usual": shown(usual) if isinstance(usual, str) else ""}
@@ -156,8 +158,9 @@ def _quartiles(values: np.ndarray, unit: str) -> str:
     low, median, high = np.percentile(values, [25, 50, 75])
     right, left = (values > 0).mean() * 100, (values < 0).mean() * 100
     return (
-        f"{len(values)} images: median {median:+.1f} {unit}, quartiles {low:+.1f} and {high:+.1f}"
-        f" {unit}. The right side stands higher in {right:.0f} %, the left in {left:.0f} %."
+        f"{len(values)} image{'s' * (len(values) != 1)}: median {median:+.1f} {unit}, quartiles"
+        f" {low:+.1f} and {high:+.1f} {unit}."
+        f" The right side stands higher in {right:.0f} %, the left in {left:.0f} %."
     )
 
 # %% ../nbs/engine/report_page.ipynb #2d8e6437
@@ -194,6 +197,19 @@ def _histogram(values: Sequence[float], unit: str, name: str) -> str:
     words = escape(_quartiles(values, unit))
     head = f'<svg viewBox="0 0 {_WIDE} {_HIGH}" role="img" aria-label="{name}. {words}">'
     return f"<figure>{head}{''.join(parts)}</svg><figcaption>{words}</figcaption></figure>"
+
+# %% ../nbs/engine/report_page.ipynb #sc190050
+_SCALES = {"detector": "on the detector", "patient": "in the patient", "either": "of either scale"}
+
+
+def _distributions(rows: Sequence[dict]) -> list[str]:
+    "Figures of the gap in px, and in mm of each scale; '' where there is no value."
+    pixels = [row["gap_px512"] for row in rows if row["gap_px512"] is not None]
+    made = [_histogram(pixels, "px of 512", "Gap in px of 512")]
+    for scale, words in _SCALES.items():
+        values = [row["gap_mm"] for row in rows if row["scale"] == scale]
+        made.append(_histogram(values, f"mm {words}", f"Gap in mm {words}"))
+    return made
 
 # %% ../nbs/engine/report_page.ipynb #673a0884
 def _summary(rows: Sequence[dict], rejected: Sequence[RadiographError]) -> str:
@@ -251,10 +267,7 @@ def report_page(
     parts = {
         name: (_STATIC / f"report.{name}").read_text(encoding="utf-8") for name in ("css", "js")
     }
-    gaps = [
-        _histogram([row[key] for row in rows if row[key] is not None], unit, f"Gap in {unit}")
-        for key, unit in (("gap_px512", "px of 512"), ("gap_mm", "mm"))
-    ]
+    gaps = _distributions(rows)
     columns = (
         f'<tr><th scope="row">{escape(c.name)}</th><td>{escape(c.unit)}</td>'
         f"<td>{escape(c.meaning)}</td></tr>"

@@ -78,7 +78,8 @@ def scale_words(
     percent = " to ".join(f"{100 * factor - 100:.0f}" for factor in factors)
     scale = "on the detector"
     if scale_kind(spacing_source) == "either":
-        scale = "at the stated spacing, which may or may not be the detector's"
+        spacing = "at the stated spacing" if spacing_source else "by a spacing of no stated source"
+        scale = f"{spacing}, which may or may not be the detector's"
     return f"{scale}, enlarged by {percent}%"
 
 # %% ../nbs/engine/usual_range.ipynb #28cce206

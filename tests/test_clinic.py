@@ -80,7 +80,7 @@ def place(tmp_path_factory):
         (["course", "percent.csv"], "8 % are 0.08"),
         (["course", "dates.csv"], "day 20210305 is beyond 100000"),
         (["course", "undated", "--days", "dates.csv"], "day 20210305 is beyond 100000"),
-        (["course", "undated", "--days", "days.csv"], "names none of its 1 radiographs"),
+        (["course", "undated", "--days", "days.csv"], "names none of its 1 radiograph"),
         (["course", "words.csv"], "words.csv"),
         (["course", ""], ""),
         (["course", "few.csv", "--days", "few.csv"], "--days goes with a folder"),

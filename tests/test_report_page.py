@@ -201,7 +201,9 @@ def test_a_report_of_one_image(gap, folder, tmp_path):
         take(record)
     page = (tmp_path / "one.html").read_text(encoding="utf-8")
     assert "nan" not in re.sub("<script.*?</script>", "", page, flags=re.S).lower()
-    bars = re.findall(r"<title>(\S+) to (\S+) (?:mm|px of 512): (\d+)</title>", page)
+    bars = re.findall(
+        r"<title>(\S+) to (\S+) (?:mm of either scale|px of 512): (\d+)</title>", page
+    )
     assert len([n for *_, n in bars if n == "1"]) == 2 and {n for *_, n in bars} <= {"0", "1"}
     assert all(float(low) <= gap < float(high) for low, high, n in bars if n == "1")
 
