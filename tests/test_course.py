@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from tools.project import ANSWERS, NOTEBOOKS, ROOT
+from tools.project import code_cells as code_of
 
 LESSONS = sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 NUMBERS = {path.stem[:2]: path for path in LESSONS}
@@ -286,11 +287,12 @@ def test_a_lesson_is_read_in_one_sitting(lesson):
 
 
 def test_the_map_says_what_the_lessons_say():
-    row = r"^\| \[(\d\d) \w+\]\((nbs/\w+\.ipynb)\) \| .+ \| (.+) \| (\d+) min \| (.+) \|$"
+    row = r"^\| \[(\d\d) \w+\]\((nbs/\w+\.ipynb)\) \| (.+) \| (.+) \| (\d+) min \| (.+) \|$"
     rows = re.findall(row, index(), re.M)
     assert [number for number, *_ in rows] == list(NUMBERS)
-    for number, link, needed, minutes, run in rows:
+    for number, link, about, needed, minutes, run in rows:
         lesson = NUMBERS[number]
+        assert about.endswith("(slider)") == ("ipywidgets" in "\n".join(code_of(lesson)))
         assert ROOT / link == lesson
         assert needed == (", ".join(needs(lesson)) or "nothing")
         assert (int(minutes), run) == (times(lesson)[0], RUNS[times(lesson)[1]])

@@ -21,7 +21,7 @@ from hemidiaphragm_nb.readers import read_radiograph
 from tests.sound_files import corpus, rare_tiffs, tiff
 from tests.test_imports import imports_of
 from tools import install_sizes, requirements
-from tools.project import LIBRARY, ROOT, module_files, run
+from tools.project import LIBRARY, NOTEBOOKS, ROOT, code_cells, module_files, notebooks, run
 
 # What a small installation does: reading, predicting, measuring, DICOM, the command line.
 SMALL = [
@@ -134,6 +134,16 @@ def test_a_small_installation_imports_what_it_brings():
         own = {n for n in imports_at_the_top(files[name]) if n in files}
         todo += own - seen
     assert len(seen) > 20
+
+
+def test_the_extra_lab_brings_what_lessons_import():
+    brings = requirements.closure(requirements.direct("requirements", "lab_requirements"))
+    lessons = [path for path in notebooks() if path.parent == NOTEBOOKS]
+    assert len(lessons) >= 20
+    for path in [*lessons, *(ROOT / "answers").glob("*.ipynb")]:
+        for source in code_cells(path):
+            for package in imported(ast.walk(ast.parse(source))) - {"tests", "tools"}:
+                assert brought_by(package) & brings.keys(), f"{path.name} imports {package}"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from hemidiaphragm_nb.cli import app
 from tools.project import ROOT, python, run
+from tools.requirements import settings
 
 GUIDES = ROOT / "docs/howto"
 SMALL = {"--epochs 20": "--epochs 1", "epochs=3": "epochs=1", "--nworkers 4": "--nworkers 2"}
@@ -182,3 +183,14 @@ def test_colab_and_binder_open_notebooks_that_are_there():
         assert (kind, branch) == ("blob", "main") and (ROOT / "/".join(place)).exists()
         binder = re.search(r"mybinder\.org/v2/gh/([^\"]+)", line)[1]
         assert binder == f"{owner}/{name}/main?urlpath=lab/tree/{'/'.join(place)}"
+
+
+def test_colab_and_binder_install_what_lessons_need():
+    lines = (ROOT / ".binder/requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["-e .[lab]"]
+    python = (ROOT / ".binder/runtime.txt").read_text(encoding="utf-8").strip()
+    minor = int(python.removeprefix("python-3."))
+    assert int(settings()["min_python"].removeprefix("3.")) <= minor <= 13
+    page = (ROOT / "docs/howto/colab.md").read_text(encoding="utf-8")
+    folder = re.search(r"git clone -q \S+ (\S+)", page)[1]
+    assert f"pip install -q -e '{folder}[lab]'" in page and f"%cd {folder}" in page
