@@ -256,7 +256,8 @@ def _alone(patient: pd.DataFrame) -> str:
     of_all = Counter((kind, rule) for kind, rule, _ in groups)
     alone = [rows for kind, rule, rows in groups if len(rows) == 1 and of_all[kind, rule] > 1]
     days = sorted(day for rows in alone for day in rows["day"])
-    return f" (of another scale: day {', '.join(f'{day:g}' for day in days)})" if days else ""
+    sure = "perhaps " * ("may be" in _about_scales(patient))
+    return f" ({sure}of another scale: day {', '.join(f'{day:g}' for day in days)})" * bool(days)
 
 # %% ../nbs/engine/course.ipynb #e8d273e8
 def _sentence(patient: pd.DataFrame) -> str:

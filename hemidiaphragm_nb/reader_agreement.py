@@ -248,6 +248,13 @@ def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
+def _both_in(a: pd.DataFrame, b: pd.DataFrame, *units: str) -> pd.Series:
+    "Of which images both tables, with the same rows, state a same quantity in these units."
+    names = [n for columns in _KEYS.values() for n in columns if n.rsplit("_", 1)[-1] in units]
+    both = [a[name].notna() & b[name].notna() for name in names if name in a and name in b]
+    return pd.concat(both, axis=1).any(axis=1) if both else pd.Series(False, a.index)
+
+
 def _unstated(known: list[pd.Series], words: str) -> list[str]:  # of A and B, by image
     "A line for each table that does not state of some images what the other does."
     counts = (int((~own & other).sum()) for own, other in zip(known, known[::-1]))
@@ -260,15 +267,17 @@ def _have(count: int) -> str:
 
 def _about_sizes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     "What is to be said of two tables whose images differ in size, or whose sizes are unknown."
-    a, b = map(_own_size, match_readings(a, b))
+    a, b = match_readings(a, b)
+    in_px, sized = _both_in(a, b, "px", "px2", "y"), _sizes(a, b) is not None
+    a, b = _own_size(a)[in_px], _own_size(b)[in_px]
     known = [t["width"].notna() for t in (a, b)]
     lines = _unstated(known, "size of {}: px are taken for the other's.")
     if count := int(_other_shape(a, b).sum()):
         shape = "another shape in B than in A, and what is in px is left out of them."
         lines.append(f"{_have(count)} {shape}")
     count = int((~known[0] & ~known[1]).sum())
-    if 0 < count < len(a):
-        lines.append(f"{count} images have a size in neither table, and their px are left out.")
+    if count and sized:
+        lines.append(f"{_have(count)} a size in neither table, and their px are left out.")
     return lines
 
 # %% ../nbs/engine/reader_agreement.ipynb #h19f0004
@@ -277,13 +286,6 @@ def _image_mm(table: pd.DataFrame, height: pd.Series) -> pd.Series:
     if "spacing_mm" not in table:
         return pd.Series(np.nan, table.index)
     return pd.to_numeric(table["spacing_mm"], errors="coerce") * height
-
-
-def _both_in_mm(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
-    "Of which images both tables, with the same rows, state a same length in mm."
-    names = [name for names in _KEYS.values() for name in names if name.endswith("_mm")]
-    both = [a[name].notna() & b[name].notna() for name in names if name in a and name in b]
-    return pd.concat(both, axis=1).any(axis=1) if both else pd.Series(False, a.index)
 
 
 def _one_kind(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
@@ -301,13 +303,13 @@ def _other_scale(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     kinds = [source.map(lambda s: scale_kind(str(s))) for source in sources]
     other_kind = (kinds[0] != kinds[1]) & sources[0].notna() & sources[1].notna()
     known = first.notna() & second.notna() & ~_other_shape(*map(_own_size, (a, b)))
-    return ((first / second - 1).abs() > 0.01).where(known, other_kind) & _both_in_mm(a, b)
+    return ((first / second - 1).abs() > 0.01).where(known, other_kind) & _both_in(a, b, "mm")
 
 # %% ../nbs/engine/reader_agreement.ipynb #h19f0007
 def _about_spacings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     "What is to be said of two tables whose mm are of different scales, or of an unknown one."
     a, b = match_readings(a, b)
-    in_mm = _both_in_mm(a, b)
+    in_mm = _both_in(a, b, "mm")
     known = [_image_mm(table, pd.Series(1.0, a.index)).notna() for table in (a, b)]
     lines = _unstated([own | ~in_mm for own in known], "spacing of {}: its mm may be of any scale.")
     if count := int((in_mm & ~known[0] & ~known[1] & ~_one_kind(a, b)).sum()):

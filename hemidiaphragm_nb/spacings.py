@@ -60,7 +60,7 @@ def scale_groups(
     unsure = "by a spacing of {:g} mm, of either scale"
 
     def of_either(mm: float) -> str:
-        return unsure.format(sizes[mm]) if mm in sizes else "by a spacing that is not stated"
+        return unsure.format(sizes[mm]) if mm in sizes else "at a scale that is not stated"
 
     return [words.get(kind) or of_either(mm) for kind, mm in stated]
 

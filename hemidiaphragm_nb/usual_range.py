@@ -78,7 +78,7 @@ def scale_words(
     percent = " to ".join(f"{100 * factor - 100:.0f}" for factor in factors)
     scale = "on the detector"
     if scale_kind(spacing_source) == "either":
-        spacing = "at the stated spacing" if spacing_source else "by a spacing of no stated source"
+        spacing = "at the stated spacing" if spacing_source else "at a scale that is not stated"
         scale = f"{spacing}, which may or may not be the detector's"
     return f"{scale}, enlarged by {percent}%"
 

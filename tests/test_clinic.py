@@ -434,6 +434,10 @@ def test_two_readers_without_a_spacing_are_told_so_and_rows_without_mm_are_not_c
     a.assign(spacing_mm=0.7, spacing_source="ImagerPixelSpacing").to_csv(tmp_path / "b.csv")
     lines, _ = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
     assert lines[-1] == "A states no spacing of 4 images: its mm may be of any scale."
+    sized = a.assign(gap_px=gaps, width=512, height=512)
+    sized.to_csv(tmp_path / "b.csv")  # A has no px, and so none that its sizes are missing for
+    lines, _ = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert "size of" not in "".join(lines)
 
 
 def test_two_readers_rows_are_of_one_image_or_are_left_out(tmp_path):
