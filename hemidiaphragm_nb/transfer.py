@@ -299,7 +299,7 @@ def _plot_outlines(axes, outlines: dict, ids: list):
     axes[0, 0].figure.legend(handles=handles, loc="outside lower center", ncols=3)
     for above, below, image in zip(*axes, ids):
         above.set_title(f"truth: {image}")
-        below.set_title("network, before and after")
+        below.set_title("before (dashed), after (solid)")
 
 
 def _plot_changes(

@@ -156,3 +156,10 @@ def test_a_figure_on_the_page_leads_to_itself_alone():
     assert link_figures(f"<p>{figure}</p>") == f"<p>{linked}</p>"
     for as_it_is in (linked, f'<a href="b.html">{figure}</a>', '<img src="logo.svg">'):
         assert link_figures(as_it_is) == as_it_is
+
+
+@pytest.mark.parametrize("link", ["howto/install.md#x", "docs/howto/install.md#x"])
+def test_a_how_to_is_linked_on_the_site_wherever_the_link_stands(link):
+    from tools.build_docs import site_link
+
+    assert site_link(link, set()) == "install.html#x"

@@ -132,6 +132,8 @@ def site_link(link: str, names: set[str]) -> str:
         return f"{page_name(name)}.html{mark}{fragment}"
     if name in EXTRA:
         return f"{EXTRA[name]}.html{mark}{fragment}"
+    if guide := re.fullmatch(r"(?:docs/)?howto/(\w+)\.md", name):
+        return f"{guide[1]}.html{mark}{fragment}"
     if name.endswith((".png", ".jpg", ".svg")) and (ROOT / name).exists():
         return name  # a picture: `write_pages` puts it beside the pages
     known = names | {str(parent) for file in names for parent in Path(file).parents}
