@@ -336,6 +336,17 @@ _GAINS = {  # question -> (route with the stage, route without it)
     "MRI before common radiographs": ("MRI → common", "common"),
     "both stages": ("MRI → common", "scratch"),
 }
+_STAGE_2 = {  # question -> route whose network before stage 2 is compared with that after it
+    "portable radiographs (before / after)": "MRI → common",
+    "portable radiographs, no MRI (before / after)": "common",
+}
+_BEFORE = {"common": "scratch → common", "MRI → common": BEFORE}  # route -> its row before stage 2
+
+
+def _pairs(fraction: float) -> dict:  # question -> (row, the row that it is compared with)
+    at = {route: f"{route} → portable, {fraction:.0%}" for route in _ROUTES}
+    stage_2 = {q: (at[route], _BEFORE[route]) for q, route in _STAGE_2.items()}
+    return stage_2 | {q: (at[a], at[b]) for q, (a, b) in _GAINS.items()}
 
 
 def _gain(results: Results, name: str, against: str) -> dict:
@@ -355,26 +366,56 @@ def _gain(results: Results, name: str, against: str) -> dict:
 def gain_table(
     results: Results,
 ) -> pd.DataFrame:  # a row a question and fraction of the portable training radiographs
-    """Every stage's gain in Dice at every fraction, and stage 2's against the network before it;
-    Holm-corrected.
-    """
-    rows = [
-        {"question": "portable radiographs (before / after)", "fraction": 1.0}
-        | _gain(results, AFTER, BEFORE)
-    ]
+    """What stage 2 and every stage before it bring in Dice at every fraction; Holm-corrected."""
     fractions = results.runs.query("subset == 'portable'")["fraction"].astype(float)
-    for fraction in sorted(set(fractions)):
-        at = {route: f"{route} → portable, {fraction:.0%}" for route in _ROUTES}
-        rows += [
-            {"question": q, "fraction": fraction} | _gain(results, at[a], at[b])
-            for q, (a, b) in _GAINS.items()
-            if {at[a], at[b]} <= set(results.names)
-        ]
+    rows = [
+        {"question": question, "fraction": fraction} | _gain(results, *pair)
+        for fraction in sorted(set(fractions))
+        for question, pair in _pairs(fraction).items()
+        if set(pair) <= set(results.names)
+    ]
     return pd.DataFrame(rows).assign(p_holm=lambda t: holm(t["p"]))
 
 # %% ../nbs/14_transfer.ipynb #00000a27
-def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
-    """The learning curve with one fraction marked, its figures in the title.
+_LOOKS = {  # route -> line, grey
+    "scratch": ("o-", "0.6"),
+    "MRI": ("s--", "0.45"),
+    "common": ("^-.", "0.25"),
+    "MRI → common": ("D:", "k"),
+}
+
+
+def _draw_route(ax, route: str, rows: pd.DataFrame, value: str, shift: float = 0.0):
+    "A route's values over the fractions, with their intervals."
+    rows, (line, grey) = rows.sort_values("fraction"), _LOOKS[route]
+    bars = [rows[value] - rows["low"], rows["high"] - rows[value]]
+    look = dict(fmt=line, color=grey, ms=4, capsize=2, label=route)
+    ax.errorbar(100 * rows["fraction"] + shift, rows[value], bars, **look)
+
+
+def _draw_change(ax, gains: pd.DataFrame, fraction: float):
+    "What stage 2 changes at every fraction, and at the marked one in each repeat."
+    words, every = [], [0.0]
+    for shift, (question, route) in zip((1, -1), _STAGE_2.items()):
+        rows = gains[gains["question"] == question]
+        _draw_route(ax, route, rows, "gain", shift)
+        every += [*rows["low"], *rows["high"], *rows["by_repeat"].explode()]
+        for row in rows[rows["fraction"] == fraction].itertuples():
+            x, grey = 100 * fraction + 3 * shift, _LOOKS[route][1]
+            ax.plot([x] * len(row.by_repeat), row.by_repeat, "_", color=grey, ms=8)
+            words.append(f"{route} {row.gain:+.3f}")
+    ax.axhline(0, color="gray", lw=0.8)
+    room = 0.05 * (max(every) - min(every)) or 0.01  # one scale: only the dashes move
+    ax.set_ylim(min(every) - room, max(every) + room)
+    ax.plot([], [], "_", color="k", ms=8, label="a repeat")
+    ax.legend(loc="lower right")
+    ax.set_title("stage 2: " + (", ".join(words) or "not yet"))
+    ax.set(xlabel="portable training radiographs used (%)", ylabel="Dice after less before stage 2")
+
+
+def _draw_fraction(curve: pd.DataFrame, gains: pd.DataFrame, fraction: float = 1.0):
+    """The learning curve, and what stage 2 changes, with one fraction marked, its figures in the
+    titles.
 
     Raises: ValueError for a fraction that the curve lacks.
     """
@@ -382,19 +423,19 @@ def _draw_fraction(curve: pd.DataFrame, fraction: float = 1.0):
         raise ValueError(
             f"the curve has no fraction {fraction}; it has {sorted(set(curve['fraction']))}"
         )
-    fig, ax = plt.subplots()
-    styles = ("o-", "s--", "^-.", "D:")
-    for route, style, grey in zip(_ROUTES, styles, ("0.6", "0.45", "0.25", "k")):
-        c = curve[curve["route"] == route].sort_values("fraction")
-        bars = [c["dice"] - c["low"], c["high"] - c["dice"]]
-        look = dict(fmt=style, color=grey, ms=4, capsize=2, label=route)
-        ax.errorbar(100 * c["fraction"], c["dice"], bars, **look)
-    ax.axvline(100 * fraction, color="gray", lw=5, alpha=0.3)
+    fig, axes = plt.subplots(1, 2, figsize=(10, 4.2), sharex=True)
+    for route in _ROUTES:
+        _draw_route(axes[0], route, curve[curve["route"] == route], "dice")
+    _draw_change(axes[1], gains, fraction)
+    for ax in axes:
+        ax.axvline(100 * fraction, color="gray", lw=5, alpha=0.3)
     at = curve[curve["fraction"] == fraction]
     words = ", ".join(f"{r.route} {r.dice:.3f}" for r in at.itertuples())
-    ax.set_title(f"{fraction:.0%} of the portable radiographs: {words}")
-    ax.set(xlabel="portable training radiographs used (%)", ylabel="Dice on held-out radiographs")
-    ax.legend()
+    fig.suptitle(f"{fraction:.0%} of the portable radiographs: {words}")
+    axes[0].set(
+        xlabel="portable training radiographs used (%)", ylabel="Dice on held-out radiographs"
+    )
+    axes[0].legend()
     plt.close(fig)
     return fig
 
@@ -409,7 +450,7 @@ def learning_curve(
     if "arch" in runs:
         runs = runs.query("arch == 'brain'")
     ends = runs.drop_duplicates("name").set_index("name")["fraction"].astype(float)
-    points = {"scratch → common": ("common", 0.0), BEFORE: (BEFORE, 0.0)}
+    points = {name: (route, 0.0) for route, name in _BEFORE.items()}
     points |= {name: (name.split(" → portable")[0], fraction) for name, fraction in ends.items()}
     rows = []
     for name in [n for n in results.names if n in points]:
@@ -487,17 +528,17 @@ def transfer_report(
     and the answers, by name.
     """
     whole = results.complete()
-    curve = learning_curve(whole)
+    curve, gains = learning_curve(whole), gain_table(whole)
     changes = {"figures9-10": _plot_changes(store, plan, results)} if store else {}
     return changes | {
         "tables1-4": _tables_beside(whole, group),
-        "gains": gain_table(whole),
+        "gains": gains,
         "learning_curve": curve,
         "artifacts": _artifact_table(whole),
         "two_heads": _heads_table(whole),
         "figure4": _plot_running_losses(whole, BEFORE).figure,
         "figure5": _plot_running_losses(whole, AFTER).figure,
         "figures6-8": _plot_before_after(whole, group).figure,
-        "curve": _draw_fraction(curve),
+        "curve": _draw_fraction(curve, gains),
         "answer": transfer_answer(whole),
     }

@@ -20,6 +20,7 @@ from hemidiaphragm_nb.runs import Results
 from hemidiaphragm_nb.store import Store
 from hemidiaphragm_nb.transfer import (
     _GAINS,
+    _STAGE_2,
     AFTER,
     BEFORE,
     SIZES,
@@ -45,9 +46,12 @@ from hemidiaphragm_nb.transfer import (
 PLAN = transfer_plan()
 
 
-def invented(group: str = "held_out", repeats: int = 2, flip: bool = False) -> Results:
+def invented(
+    group: str = "held_out", repeats: int = 2, flip: bool = False, few: float = 0.0
+) -> Results:
     """The runs of the small plan: common radiographs bring 0.1 of Dice, gliomas nothing, or where
-    `flip`, 0.05 with a sign that changes from repeat to repeat.
+    `flip`, 0.05 with a sign that changes from repeat to repeat. A fifth of the portable radiographs
+    costs `few`.
     """
     rng, runs, cases, history = np.random.default_rng(0), [], [], []
     for run in image_runs(PLAN):
@@ -55,6 +59,7 @@ def invented(group: str = "held_out", repeats: int = 2, flip: bool = False) -> R
             continue
         label = dict(analysis="transfer", name=run.name, repeat=run.repeat)
         more = 0.1 * ("common" in run.name)
+        more -= few * run.name.endswith("20%")
         more += 0.05 * flip * (-1) ** run.repeat * run.name.startswith("MRI → portable")
         runs.append(
             label | dict(subset=run.subset, fraction=run.fraction, arch=run.recipe.arch, images=20)
@@ -164,7 +169,7 @@ def test_most_changed_has_the_most_artifacts_first(results):
 
 def test_gains_are_what_was_put_in(results):
     gains = gain_table(results).set_index(["question", "fraction"])
-    assert len(gains) == 1 + 2 * len(_GAINS)
+    assert len(gains) == 2 * (len(_STAGE_2) + len(_GAINS))
     for fraction in (0.2, 1.0):
         both, brain = (
             gains.loc[("both stages", fraction)],
@@ -189,16 +194,31 @@ def test_a_gain_that_changes_sign_is_not_a_finding():
     assert ": helps; Dice" in common
 
 
+def test_stage_2_may_harm_where_radiographs_are_few():
+    results = invented(few=0.02)
+    table = gain_table(results)
+    gains = table.set_index(["question", "fraction"])["gain"]
+    for question in _STAGE_2:
+        assert gains[question].to_dict() == pytest.approx({0.2: -0.02, 1.0: 0.0})
+    assert gains["both stages"].tolist() == pytest.approx([0.1, 0.1])  # alike in both routes
+    lines = transfer_answer(results).splitlines()
+    found = [line.split(": ")[1].split(";")[0] for line in lines if "(before / after)" in line]
+    assert found == ["harms", "harms", "no difference shown", "no difference shown"]
+    fig = _draw_fraction(learning_curve(results), table, 0.2)
+    assert fig.axes[1].get_title() == "stage 2: MRI → common -0.020, common -0.020"
+
+
 def test_learning_curve(results):
-    curve = learning_curve(results)
+    curve, gains = learning_curve(results), gain_table(results)
     assert (len(curve), set(curve["fraction"])) == (2 + 2 * 4, {0.0, 0.2, 1.0})
     scratch = curve.query("route == 'scratch' and fraction == 0.2")["dice"].item()
-    both = gain_table(results).query("question == 'both stages' and fraction == 0.2")
+    both = gains.query("question == 'both stages' and fraction == 0.2")
     assert scratch == pytest.approx(both["dice_without"].item())
-    titles = [_draw_fraction(curve, s).axes[0].get_title() for s in (0.2, 1.0)]
-    assert titles[0].startswith("20% of the portable radiographs") and titles[0] != titles[1]
+    titles = [_draw_fraction(curve, gains, s).get_suptitle() for s in (0.0, 0.2, 1.0)]
+    assert titles[0].startswith("0% of") and titles[1].startswith("20% of the portable radiographs")
+    assert len(set(titles)) == 3
     with pytest.raises(ValueError, match="no fraction 0.5"):
-        _draw_fraction(curve, 0.5)
+        _draw_fraction(curve, gains, 0.5)
 
 
 def test_two_heads(results):
