@@ -34,7 +34,7 @@ COMMANDS = {
     "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full`, `cards.adopt`",
     "student": "`hemidiaphragm ensemble --data FOLDER --scale full --student`, whose teachers were"
     " the networks that ship",
-    "measure": "notebook `engine/agreement`, last section (no training)",
+    "measure": "notebooks `engine/agreement` and `02_landmarks`, last sections (no training)",
     "explain": "notebook `13_explain`, last section (no training)",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
     " --second b --most 40 --seed 16 --out results/covid_cxr/review",
