@@ -20,10 +20,11 @@ from hemidiaphragm_nb.course_table import (
     course_of_table,
     listed_days,
 )
-from .csv_files import save_table
+from .csv_files import load_table, save_table
 from .figures import STYLE
 from .files import write_atomic
 from .dicom_header import not_frontal
+from .findings import FINDINGS, severe_codes
 from .formats import Rejection
 from .inputs import find_inputs, why_nothing
 from .patients import LeftOut, Patients, listed_name
@@ -31,8 +32,8 @@ from .radiograph import RadiographError
 from .result_page import figure_part, table_part, text_part, write_result_page
 from .runtime import Predictor
 from .spacings import scale_groups, scale_kind
-from .usual_range import LUNG_MM, SOURCES, USUAL_MM, USUAL_RELATIVE
-from .usual_range import scale_words
+from .usual_range import LUNG_MM, LUNGS_MM, SOURCES, USUAL_MM
+from .usual_range import gap_in_patient, scale_words
 from .writers import predict_folder
 
 # %% ../nbs/engine/course.ipynb #sc190002
@@ -64,10 +65,24 @@ def _alike(
     groups = marked.groupby(["kind", "gap_rule", "_scale"], sort=False)
     return [(*names, rows.drop(columns="_scale")) for names, rows in groups]
 
+# %% ../nbs/engine/course.ipynb #hf110010
+# their gap is no answer, or no height of the patient's right side above the left
+_NOT_COMPARED = {"forced", "mirrored", "rotated"}
+
+
+def _severe(patient: pd.DataFrame) -> pd.Series:  # of lists
+    "The codes of each radiograph's severe findings."
+    return _column(patient, "finding_codes", "").map(severe_codes)
+
+
+def _aside(patient: pd.DataFrame) -> pd.Series:  # of truth values
+    "Which radiographs are compared with none."
+    return _severe(patient).map(lambda codes: bool({*codes} & _NOT_COMPARED)).astype(bool)
+
 # %% ../nbs/engine/course.ipynb #sc190004
 def _compared(patient: pd.DataFrame, value: str) -> int:
     "How many radiographs of a patient stand beside another, taken and measured alike."
-    measured = patient[_column(patient, value, np.nan).notna()]
+    measured = patient[_column(patient, value, np.nan).notna() & ~_aside(patient)]
     counts = [len(rows) for *_, rows in _alike(measured, value)]
     return sum(count for count in counts if count > 1)
 
@@ -105,7 +120,8 @@ def change_limit(
     if value == "gap_relative":
         return DETECTABLE
     sides = [f"{side}_height_mm" for side in ("right", "left")]
-    heights = patient[[name for name in sides if name in patient]].to_numpy(float)
+    known = [name for name in sides if name in patient]
+    heights = patient.loc[~_aside(patient), known].to_numpy(float)
     own = np.isfinite(heights).any()
     return DETECTABLE * float(np.nanmean(heights) if own else LUNG_MM)
 
@@ -124,6 +140,7 @@ def with_changes(
 ) -> pd.DataFrame:  # with value, since_first, since_previous, detectable and changed
     """What has changed, among a patient's radiographs taken and measured alike: in the unit that
     the column `value` names. `changed` says since when, where the change is beyond `detectable`.
+    What may be mirrored or rotated, or is shown by force (`finding_codes`), is compared with none.
     """
     parts = []
     for _, patient in course.groupby("patient_id", sort=False):
@@ -131,7 +148,7 @@ def with_changes(
         patient = patient if value in patient else patient.assign(**{value: np.nan})
         patient = patient.assign(value=value, since_first=np.nan, since_previous=np.nan)
         for *_, alike in _alike(patient, value):
-            gaps = alike[value].dropna()
+            gaps = alike.loc[~_aside(alike), value].dropna()
             if gaps.empty:
                 continue
             patient.loc[gaps.index[1:], "since_first"] = gaps.iloc[1:] - gaps.iloc[0]
@@ -143,6 +160,34 @@ def with_changes(
         changed = [words[pair] for pair in beyond.itertuples(index=False, name=None)]
         parts.append(patient.assign(detectable=limits, changed=changed))
     return pd.concat(parts).reset_index(drop=True)
+
+# %% ../nbs/engine/course.ipynb #hf110012
+_VIEWS = {"portable": "AP", "fixed": "PA"}  # a view of each kind
+
+
+def _own_height(patient: pd.DataFrame) -> float:  # mm; NaN where none is known
+    "How high a patient's lungs are on average, in the patient."
+    patient = patient[~_aside(patient)]
+    sides = [name for name in ("right_height_mm", "left_height_mm") if name in patient]
+    heights = patient[sides].mean(axis=1) if sides else pd.Series(np.nan, patient.index)
+    about = zip(heights, _column(patient, "spacing_source", ""), patient["kind"])
+    found = [np.mean(gap_in_patient(mm, s, _VIEWS.get(kind, ""))) for mm, s, kind in about]
+    return float(pd.Series(found, dtype=float).mean())
+
+
+def _usual_band(patient: pd.DataFrame) -> tuple[float, float, str]:  # its name '': there is none
+    "The usual range as it is drawn, in mm or percent."
+    value, (low, high) = patient["value"].iloc[0], USUAL_MM
+    if value == "gap_mm":
+        enlarged = set(_scales(patient)) != {"in the patient"}
+        return low, high, "usual range" + " before enlargement" * enlarged
+    if value != "gap_relative":
+        return np.nan, np.nan, ""
+    if np.isfinite(mm := _own_height(patient)):
+        return 100 * low / mm, 100 * high / mm, f"usual range in a lung\n{mm:.0f} mm high"
+    least, most = LUNGS_MM
+    name = f"usual range in lungs\n{least:.0f} to {most:.0f} mm high"
+    return 100 * low / most, 100 * high / least, name
 
 # %% ../nbs/engine/course.ipynb #5189d65a
 _STYLES = {"portable": ("o-", "black"), "fixed": ("s-", "0.5"), "": ("D-", "0.3")}
@@ -168,13 +213,15 @@ def plot_patient(
 
     ax = ax or plt.subplots(figsize=(9.5, 3.6), layout="constrained")[1]
     value = patient["value"].iloc[0]
-    usual = {"gap_mm": USUAL_MM, "gap_relative": np.multiply(USUAL_RELATIVE, 100)}.get(value)
-    if usual is not None:
+    low, high, name = _usual_band(patient)
+    if name:
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
-        enlarged = value == "gap_mm" and set(_scales(patient)) != {"in the patient"}
-        name = "usual range" + " before enlargement" * enlarged
-        ax.axhspan(*usual, label=name, **band)
-    groups = _alike(patient, value)
+        ax.axhspan(low, high, label=name, **band)
+    aside, factor = patient[_aside(patient)], 100 if value == "gap_relative" else 1
+    if aside[value].notna().any():
+        label = "severe warning: compared with none"
+        ax.plot(aside["day"], aside[value] * factor, "kx", ms=9, label=label)
+    groups = _alike(patient[~_aside(patient)], value)
     numbers = list(dict.fromkeys((rule, scale) for _, rule, scale, _ in groups))
     rules = {rule for rule, _ in numbers}
     for kind, rule, scale, alike in groups:
@@ -190,7 +237,6 @@ def plot_patient(
         change = limit if alike[value].count() > 1 and not np.isnan(limit) else None
         band = f"smallest detectable change\nabout the first: {label}"
         plot_course(alike, value, change=change, label=label, change_label=band, **options)
-    factor = 100 if value == "gap_relative" else 1
     changed = patient[patient["changed"] != ""]
     if len(changed):
         ring = dict(ms=14, mfc="none", mec="black", mew=1.5, label="beyond detectable change")
@@ -218,9 +264,6 @@ def _flagged(changed: pd.DataFrame) -> str:
     return ", ".join(f"{day:g} ({word})" if word else f"{day:g}" for day, word in told)
 
 # %% ../nbs/engine/course.ipynb #sc190012
-_VIEWS = {"portable": "AP", "fixed": "PA"}  # a view of each kind
-
-
 def _about_scale(patient: pd.DataFrame) -> str:
     "Whose mm a patient's gaps are in, by the kind of view; '' where they are in none."
     if patient["value"].iloc[0] != "gap_mm":
@@ -251,13 +294,29 @@ def _about_scales(patient: pd.DataFrame) -> str:
 def _alone(patient: pd.DataFrame) -> str:
     "The days that only their scale keeps from being compared, as an addition in brackets."
     value = patient["value"].iloc[0]
-    measured = patient[patient[value].notna()]
+    measured = patient[patient[value].notna() & ~_aside(patient)]
     groups = [(kind, rule, rows) for kind, rule, _, rows in _alike(measured, value)]
     of_all = Counter((kind, rule) for kind, rule, _ in groups)
     alone = [rows for kind, rule, rows in groups if len(rows) == 1 and of_all[kind, rule] > 1]
     days = sorted(day for rows in alone for day in rows["day"])
     sure = "perhaps " * ("may be" in _about_scales(patient))
     return f" ({sure}of another scale: day {', '.join(f'{day:g}' for day in days)})" * bool(days)
+
+# %% ../nbs/engine/course.ipynb #hf110015
+def _about_severe(patient: pd.DataFrame) -> str:
+    "Which measured days are compared with none, and which carry another severe warning."
+    codes = _severe(patient)[patient[patient["value"].iloc[0]].notna()]
+    told: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
+    for (row, found), aside in zip(codes.items(), _aside(patient)[codes.index]):
+        if found:
+            words = ", ".join(FINDINGS[code].meaning for code in found)
+            told[aside].setdefault(words, []).append(f"{patient.loc[row, 'day']:g}")
+    heads = {True: "Compared with none", False: "With a severe warning"}
+    days = {
+        head: "; ".join(f"day {', '.join(days)} ({words})" for words, days in told[aside].items())
+        for aside, head in heads.items()
+    }
+    return "".join(f" {head}: {of}." for head, of in days.items() if of)
 
 # %% ../nbs/engine/course.ipynb #e8d273e8
 def _sentence(patient: pd.DataFrame) -> str:
@@ -267,7 +326,7 @@ def _sentence(patient: pd.DataFrame) -> str:
         patient["value"].iloc[0], (1, "px")
     )
     beside = patient.loc[patient["since_first"].notna(), "detectable"].dropna()
-    limits = sorted({f"{limit * factor:.0f}" for limit in beside})
+    limits = sorted({f"{limit * factor:.1f}" for limit in beside}, key=float)
     if len(patient) == 1:
         return "1 radiograph, so there is no change to see."
     last = float(patient["day"].max())
@@ -277,15 +336,40 @@ def _sentence(patient: pd.DataFrame) -> str:
     start += _about_scales(patient)
     count = _compared(patient, patient["value"].iloc[0])
     if not count:
-        return f"{start}; no two of them are taken alike and measured, so no change can be seen."
+        alone = "no two of them are taken alike and measured, so no change can be seen."
+        return f"{start}; {alone}{_about_severe(patient)}"
     start += f", {count} of them compared{_alone(patient)}" * (count < len(patient))
+    severe = _about_severe(patient)
     if not limits:
-        return f"{start}; its gaps are known in px alone, so no change is called."
+        return f"{start}; its gaps are known in px alone, so no change is called.{severe}"
     limit = f"{' or '.join(limits)} {unit} for the shipped model"
     if changed.empty:
-        return f"{start}; no change beyond the smallest detectable one, {limit}."
+        return f"{start}; no change beyond the smallest detectable one, {limit}.{severe}"
     days = _flagged(changed)
-    return f"{start}; beyond the smallest detectable change, {limit}, on day {days}."
+    return f"{start}; beyond the smallest detectable change, {limit}, on day {days}.{severe}"
+
+# %% ../nbs/engine/course.ipynb #hf110019
+def _stems(patients: Sequence[str]) -> dict[str, str]:
+    "What each patient's picture is called, without its ending."
+    names: dict[str, str] = {}
+    for who in patients:
+        stem = re.sub(r"[^\w-]+", "_", str(who))[:60] or "patient"
+        free = (s for s in (stem, *(f"{stem}_{i}" for i in range(2, 10**6))))
+        names[who] = next(s for s in free if s not in names.values())
+    return names
+
+
+def _remove_pictures(out: Path):
+    "Remove the pictures that the table of a former call names, and its page, which shows them."
+    try:
+        former = load_table(out / "course.csv", dtype={"patient_id": str})
+    except (OSError, ValueError):
+        return
+    if not {"patient_id", "since_first", "changed"} <= {*former}:
+        return  # another's table, whose patients' pictures are not ours
+    names = [f"{stem}.png" for stem in _stems(former["patient_id"].unique()).values()]
+    for name in (*names, "course.html"):
+        (out / name).unlink(missing_ok=True)
 
 # %% ../nbs/engine/course.ipynb #68e16e97
 def write_course(
@@ -301,6 +385,7 @@ def write_course(
     rule = found["gap_rule"].fillna("") if "gap_rule" in found else pd.Series("", found.index)
     found["gap_rule"] = rule.replace("", "not stated")
     out = Path(out)
+    usual, lungs = ("{:.0f} to {:.0f} mm".format(*ends) for ends in (USUAL_MM, LUNGS_MM))
     sources = "; ".join(f"{what}: {source}" for what, source in SOURCES.items())
     parts = [
         text_part(
@@ -308,7 +393,10 @@ def write_course(
             " are compared among themselves only, and so are those of unknown view, of which one"
             " may be portable and another fixed. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
-            " height, whoever measured; hatched is the usual range in the patient."
+            f" height, whoever measured; hatched is the usual range, {usual} in the patient. Of"
+            " gaps relative to the lung's height it is that of lungs of the patient's own mean"
+            f" height, or, where no length is known, of lungs {lungs} high. A"
+            " cross may be mirrored or rotated, or is shown by force, and is compared with none."
             " `spacing_source`: where mm come from."
             " `gap_rule`: what a gap is between, if the table says it (midpoint:"
             " the midpoints of the lower lung borders). `row` is the radiograph's row in the table"
@@ -317,15 +405,14 @@ def write_course(
             *notes,
         )
     ]
+    _remove_pictures(out)
     out.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
+    save_table(found, out / "course.csv", index=False)
+    names = _stems(found["patient_id"].unique())
     for who, patient in found.groupby("patient_id", sort=False):
         with matplotlib.style.context(STYLE):
             figure = plot_patient(patient).figure
-        stem = re.sub(r"[^\w-]+", "_", str(who))[:60] or "patient"
-        stem = next(s for s in (stem, *(f"{stem}_{i}" for i in range(2, 10**6))) if s not in taken)
-        taken.add(stem)
-        picture = out / f"{stem}.png"
+        picture = out / f"{names[who]}.png"
         write_atomic(picture, lambda file: figure.savefig(file, format="png", dpi=100))
         lines.append(f"{who}: {_sentence(patient)}")
         shown = patient.set_index("day").drop(columns=["patient_id", "view"])
@@ -333,7 +420,6 @@ def write_course(
         said = [text for text in (lines[-1], _about_scale(patient)) if text]
         parts += [text_part(*said), drawn, table_part(shown)]
     page = write_result_page(out / "course.html", "Courses of the hemidiaphragm gap", parts)
-    save_table(found, out / "course.csv", index=False)
     return lines, page
 
 # %% ../nbs/engine/course.ipynb #a1700030

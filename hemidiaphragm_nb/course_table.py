@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .dicom_header import not_frontal
+from .findings import severe_codes
 from .views import view_kind
 from .patients import pseudonym
 from .files import image_stem
@@ -46,6 +47,10 @@ def _complete(table: pd.DataFrame) -> pd.DataFrame:
     "The columns of a course, in order of patients and days."
     table = table.assign(kind=[view_kind(view) for view in table["view"]])
     table["gap_rule"] = table["gap_rule"].fillna("") if "gap_rule" in table else ""
+    status = table["status"].fillna("") if "status" in table else [""] * len(table)
+    told = zip(table["finding_codes"], status, table["warnings"])
+    stated = [(codes.split(), severe_codes(codes, *other)) for codes, *other in told]
+    table["finding_codes"] = [" ".join(dict.fromkeys([*a, *b])) for a, b in stated]
     columns = [*_ABOUT, *(name for name in (*_MEASURED, "spacing_mm") if name in table)]
     for name in columns[len(_ABOUT) :]:
         table[name] = pd.to_numeric(table[name], errors="coerce")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SEVERE', 'CAUTION', 'NOTE', 'NO_ANSWER', 'NO_LANDMARK', 'FINDINGS', 'OTHER', 'Kind', 'Finding', 'finding_lines',
-           'finding_table']
+           'finding_table', 'severe_codes']
 
 # %% ../nbs/engine/findings.ipynb #04850980
 from dataclasses import dataclass, field
@@ -231,3 +231,14 @@ def finding_table() -> str:  # Markdown
     for code, k in FINDINGS.items():
         rows.append(f"| `{code}` | {k.severity} | {k.meaning} | {k.threshold} | {k.effect} |")
     return "\n".join(rows)
+
+# %% ../nbs/engine/findings.ipynb #hf110002
+def severe_codes(
+    codes: str,  # a cell of `finding_codes`
+    status: str = "",  # of `status`
+    warnings: str = "",  # of `warnings`: a code is known by its kind's words there
+) -> list[str]:  # each once
+    "The codes of a row's severe findings."
+    told = [code for code, kind in FINDINGS.items() if kind.meaning in warnings]
+    found = dict.fromkeys([*codes.split(), *["forced"] * (status == "forced"), *told])
+    return [code for code in found if FINDINGS.get(code, OTHER).severity == SEVERE]

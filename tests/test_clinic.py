@@ -299,13 +299,46 @@ def test_one_picture_at_two_scales_has_not_changed(known, tmp_path):
     assert not left_out + errors
     word = "are" if known else "may be"
     assert f"mm {word} of different scales (spacing_source) and left aside" in lines[0]
-    assert "no change beyond the smallest detectable one, 12 % of the lung's height" in lines[0]
+    assert "no change beyond the smallest detectable one, 11.7 % of the lung's height" in lines[0]
     table = pd.read_csv(out / "course.csv")
     assert table["gap_mm"][1] == pytest.approx(0.6 * table["gap_mm"][0], abs=0.02)
     assert table["value"].tolist() == ["gap_relative"] * 2
     assert table["since_first"][1] == pytest.approx(0, abs=1e-3)
     page = (out / "course.html").read_text()
     assert (not known or "PixelSpacing / FIDUCIAL" in page) and "mm are the detector" not in page
+
+
+def test_a_day_that_is_mirrored_or_shown_by_force_is_compared_with_none(tmp_path):
+    "One chest, its gap 35 mm, mirrored on day 0 and by force on day 7; a true rise on day 5."
+    head = "file,patient_id,day,view,gap_mm,right_height_mm,status,warnings,finding_codes"
+    mirrored = "the image looks mirrored: right and left may be exchanged"
+    rows = ["0,AP,-34,170,warnings,{},{}", "3,AP,35,170,ok,,", "5,AP,75,170,ok,,"]
+    rows += ["7,AP,-90,170,forced,shown by force,forced"]
+    for codes in ("mirrored", ""):  # a table of the page has the words alone
+        text = [f"{row[0]}.png,x,{row.format(mirrored, codes)}" for row in rows]
+        (tmp_path / "t.csv").write_text("\n".join([head, *text]))
+        lines, _, _ = follow_patients(tmp_path / "t.csv", tmp_path / "out", None)
+        assert "2 of them compared; beyond the smallest detectable change, 19.9 mm" in lines[0]
+        assert lines[0].endswith(
+            "on day 5. Compared with none: day 0 (right and left may be exchanged);"
+            " day 7 (what the network predicted is shown by force)."
+        )
+        table = pd.read_csv(tmp_path / "out/course.csv")
+        assert table["since_first"].fillna(0).tolist() == [0, 0, 40, 0]
+        assert lines[0] in (tmp_path / "out/course.html").read_text()
+
+
+def test_another_call_without_the_key_leaves_no_picture_of_the_former(tmp_path):
+    people = enumerate(("Meier", "Meier", "Huber", "Huber"))
+    rows = [f"{i}.png,{who},{i},AP,20" for i, who in people]
+    (tmp_path / "t.csv").write_text("\n".join(["file,patient_id,day,view,gap_mm", *rows]))
+    out = tmp_path / "out"
+    follow_patients(tmp_path / "t.csv", out, None, key="secret")
+    assert all(path.stem.startswith("anon-") for path in out.glob("*.png"))
+    (out / "mine.png").write_text("")
+    follow_patients(tmp_path / "t.csv", out, None)
+    assert sorted(path.stem for path in out.glob("*.png")) == ["mine", "patient_1", "patient_2"]
+    assert "anon-" not in (out / "course.html").read_text() + (out / "course.csv").read_text()
 
 
 def test_days_of_one_scale_are_compared_and_the_others_named(tmp_path):
@@ -318,7 +351,7 @@ def test_days_of_one_scale_are_compared_and_the_others_named(tmp_path):
     lines, _, _ = follow_patients(tmp_path / "t.csv", tmp_path / "out", None)
     said = "whose mm are of different scales (spacing_source) and compared within each alone, 3 of"
     assert said in lines[0] and "(of another scale: day 2)" in lines[0]
-    assert lines[0].endswith("28 mm for the shipped model, on day 5.")
+    assert lines[0].endswith("28.1 mm for the shipped model, on day 5.")
     table = pd.read_csv(tmp_path / "out/course.csv")
     assert table["since_first"].fillna(0).tolist() == [0, 0, 2, 50]
     assert table["since_previous"].fillna(0).tolist() == [0, 0, 2, 48]
