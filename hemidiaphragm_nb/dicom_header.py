@@ -292,12 +292,26 @@ def _check_view(ds: pydicom.Dataset) -> None:
         raise Rejection(f"its header says that its view is {declared}, not frontal", _ADVICE)
 
 # %% ../nbs/engine/dicom_header.ipynb #86d90e73
+# antero-posterior and postero-anterior of CID 4010, as SNOMED CT and as SNOMED RT numbers
+_SIDE_CODES = dict.fromkeys(("399348003", "R-10206"), "AP")
+_SIDE_CODES |= dict.fromkeys(("272479007", "R-10214", "R-40888"), "PA")
+
+
+def _coded_side(ds: pydicom.Dataset) -> str:
+    "AP or PA by the view's code; '' where it says neither, or both."
+    codes = [_code(item)[0] for item in ds.get("ViewCodeSequence") or []]
+    found = {_SIDE_CODES[code] for code in codes if code in _SIDE_CODES}
+    return found.pop() if len(found) == 1 else ""
+
+
 def frontal_view(
     ds: pydicom.Dataset,  # as `parse_dicom` gives it
 ) -> str:
-    "The frontal view, in known words; '' where unknown."
+    "The frontal view, in known words, by ViewPosition or else the view's code; '' where unknown."
     words = re.findall("[A-Z]+", ds.get("ViewPosition", ""))
-    return " ".join(word for word in words if word in _FRONTAL)
+    known = [word for word in words if word in _FRONTAL]
+    side = "" if {"AP", "PA"} & set(known) else _coded_side(ds)
+    return " ".join([side, *known]).strip()
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00017
 _TURNS = {"LF": 1, "RF": 2, "RH": 3, "LH": 4, "FL": 5, "FR": 6, "HR": 7, "HL": 8}

@@ -8,11 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from highdicom.seg import segread
-from pydicom import dcmread, dcmwrite, uid
+from pydicom import Dataset, dcmread, dcmwrite, uid
 from pydicom.config import disable_value_validation
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_seg, read_sr, write_seg, write_sr
 from hemidiaphragm_nb.dicom_copy import write_copy
+from hemidiaphragm_nb.dicom_header import _SIDE_CODES
 from hemidiaphragm_nb.dicom_source import EXAMPLE_HEADER, IDENTITIES, write_example
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction, predict
@@ -123,6 +126,20 @@ def test_a_copy_is_of_the_same_view(kind, view, tmp_path):
     assert codes == (whole.get(view[:2], []) if kind == DX else [])
     if kind != DX and shutil.which("dciodvfy"):
         assert complaints(copy) == []
+
+
+@pytest.mark.parametrize("view, coded", [("AP", "AnteroPosterior"), ("PA", "PosteroAnterior")])
+def test_a_view_that_is_coded_alone_is_read_and_copied(view, coded, tmp_path):
+    "In DX the code is of type 1, ViewPosition of type 3."
+    code, item = getattr(codes.cid4010, coded), Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code[:3]
+    path, image = tmp_path / "a.dcm", phantom(3, side=256).image
+    write_example(path, image, kind=DX, drop=["ViewPosition"], ViewCodeSequence=[item])
+    copy = dcmread(write_copy(path, tmp_path / "copy.dcm"))
+    assert read_radiograph(path).view == copy.ViewPosition == view
+    assert copy.ViewCodeSequence[0].CodeMeaning == code.meaning
+    older = [old for old in _SIDE_CODES if Code(old, "SRT", "") == code]  # as pydicom has it
+    assert older and {_SIDE_CODES[old] for old in older} == {view}
 
 
 @pytest.mark.parametrize(
