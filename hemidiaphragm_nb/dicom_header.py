@@ -171,6 +171,12 @@ def _believed(
     ratio = _pair(ds, "PixelAspectRatio") or (1, 1)
     return None, "", [*doubts, *believed_spacing(ratio, "", 0, 0)[2]]
 
+
+def _aspect(ds: pydicom.Dataset, stated: tuple[float, float] | None = None) -> float:
+    "A stored pixel's height over its width, also by a spacing whose lengths are not believed."
+    height, width = stated or _spacing(ds)[0] or _pair(ds, "PixelAspectRatio") or (1, 1)
+    return height / width
+
 # %% ../nbs/engine/dicom_header.ipynb #d1c00012
 _NOT_FRONTAL = set(
     """LL RL LLAT RLAT LTLAT RTLAT XLAT XTLAT APLAT PALAT LLO RLO LLD RLD LD RD LFD RFD LPO RPO LAO
@@ -498,12 +504,13 @@ def header_facts(
     spacing: tuple[float, float] | None = None,  # of the upright picture, stated by hand
 ) -> dict:
     """The `view`, `spacing` (mm, rows and columns of the upright picture), `spacing_source`,
-    `orientation` that has to be undone, and `warnings`.
+    `aspect` of its pixels, `orientation` that has to be undone, and `warnings`.
 
     Raises: Rejection for what is no frontal chest radiograph, unless `force`."""
     warnings, turn = _forced(ds, force), header_turn(ds)
     across = -1 if turn > 4 else 1  # rows become columns
-    found, source, doubts = _believed(ds, spacing and spacing[::across])
+    stored = spacing and spacing[::across]
+    found, source, doubts = _believed(ds, stored)
     facts = dict(view=frontal_view(ds), spacing=found and found[::across], spacing_source=source)
     warnings = (*warnings, *doubts, *_header_warnings(ds))
-    return facts | dict(orientation=turn, warnings=warnings)
+    return facts | dict(aspect=_aspect(ds, stored) ** across, orientation=turn, warnings=warnings)

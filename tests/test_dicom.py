@@ -21,6 +21,8 @@ from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction, predict
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.tilt import level_gap, level_gap_mm, lung_tilt
+from hemidiaphragm_nb.usual_range import prediction_sentence
 from hemidiaphragm_nb.writers import predict_folder
 
 
@@ -140,6 +142,33 @@ def test_a_view_that_is_coded_alone_is_read_and_copied(view, coded, tmp_path):
     assert copy.ViewCodeSequence[0].CodeMeaning == code.meaning
     older = [old for old in _SIDE_CODES if Code(old, "SRT", "") == code]  # as pydicom has it
     assert older and {_SIDE_CODES[old] for old in older} == {view}
+
+
+OBLONG = {  # every second row, or column, left out: header, turn of the stored picture
+    "square": (dict(PixelSpacing=[0.7, 0.7]), np.asarray),
+    "by spacing": (dict(PixelSpacing=[1.4, 0.7]), lambda image: image[::2]),
+    "by aspect": (dict(PixelAspectRatio=["2", "1"]), lambda image: image[::2]),
+    "on its side": (
+        dict(PixelSpacing=[0.7, 1.4], PatientOrientation=["F", "R"]),
+        lambda image: np.rot90(image[::2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OBLONG)
+def test_the_tilt_of_oblong_pixels_is_the_patient_s(name, tmp_path):
+    "It is that of the phantom's own mask, and so is the gap had the apices been level."
+    case, (header, made) = phantom(1), OBLONG[name]
+    stored = np.ascontiguousarray(made(case.image))
+    p = predict(write_example(tmp_path / "a.dcm", stored, **header))
+    tilt = lung_tilt(case.mask)
+    assert abs(p.tilt - tilt) < 0.5 and tilt > 4
+    rows = 1 if name == "square" else 2  # of the phantom, a pixel
+    assert p.aspect == rows and p.mask.shape[0] == 512 // rows
+    assert abs(rows * p.gap_corrected_px - level_gap(case.landmarks, tilt)) < 8
+    assert "The lungs' apices are tilted by 4" in prediction_sentence(p, 0.15)
+    level = level_gap_mm(p.points, p.tilt, p.spacing)
+    assert level is None or level == pytest.approx(p.gap_corrected_px * 0.7 * rows)
 
 
 @pytest.mark.parametrize(
