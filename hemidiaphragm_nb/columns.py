@@ -95,8 +95,8 @@ def _tilt_columns() -> list[Column]:
     return [
         Column(
             "tilt_deg",
-            "Tilt of the line through both lungs' apices, positive where the left one is lower."
-            " Empty where one is not seen",
+            "Tilt of the line through both lungs' apices in the patient, also where pixels are not"
+            " square; positive where the left one is lower. Empty where one is not seen",
             "degrees",
         ),
         Column(

@@ -6,6 +6,7 @@
 __all__ = ['lung_segments', 'write_seg', 'read_seg', 'write_sr', 'read_sr', 'SegWriter', 'SrWriter']
 
 # %% ../nbs/engine/dicom.ipynb #00000002
+import textwrap
 from pathlib import Path
 
 import highdicom as hd
@@ -22,6 +23,7 @@ from hemidiaphragm_nb.dicom_object import (
     check_size,
     save_object,
     series_and_instance,
+    severe_warnings,
     without_clock_and_chance,
 )
 from .dicom_source import Source, as_stored, from_scoord, radiograph_errors
@@ -38,11 +40,15 @@ from hemidiaphragm_nb.sr_content import (
 )
 
 # %% ../nbs/engine/dicom.ipynb #00000018
-def lung_segments(source: Source, card: dict | None) -> list[seg.SegmentDescription]:
+def lung_segments(
+    source: Source,
+    card: dict | None,
+    warnings: list[str] = (),  # of both lungs
+) -> list[seg.SegmentDescription]:
     "Descriptions of right and left lung."
     facts, kind = algorithm_parameters(card), codes.DCM.ArtificialIntelligence
     how = hd.AlgorithmIdentificationSequence(PRODUCT, kind, __version__, parameters=facts)
-    return [
+    made = [
         seg.SegmentDescription(
             number,
             lung.meaning,
@@ -55,6 +61,9 @@ def lung_segments(source: Source, card: dict | None) -> list[seg.SegmentDescript
         )
         for number, lung in enumerate(LUNG_CODES, 1)
     ]
+    for segment in made if warnings else []:
+        segment.SegmentDescription = textwrap.shorten(". ".join(warnings), 1024)
+    return made
 
 # %% ../nbs/engine/dicom.ipynb #b151de7c
 def write_seg(
@@ -72,17 +81,19 @@ def write_seg(
     """
     source = Source.read(path, identity, key)
     mask = as_stored(prediction, source.orientation).mask
+    warnings = severe_warnings(prediction)
+    about = warnings[0] if warnings else "Lungs on a chest radiograph"
     with radiograph_errors(path):
         check_size(source, mask)
-        content = (mask.tobytes(), algorithm_parameters(card), __version__)
+        content = (mask.tobytes(), *warnings, algorithm_parameters(card), __version__)
         made = seg.Segmentation(
             [source.header],
             mask,
             "BINARY",
-            lung_segments(source, card),
+            lung_segments(source, card, warnings),
             omit_empty_frames=False,
             content_label="LUNGS",
-            content_description="Lungs on a chest radiograph",
+            content_description=textwrap.shorten(about, 64, placeholder=" ..."),
             **EQUIPMENT,
             **series_and_instance(source, "SEG", 9001, *content),
         )

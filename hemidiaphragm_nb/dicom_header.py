@@ -171,6 +171,12 @@ def _believed(
     ratio = _pair(ds, "PixelAspectRatio") or (1, 1)
     return None, "", [*doubts, *believed_spacing(ratio, "", 0, 0)[2]]
 
+
+def _aspect(ds: pydicom.Dataset, stated: tuple[float, float] | None = None) -> float:
+    "A stored pixel's height over its width, also by a spacing whose lengths are not believed."
+    height, width = stated or _spacing(ds)[0] or _pair(ds, "PixelAspectRatio") or (1, 1)
+    return height / width
+
 # %% ../nbs/engine/dicom_header.ipynb #d1c00012
 _NOT_FRONTAL = set(
     """LL RL LLAT RLAT LTLAT RTLAT XLAT XTLAT APLAT PALAT LLO RLO LLD RLD LD RD LFD RFD LPO RPO LAO
@@ -292,12 +298,26 @@ def _check_view(ds: pydicom.Dataset) -> None:
         raise Rejection(f"its header says that its view is {declared}, not frontal", _ADVICE)
 
 # %% ../nbs/engine/dicom_header.ipynb #86d90e73
+# antero-posterior and postero-anterior of CID 4010, as SNOMED CT and as SNOMED RT numbers
+_SIDE_CODES = dict.fromkeys(("399348003", "R-10206"), "AP")
+_SIDE_CODES |= dict.fromkeys(("272479007", "R-10214", "R-40888"), "PA")
+
+
+def _coded_side(ds: pydicom.Dataset) -> str:
+    "AP or PA by the view's code; '' where it says neither, or both."
+    codes = [_code(item)[0] for item in ds.get("ViewCodeSequence") or []]
+    found = {_SIDE_CODES[code] for code in codes if code in _SIDE_CODES}
+    return found.pop() if len(found) == 1 else ""
+
+
 def frontal_view(
     ds: pydicom.Dataset,  # as `parse_dicom` gives it
 ) -> str:
-    "The frontal view, in known words; '' where unknown."
+    "The frontal view, in known words, by ViewPosition or else the view's code; '' where unknown."
     words = re.findall("[A-Z]+", ds.get("ViewPosition", ""))
-    return " ".join(word for word in words if word in _FRONTAL)
+    known = [word for word in words if word in _FRONTAL]
+    side = "" if {"AP", "PA"} & set(known) else _coded_side(ds)
+    return " ".join([side, *known]).strip()
 
 # %% ../nbs/engine/dicom_header.ipynb #d1c00017
 _TURNS = {"LF": 1, "RF": 2, "RH": 3, "LH": 4, "FL": 5, "FR": 6, "HR": 7, "HL": 8}
@@ -484,12 +504,13 @@ def header_facts(
     spacing: tuple[float, float] | None = None,  # of the upright picture, stated by hand
 ) -> dict:
     """The `view`, `spacing` (mm, rows and columns of the upright picture), `spacing_source`,
-    `orientation` that has to be undone, and `warnings`.
+    `aspect` of its pixels, `orientation` that has to be undone, and `warnings`.
 
     Raises: Rejection for what is no frontal chest radiograph, unless `force`."""
     warnings, turn = _forced(ds, force), header_turn(ds)
     across = -1 if turn > 4 else 1  # rows become columns
-    found, source, doubts = _believed(ds, spacing and spacing[::across])
+    stored = spacing and spacing[::across]
+    found, source, doubts = _believed(ds, stored)
     facts = dict(view=frontal_view(ds), spacing=found and found[::across], spacing_source=source)
     warnings = (*warnings, *doubts, *_header_warnings(ds))
-    return facts | dict(orientation=turn, warnings=warnings)
+    return facts | dict(aspect=_aspect(ds, stored) ** across, orientation=turn, warnings=warnings)

@@ -28,7 +28,7 @@ from .lung_width import without_implausible_mm
 from .radiograph import FRAME, Frame, Radiograph, enlarge, framed
 from .readers import check_spacing, read_radiograph
 from .runtime import Outputs, Predictor, shipped_predictor
-from .tilt import level_gap, lung_tilt
+from .tilt import level_gap, lung_tilt, true_tilt
 
 # %% ../nbs/15_predict.ipynb #00000006
 def lung_labels(
@@ -157,6 +157,7 @@ class Prediction:
     # px of the radiograph: the gap's true value lies nearer, nine times in ten; NaN where unknown
     gap_margin_px: float = np.nan
     tilt: float = np.nan  # degrees, of the line through both apices; positive: the left one lower
+    aspect: float = 1.0  # a pixel's height over its width
     sizes: dict = field(default_factory=dict)  # by column, measured once: see `with_sizes`
     no_answer: str = ""  # why there is none, or with `force` would be none
     forced: bool = False  # it shows what the network predicted, though there is no answer
@@ -189,7 +190,7 @@ class Prediction:
     @property
     def gap_corrected_px(self) -> float:
         "The gap had the apices been level: better than `gap_px` only where the image is rotated."
-        return level_gap(self.points, self.tilt)
+        return level_gap(self.points, self.tilt, self.aspect)
 
     @property
     def gap90_px(self) -> tuple[float, float] | None:
@@ -371,10 +372,14 @@ def _as_radiograph(given) -> Radiograph:
 
 # %% ../nbs/15_predict.ipynb #84dfa7f3
 def of_radiograph(answer: Prediction, r: Radiograph) -> Prediction:
-    "What `interpret` gives for a radiograph, with its file, its spacing and its reader's findings."
+    """What `interpret` gives for a radiograph, with its file, its spacing, its tilt in the patient
+    and its reader's findings.
+    """
     of_file = [Finding("file", message) for message in r.warnings]
     findings = reason_first([*of_file, *answer.findings])
     known = dict(file=str(r.path), spacing=r.spacing, spacing_source=r.spacing_source)
+    aspect = r.spacing[0] / r.spacing[1] if r.spacing else r.aspect
+    known |= dict(aspect=aspect, tilt=true_tilt(answer.tilt, aspect / answer.aspect))
     return without_implausible_mm(replace(answer, **known, findings=findings))
 
 

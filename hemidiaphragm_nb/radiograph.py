@@ -27,6 +27,7 @@ class Radiograph:
     path: str = ""  # the file it was read from
     warnings: tuple[str, ...] = ()  # what makes the file doubtful
     orientation: int = 1  # the EXIF number (1 to 8) of the turn that was undone; 1 for none
+    aspect: float = 1.0  # a pixel's height over its width, where `spacing` does not say it
 
     @property
     def height(self) -> int:

@@ -67,6 +67,14 @@ def captured_picture(
     return _with_caption(_square(overlay(radiograph, prediction, longest), pixel), texts)
 
 # %% ../nbs/engine/secondary_capture.ipynb #8282dd14
+def _burnt_in(source: Source) -> str:
+    "YES or NO, as the radiograph's header says of its own pixels; '' where it does not."
+    # `picture` has a NO alone, all that goes on without the source's header
+    stated = source.header.get("BurnedInAnnotation") or source.picture.get("BurnedInAnnotation")
+    text = str(stated or "").strip().upper()
+    return text if text in ("YES", "NO") else ""
+
+
 def _about_capture(made: Dataset, source: Source):
     "Where the picture comes from, and what is in its pixels, in place."
     item, purpose = Dataset(), Dataset()
@@ -76,7 +84,9 @@ def _about_capture(made: Dataset, source: Source):
     purpose.CodeMeaning = "Source image for image processing operation"
     item.PurposeOfReferenceCodeSequence = [purpose]
     made.SourceImageSequence = [item]
-    made.ConversionType, made.BurnedInAnnotation = "WSD", "NO"
+    made.ConversionType = "WSD"
+    if burnt := _burnt_in(source):
+        made.BurnedInAnnotation = burnt
     made.DerivationDescription = f"Result of {PRODUCT} burnt in; {USE}"
     made.BodyPartExamined, made.Modality = "CHEST", "OT"
     lossy = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
@@ -106,7 +116,7 @@ def write_sc(
             reject_burnt_in(path)
         pixel = pixel_size(source, prediction)
         picture = captured_picture(radiograph, prediction, pixel=pixel)
-        content = (picture.tobytes(), algorithm_parameters(card), __version__)
+        content = (picture.tobytes(), _burnt_in(source), algorithm_parameters(card), __version__)
         made = SCImage.from_ref_dataset(
             source.header,
             picture,

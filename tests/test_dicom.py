@@ -8,16 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from highdicom.seg import segread
-from pydicom import dcmread, dcmwrite, uid
+from pydicom import Dataset, dcmread, dcmwrite, uid
 from pydicom.config import disable_value_validation
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_seg, read_sr, write_seg, write_sr
 from hemidiaphragm_nb.dicom_copy import write_copy
+from hemidiaphragm_nb.dicom_header import _SIDE_CODES
 from hemidiaphragm_nb.dicom_source import EXAMPLE_HEADER, IDENTITIES, write_example
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import Prediction, predict
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.tilt import level_gap, level_gap_mm, lung_tilt
+from hemidiaphragm_nb.usual_range import prediction_sentence
 from hemidiaphragm_nb.writers import predict_folder
 
 
@@ -123,6 +128,47 @@ def test_a_copy_is_of_the_same_view(kind, view, tmp_path):
     assert codes == (whole.get(view[:2], []) if kind == DX else [])
     if kind != DX and shutil.which("dciodvfy"):
         assert complaints(copy) == []
+
+
+@pytest.mark.parametrize("view, coded", [("AP", "AnteroPosterior"), ("PA", "PosteroAnterior")])
+def test_a_view_that_is_coded_alone_is_read_and_copied(view, coded, tmp_path):
+    "In DX the code is of type 1, ViewPosition of type 3."
+    code, item = getattr(codes.cid4010, coded), Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code[:3]
+    path, image = tmp_path / "a.dcm", phantom(3, side=256).image
+    write_example(path, image, kind=DX, drop=["ViewPosition"], ViewCodeSequence=[item])
+    copy = dcmread(write_copy(path, tmp_path / "copy.dcm"))
+    assert read_radiograph(path).view == copy.ViewPosition == view
+    assert copy.ViewCodeSequence[0].CodeMeaning == code.meaning
+    older = [old for old in _SIDE_CODES if Code(old, "SRT", "") == code]  # as pydicom has it
+    assert older and {_SIDE_CODES[old] for old in older} == {view}
+
+
+OBLONG = {  # every second row, or column, left out: header, turn of the stored picture
+    "square": (dict(PixelSpacing=[0.7, 0.7]), np.asarray),
+    "by spacing": (dict(PixelSpacing=[1.4, 0.7]), lambda image: image[::2]),
+    "by aspect": (dict(PixelAspectRatio=["2", "1"]), lambda image: image[::2]),
+    "on its side": (
+        dict(PixelSpacing=[0.7, 1.4], PatientOrientation=["F", "R"]),
+        lambda image: np.rot90(image[::2]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OBLONG)
+def test_the_tilt_of_oblong_pixels_is_the_patient_s(name, tmp_path):
+    "It is that of the phantom's own mask, and so is the gap had the apices been level."
+    case, (header, made) = phantom(1), OBLONG[name]
+    stored = np.ascontiguousarray(made(case.image))
+    p = predict(write_example(tmp_path / "a.dcm", stored, **header))
+    tilt = lung_tilt(case.mask)
+    assert abs(p.tilt - tilt) < 0.5 and tilt > 4
+    rows = 1 if name == "square" else 2  # of the phantom, a pixel
+    assert p.aspect == rows and p.mask.shape[0] == 512 // rows
+    assert abs(rows * p.gap_corrected_px - level_gap(case.landmarks, tilt)) < 8
+    assert "The lungs' apices are tilted by 4" in prediction_sentence(p, 0.15)
+    level = level_gap_mm(p.points, p.tilt, p.spacing)
+    assert level is None or level == pytest.approx(p.gap_corrected_px * 0.7 * rows)
 
 
 @pytest.mark.parametrize(

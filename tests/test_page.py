@@ -28,7 +28,7 @@ from hemidiaphragm_nb.page import _POLICY, page_server
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.radiograph import RadiographError
 from hemidiaphragm_nb.readers import read_radiograph
-from hemidiaphragm_nb.tilt import level_gap_mm
+from hemidiaphragm_nb.tilt import level_gap_mm, lung_tilt
 from tests.browser import chromium, opened
 from tests.predict_page import WEB, Answer, PredictPage, build, counted, serving, static_server
 from tests.sound_files import corpus, rare_tiffs, tiff
@@ -102,6 +102,8 @@ def agrees(answer: Answer) -> None:
     assert page["noAnswer"] == library.no_answer and page["row"]["status"] == library.status
     tilt = np.nan if page["tilt"] is None else page["tilt"]
     np.testing.assert_allclose(tilt, library.tilt, atol=0.1)
+    level_px = np.nan if (shown := page["row"]["gap_corrected_px"]) == "" else shown
+    np.testing.assert_allclose(level_px, library.gap_corrected_px, atol=5 * POINT)
     level = level_gap_mm(library.points, tilt, library.spacing)
     shown = page["row"]["gap_corrected_mm"]
     assert shown == "" if level is None or np.isnan(level) else abs(shown - level) < 3 * POINT
@@ -381,6 +383,18 @@ def test_headers(app, tmp_path):
     assert answers[5].page["spacing"] == [0.8, 0.8]
     sources = [answers[k].page["spacingSource"] for k in (9, 10)]
     assert sources == ["PixelSpacing / calibrated", "ImagerPixelSpacing"]
+
+
+def test_tilt_of_oblong_pixels(app, tmp_path):
+    "It is the patient's, though the picture is half as high, or lies on its side."
+    grey, paths = phantom(1).image[::2], []
+    headers = dict(PixelSpacing=[1.4, 0.7]), dict(PixelAspectRatio=["2", "1"])
+    side = dict(PixelAspectRatio=["1", "2"], PatientOrientation=["F", "R"])
+    for i, (image, header) in enumerate([*((grey, h) for h in headers), (np.rot90(grey), side)]):
+        paths.append(tmp_path / f"oblong {i}.dcm")
+        paths[-1].write_bytes(encode_dicom(np.ascontiguousarray(image), **header))
+    for answer in all_agree(app, *paths):
+        assert abs(answer.page["tilt"] - lung_tilt(phantom(1).mask)) < 0.5
 
 
 def test_tables_of_grey_values(app, tmp_path):

@@ -332,8 +332,8 @@ function interleaved(data, samples) {
 
 // ---------------------------------------------------------------- the picture
 
-// The upright pixels of a single-frame DICOM file, and { spacing, spacingSource, orientation,
-// warnings }.
+// The upright pixels of a single-frame DICOM file, and { spacing, spacingSource, aspect,
+// orientation, warnings }.
 export async function readDicom(bytes) {
   const [dataSet, syntax] = parsed(bytes);
   const h = new Header(dataSet, syntax !== BIG);

@@ -237,6 +237,12 @@ function believedSpacing(h) {
   return [null, "", doubts];
 }
 
+// A stored pixel's height over its width, also by a spacing whose lengths are not believed.
+function aspectOf(h) {
+  const [height, width] = statedSpacing(h)[0] ?? pair(h, "PixelAspectRatio") ?? [1, 1];
+  return height / width;
+}
+
 // ---------------------------------------------------------------- the view
 
 // The words of a text in capitals, without accents.
@@ -440,7 +446,8 @@ function headerWarnings(h) {
   return doubts.filter(([holds]) => holds).map(([, text]) => text);
 }
 
-// The spacing of the upright picture, its source, the orientation to undo, and warnings.
+// The spacing of the upright picture, its source, the aspect of its pixels, the orientation to undo,
+// and warnings.
 // Rejects what is no frontal chest radiograph.
 export function headerFacts(h, metaClass) {
   checkKind(h, metaClass);
@@ -448,6 +455,7 @@ export function headerFacts(h, metaClass) {
   const turn = turnOf(h);
   const [spacing, spacingSource, doubts] = believedSpacing(h);
   const upright = spacing && turn > 4 ? [spacing[1], spacing[0]] : spacing;
+  const aspect = turn > 4 ? 1 / aspectOf(h) : aspectOf(h);
   const warnings = [...doubts, ...headerWarnings(h)];
-  return { spacing: upright, spacingSource, orientation: turn, warnings };
+  return { spacing: upright, spacingSource, aspect, orientation: turn, warnings };
 }

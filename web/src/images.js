@@ -292,10 +292,10 @@ function checked(p) {
   return plane(data, p.height, p.width);
 }
 
-// The radiograph in a file's bytes: { pixels, orientation, spacing, spacingSource, warnings }.
+// The radiograph in a file's bytes: { pixels, orientation, spacing, spacingSource, aspect, warnings }.
 // Throws a Rejection for whatever cannot be used as one.
 export async function readRadiograph(bytes) {
-  const facts = { orientation: 1, spacing: null, spacingSource: "", warnings: [] };
+  const facts = { orientation: 1, spacing: null, spacingSource: "", aspect: 1, warnings: [] };
   let kind;
   try {
     if (!bytes.length) throw new Rejection("the file is empty", "Copy it again from its source.");

@@ -273,10 +273,11 @@ function apex(labels, label, top) {
   return [x / n, y / n];
 }
 
-// Degrees: positive where the left apex is the lower one.
-function lungTilt(labels, top) {
+// Degrees in the patient, of pixels so much higher than wide: positive where the left apex is the
+// lower one.
+function lungTilt(labels, top, aspect) {
   const [right, left] = [1, 2].map((label) => apex(labels, label, top));
-  return (Math.atan2(left[1] - right[1], left[0] - right[0]) * 180) / Math.PI;
+  return (Math.atan2((left[1] - right[1]) * aspect, left[0] - right[0]) * 180) / Math.PI;
 }
 
 // ---------------------------------------------------------------- the answer
@@ -319,7 +320,8 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
     disagreement: apart,
     radius90: radius.map((r) => (r * Math.max(where.height, where.width)) / FRAME),
     gapMarginPx: (gapMargin * Math.max(where.height, where.width)) / FRAME,
-    tilt: lungTilt(labels, upper),
+    tilt: lungTilt(labels, upper, facts.aspect),
+    aspect: facts.aspect,
     fieldPx: [
       ...where.toImage([start - 0.5, top - 0.5]),
       ...where.toImage([start + columns - 0.5, top + rows - 0.5]),

@@ -75,21 +75,15 @@ export class Radiograph {
 
   // The gap had the lungs' apices been level.
   get gapCorrectedPx() {
-    return this.levelGap([1, 1]);
+    const [right, left] = this.points;
+    const angle = (this.answer.tilt * Math.PI) / 180;
+    const [across, down] = [left[0] - right[0], left[1] - right[1]];
+    return down * Math.cos(angle) - (across / this.answer.aspect) * Math.sin(angle);
   }
 
   // The same in mm; NaN where the spacing is unknown.
   get gapCorrectedMm() {
-    return this.answer.spacing ? this.levelGap(this.answer.spacing) : NaN;
-  }
-
-  // Of pixels so high and wide.
-  levelGap([row, column]) {
-    const [right, left] = this.points;
-    const tilt = (this.answer.tilt * Math.PI) / 180;
-    const angle = Math.atan2(Math.sin(tilt) * row, Math.cos(tilt) * column);
-    const [across, down] = [(left[0] - right[0]) * column, (left[1] - right[1]) * row];
-    return down * Math.cos(angle) - across * Math.sin(angle);
+    return this.answer.spacing ? this.gapCorrectedPx * this.answer.spacing[0] : NaN;
   }
 
   // The radius of each landmark; a landmark placed by hand has none.
