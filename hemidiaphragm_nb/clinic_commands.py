@@ -60,9 +60,9 @@ def _course(
     results of single images (in OUT/predictions, whose files are named as the radiographs are).
     Portable and fixed radiographs are apart, and gaps by different rules; where mm are of
     different scales, gaps are relative to the lung's height. A change is flagged only beyond the
-    smallest detectable one of the shipped model, whoever measured. What cannot be followed is
-    told, here and on the page. Where a header has no PatientID, each study counts as a patient of
-    its own.
+    smallest detectable one of the shipped model, whoever measured. What may be mirrored or
+    rotated, or is shown by force, is compared with none. What cannot be followed is told, here
+    and on the page. Where a header has no PatientID, each study counts as a patient of its own.
     """
     require_extra("clinic")  # now, not when minutes later a figure is drawn
     without_screen()
@@ -128,7 +128,8 @@ def _agree(
 
     Rows are of one image where their paths (column `file`, `id` or `results`) end alike, without
     a picture's ending; a row without a certain partner is told, and mm of two scales are left
-    out. Writes agreement.csv and agreement.html.
+    out. Portable views are one group, and fixed ones. Rows with a severe warning count, and are
+    told. Writes agreement.csv and agreement.html.
     """
     require_extra("clinic")  # now, not when minutes later a figure is drawn
     without_screen()

@@ -165,26 +165,26 @@ def with_changes(
 _VIEWS = {"portable": "AP", "fixed": "PA"}  # a view of each kind
 
 
-def _own_height(patient: pd.DataFrame) -> float:  # mm; NaN where none is known
-    "How high a patient's lungs are on average, in the patient."
-    patient = patient[~_aside(patient)]
+def _own_heights(patient: pd.DataFrame) -> pd.Series:  # mm; NaN where it is not known
+    "How high the lungs of each radiograph are, in the patient."
     sides = [name for name in ("right_height_mm", "left_height_mm") if name in patient]
     heights = patient[sides].mean(axis=1) if sides else pd.Series(np.nan, patient.index)
     about = zip(heights, _column(patient, "spacing_source", ""), patient["kind"])
     found = [np.mean(gap_in_patient(mm, s, _VIEWS.get(kind, ""))) for mm, s, kind in about]
-    return float(pd.Series(found, dtype=float).mean())
+    return pd.Series(found, patient.index, dtype=float)
 
 
-def _usual_band(patient: pd.DataFrame) -> tuple[float, float, str]:  # its name '': there is none
-    "The usual range as it is drawn, in mm or percent."
+def _usual_band(patient: pd.DataFrame) -> tuple:  # its ends, numbers or columns; its name, or ''
+    "The usual range as it is drawn, in mm or percent: of one lung's height in mm, or another's."
     value, (low, high) = patient["value"].iloc[0], USUAL_MM
     if value == "gap_mm":
         enlarged = set(_scales(patient)) != {"in the patient"}
         return low, high, "usual range" + " before enlargement" * enlarged
     if value != "gap_relative":
         return np.nan, np.nan, ""
-    if np.isfinite(mm := _own_height(patient)):
-        return 100 * low / mm, 100 * high / mm, f"usual range in a lung\n{mm:.0f} mm high"
+    if (mm := _own_heights(patient)).notna().any():
+        mm = mm.fillna(mm.mean())
+        return 100 * low / mm, 100 * high / mm, "usual range by the height\nof each day's lungs"
     least, most = LUNGS_MM
     name = f"usual range in lungs\n{least:.0f} to {most:.0f} mm high"
     return 100 * low / most, 100 * high / least, name
@@ -216,7 +216,10 @@ def plot_patient(
     low, high, name = _usual_band(patient)
     if name:
         band = dict(facecolor="none", edgecolor="gray", hatch="//", alpha=0.4, lw=0)
-        ax.axhspan(low, high, label=name, **band)
+        if np.ndim(low) and patient["day"].nunique() > 1:
+            ax.fill_between(patient["day"], low, high, label=name, **band)
+        else:
+            ax.axhspan(np.mean(low), np.mean(high), label=name, **band)
     aside, factor = patient[_aside(patient)], 100 if value == "gap_relative" else 1
     if aside[value].notna().any():
         label = "severe warning: compared with none"
@@ -394,8 +397,8 @@ def write_course(
             " may be portable and another fixed. Bands about the first radiographs are the"
             f" smallest detectable change of the shipped model, {DETECTABLE:.1%} of the lung's"
             f" height, whoever measured; hatched is the usual range, {usual} in the patient. Of"
-            " gaps relative to the lung's height it is that of lungs of the patient's own mean"
-            f" height, or, where no length is known, of lungs {lungs} high. A"
+            " gaps relative to the lung's height it goes by the height of each day's own lungs, or,"
+            f" where no length is known, by lungs {lungs} high. A"
             " cross may be mirrored or rotated, or is shown by force, and is compared with none."
             " `spacing_source`: where mm come from."
             " `gap_rule`: what a gap is between, if the table says it (midpoint:"

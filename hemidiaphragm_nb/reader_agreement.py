@@ -7,7 +7,7 @@ __all__ = ['intraclass', 'intraclass_by_patient', 'read_readings', 'match_readin
            'agreement_lines', 'write_agreement']
 
 # %% ../nbs/engine/reader_agreement.ipynb #203bc92b
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -19,11 +19,13 @@ from .agreement import detectable_change
 from .csv_files import save_table
 from .figures import STYLE
 from .files import image_stem
+from .findings import severe_codes
 from .limits import bland_altman, bland_altman_by_patient, plot_bland_altman
 from .prediction_table import load_predictions
 from .radiograph import FRAME
 from .spacings import scale_kind
 from .result_page import figure_part, table_part, text_part, write_result_page
+from .views import view_kind
 
 # %% ../nbs/engine/reader_agreement.ipynb #971b7982
 def intraclass(
@@ -93,9 +95,14 @@ def intraclass_by_patient(
 # %% ../nbs/engine/reader_agreement.ipynb #06e161f4
 _NAMES = ("file", "id", "results")  # columns that name an image, in order of preference
 _KEYS = {  # side: columns that may be compared
-    "both": "gap_px gap_mm gap_relative gap_corrected_px gap_dome_apex_px gap_dome_apex_mm".split(),
-    "right": ("right_y", "right_height_px", "right_height_mm", "right_dome_px", "right_area_px2"),
-    "left": ("left_y", "left_height_px", "left_height_mm", "left_dome_px", "left_area_px2"),
+    "both": "gap_px gap_mm gap_relative gap_corrected_px gap_corrected_mm".split()
+    + ["gap_dome_apex_px", "gap_dome_apex_mm"],
+} | {
+    side: [
+        f"{side}_{name}"
+        for name in "y height_px height_mm dome_px dome_mm area_px2 area_mm2".split()
+    ]
+    for side in ("right", "left")
 }
 
 
@@ -281,6 +288,9 @@ def _about_sizes(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     return lines
 
 # %% ../nbs/engine/reader_agreement.ipynb #h19f0004
+_MM = ("mm", "mm2")  # units that hang on a scale
+
+
 def _image_mm(table: pd.DataFrame, height: pd.Series) -> pd.Series:
     "How high each image is by its table's own spacing, in mm; NaN where that is not stated."
     if "spacing_mm" not in table:
@@ -303,13 +313,13 @@ def _other_scale(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     kinds = [source.map(lambda s: scale_kind(str(s))) for source in sources]
     other_kind = (kinds[0] != kinds[1]) & sources[0].notna() & sources[1].notna()
     known = first.notna() & second.notna() & ~_other_shape(*map(_own_size, (a, b)))
-    return ((first / second - 1).abs() > 0.01).where(known, other_kind) & _both_in(a, b, "mm")
+    return ((first / second - 1).abs() > 0.01).where(known, other_kind) & _both_in(a, b, *_MM)
 
 # %% ../nbs/engine/reader_agreement.ipynb #h19f0007
 def _about_spacings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     "What is to be said of two tables whose mm are of different scales, or of an unknown one."
     a, b = match_readings(a, b)
-    in_mm = _both_in(a, b, "mm")
+    in_mm = _both_in(a, b, *_MM)
     known = [_image_mm(table, pd.Series(1.0, a.index)).notna() for table in (a, b)]
     lines = _unstated([own | ~in_mm for own in known], "spacing of {}: its mm may be of any scale.")
     if count := int((in_mm & ~known[0] & ~known[1] & ~_one_kind(a, b)).sum()):
@@ -328,7 +338,7 @@ def _scaled(
     first, second = a[column], b[column]
     if unit == "relative":
         return first * 100, second * 100, "% of lung height"
-    if unit == "mm":
+    if unit in _MM:
         return first.mask(_other_scale(a, b)), second, unit
     if unit not in ("px", "px2", "y"):
         return first, second, unit
@@ -376,17 +386,62 @@ def _about_rules(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
         f"{count} images were measured by two rules (gap_rule), and what hangs on it is left out."
     ]
 
+# %% ../nbs/engine/reader_agreement.ipynb #hf620002
+def _view_texts(table: pd.DataFrame) -> pd.Series:
+    return (table["view"] if "view" in table else pd.Series("", table.index)).fillna("").astype(str)
+
+
+def _other_view(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "Whether two tables with the same rows state views of two kinds."
+    x, y = (_view_texts(table).map(view_kind) for table in (a, b))
+    return (x != y) & (x != "") & (y != "")
+
+
+def _views(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    "The view of each image: all words for one kind, or as it is stated; '' where tables differ."
+    texts = _view_texts(a).mask(_view_texts(a) == "", _view_texts(b)).mask(_other_view(a, b), "")
+    kinds = texts.map(view_kind)
+    names = {kind: " or ".join(sorted({*texts[kinds == kind]})) for kind in {*kinds} - {""}}
+    return texts.where(kinds == "", kinds.map(names))
+
+
+def _about_views(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    "How many images are of one kind of view by one table, and of another by the other."
+    a, b = match_readings(a, b)
+    if not (count := int((other := _other_view(a, b)).sum())):
+        return []
+    said = (", ".join(sorted({*_view_texts(table)[other]})) for table in (a, b))
+    words = "another kind of view in B than in A ({} in A, {} in B)".format(*said)
+    return [f"{_have(count)} {words}: in no group by view."]
+
+# %% ../nbs/engine/reader_agreement.ipynb #hf620004
+def _about_findings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    "How many of the compared images have a severe warning, or are shown by force, in each table."
+    a, b = match_readings(a, b)
+    measured, lines = _both_in(a, b, *_MM, "px", "px2", "y", "relative"), []
+    for name, table in (("A", a[measured]), ("B", b[measured])):
+        cells = [
+            (table[column] if column in table else pd.Series("", table.index)).fillna("").map(str)
+            for column in ("finding_codes", "status", "warnings")
+        ]
+        severe = [found for row in zip(*cells) if (found := severe_codes(*row))]
+        codes = Counter(code for found in severe for code in found)
+        if severe:
+            of = ", ".join(f"{code} {count}" for code, count in sorted(codes.items()))
+            what = f"a severe warning or a result shown by force in {name} ({of})"
+            lines.append(f"{_have(len(severe))} {what}, and count like any other.")
+    return lines
+
 # %% ../nbs/engine/reader_agreement.ipynb #h19e0004
 def paired_readings(
     a: pd.DataFrame, b: pd.DataFrame
 ) -> Iterator[tuple[str, str, str, pd.DataFrame]]:  # column, side, unit; a, b, view, patient, rule
-    "Each column that both tables have, for the images that both measured."
+    """Each column that both tables have, for the images that both measured. `view` is of one kind,
+    portable or fixed, by all its words; '' where the tables differ in it.
+    """
     a, b = match_readings(a, b)
-    views, who = (_stated(name, a, b) for name in ("view", "patient_id"))
-    views, who = (
-        views.fillna(""),
-        who.fillna(pd.Series(a.index, a.index)),
-    )  # else each image a patient
+    views, who = _views(a, b), _stated("patient_id", a, b)
+    who = who.fillna(pd.Series(a.index, a.index))  # else each image a patient
     for side, columns in _KEYS.items():
         for column in columns:
             if column in a and column in b:
@@ -394,6 +449,28 @@ def paired_readings(
                 about = dict(view=views, patient=who, rule=_rules(column, a, b))
                 pair = pd.DataFrame(dict(a=first, b=second) | about)
                 yield column, side, unit, pair.dropna(subset=["a", "b", "rule"])
+
+# %% ../nbs/engine/reader_agreement.ipynb #hf620006
+def _by_view(pair: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    "All pairs, and where they are of several views those of each."
+    yield "all", pair
+    views = {*pair["view"]}
+    for view in sorted(views - {""}) if len(views) > 1 else []:
+        yield view, pair[pair["view"] == view]
+
+
+def _about_few(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    "Which groups have too few pairs for a row."
+    few = defaultdict(list)
+    for column, _, _, pair in paired_readings(a, b):
+        for view, group in _by_view(pair):
+            if 0 < len(group) < 3:
+                few[view, len(group)].append(column)
+    told = [
+        f"{count} pair{'s' * (count > 1)} of {', '.join(columns)}" + f" ({view})" * (view != "all")
+        for (view, count), columns in few.items()
+    ]
+    return [f"Fewer than three pairs have no row: {'; '.join(told)}."] if told else []
 
 # %% ../nbs/engine/reader_agreement.ipynb #9e85373b
 _FIGURES = """quantity side view unit rule pairs patients bias bias_low bias_high sd lower lower_low
@@ -423,15 +500,13 @@ def reader_agreement(
     """
     rows = []
     for column, side, unit, pair in paired_readings(a, b):
-        views = [v for v in sorted(set(pair["view"])) if v]
-        for view in ["all", *(views if len(views) > 1 else [])]:
-            group = pair if view == "all" else pair[pair["view"] == view]
+        for view, group in _by_view(pair):
             if len(group) > 2:
                 rule = " or ".join(sorted(set(group["rule"])))
                 rows.append((column, side, view, unit, rule, *_row(group)))
     if not rows:
         shared, about = len(match_readings(a, b)[0]), _about_pairs(a, b)
-        about += [*_about_spacings(a, b), *_about_rules(a, b)]
+        about += [*_about_spacings(a, b), *_about_rules(a, b), *_about_findings(a, b)]
         advice = "Three are needed with a number in both, in a column such as gap_px"
         raise ValueError(
             f"the tables have {shared} images in common. {advice}. {' '.join(about)}".strip()
@@ -488,7 +563,8 @@ def write_agreement(
     if shared := next((c for c in _NAMES if c in a and c in b), None):
         a, b = (read_readings(path, shared) for path in (first, second))
     found, about = reader_agreement(a, b), [*_about_pairs(a, b), *_about_sizes(a, b)]
-    about += [*_about_spacings(a, b), *_about_rules(a, b)]
+    about += [*_about_spacings(a, b), *_about_rules(a, b), *_about_views(a, b)]
+    about += [*_about_few(a, b), *_about_findings(a, b)]
     names = _apart(first, second)
     import matplotlib.pyplot as plt  # drawing only
 
@@ -499,7 +575,8 @@ def write_agreement(
             " intervals are 95 % intervals. `detectable` is the smallest change of a patient that"
             " these differences would not feign. ICC is ICC(2,1): absolute agreement of single"
             " readings. `rule`: of which points a quantity is, as the column `gap_rule` of A or B"
-            " states it (midpoint: the midpoints of the lower lung borders), or its own name.",
+            " states it (midpoint: the midpoints of the lower lung borders), or its own name."
+            " `view`: portable radiographs together, and fixed ones, by the words that state it.",
             *about,
             *_about_patients(found),
         ),

@@ -457,6 +457,33 @@ def test_two_readers_mm_of_two_scales_are_left_out(tmp_path):
         write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
 
 
+def test_two_readers_grave_rows_views_and_few_pairs_are_told(tmp_path):
+    "B has two of eight images mirrored, one of them by force; calls a PA one AP; three are PA."
+    gaps = np.array([10.0, 25, 40, 60, 15, 30, 20, 35])
+    a = pd.DataFrame(dict(id=list("abcdefgh"), gap_corrected_mm=gaps, right_area_mm2=20000 + gaps))
+    a = a.assign(spacing_mm=0.7, spacing_source="ImagerPixelSpacing", width=512, height=512)
+    a = a.assign(view=["AP", "AP SUPINE"] * 2 + ["AP"] + ["PA"] * 3)
+    b = a.assign(gap_corrected_mm=gaps * ([-1] * 2 + [1] * 6), right_area_mm2=a.right_area_mm2 - 50)
+    b = b.assign(finding_codes=["mirrored forced", "mirrored", "cut_off"] + [""] * 5)
+    b = b.assign(status=["forced", "warnings", "warnings"] + ["ok"] * 5)
+    b.loc[7, "view"] = "AP"
+    a.to_csv(tmp_path / "a.csv"), b.to_csv(tmp_path / "b.csv")
+    lines, page = write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+    assert lines[0].startswith("gap_corrected_mm (both, all): 8 pairs, bias 8.8 mm")  # 70 / 8
+    assert lines[1].startswith("gap_corrected_mm (both, AP or AP SUPINE): 5 pairs, bias 14.0 mm")
+    assert lines[2].startswith("right_area_mm2 (right, all): 8 pairs, bias 50.0 mm2")
+    said = [
+        "1 image has another kind of view in B than in A (PA in A, AP in B): in no group by view.",
+        "Fewer than three pairs have no row: 2 pairs of gap_corrected_mm, right_area_mm2 (PA).",
+        "2 images have a severe warning or a result shown by force in B (forced 1, mirrored 2),"
+        " and count like any other.",
+    ]
+    assert lines[-3:] == said and all(line in page.read_text() for line in said)
+    b.assign(spacing_mm=0.56).to_csv(tmp_path / "b.csv")  # mm² hang on the scale as well
+    with pytest.raises(ValueError, match="8 images have mm of another scale"):
+        write_agreement(tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out")
+
+
 def test_two_readers_without_a_spacing_are_told_so_and_rows_without_mm_are_not_counted(tmp_path):
     gaps = np.array([10.0, 25.0, 40.0, 60.0, np.nan])
     a = pd.DataFrame(dict(id=list("abcde"), gap_mm=gaps))
