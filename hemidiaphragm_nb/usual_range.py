@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .spacings import scale_kind
-from .tilt import ROTATED, level_gap_mm
+from .tilt import level_gap_mm
 from .views import view_kind
 
 # %% ../nbs/engine/usual_range.ipynb #fa4cb543
@@ -125,6 +125,9 @@ def _reaches(low: float, high: float, ends: tuple, usual: tuple, relative: bool)
     return f", but its 90% interval ({_in_words(*ends, relative)}) reaches {where}"
 
 # %% ../nbs/engine/usual_range.ipynb #84c6cc10
+_ROTATED = 3.0  # degrees; below them the corrected gap is the worse one, see `tilt`
+
+
 def gap_sentence(
     gap_relative: float,  # of the lung's height; NaN where unknown
     gap_mm: float | None = None,  # at the scale of the radiograph's spacing
@@ -161,7 +164,7 @@ def gap_sentence(
     if view_kind(view) == "portable":
         posture += ", and for the bedside no range is known"
     text = f"{stands[0].upper()}{stands[1:]}; usual is right, {unit} ({posture}): {where}."
-    if not (abs(tilt) > ROTATED and math.isfinite(corrected)):
+    if not (abs(tilt) > _ROTATED and math.isfinite(corrected)):
         return text
     level = _stands(*in_patient(corrected), relative)
     rotated = f"The lungs' apices are tilted by {abs(tilt):.1f} degrees: if the image is rotated"
