@@ -177,9 +177,7 @@ class Prediction:
 
     @property
     def gap_px(self) -> float:
-        """Height difference, px: positive where the right hemidiaphragm stands higher, as it
-        normally does.
-        """
+        "Height difference, px: positive where the right hemidiaphragm stands higher, as is usual."
         return float(self.points[1, 1] - self.points[0, 1])
 
     @property

@@ -462,8 +462,8 @@ function headerWarnings(h) {
   return doubts.filter(([holds]) => holds).map(([, text]) => text);
 }
 
-// The spacing of the upright picture, its source, the aspect of its pixels, the orientation to undo,
-// and warnings.
+// The spacing of the upright picture, its source, the aspect of its pixels, the orientation to
+// undo, and warnings.
 // Rejects what is no frontal chest radiograph.
 export function headerFacts(h, metaClass) {
   checkKind(h, metaClass);
