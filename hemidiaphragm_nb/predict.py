@@ -166,9 +166,8 @@ class Prediction:
     @property
     def status(self) -> str:
         "'no answer', 'forced' (shown, though there is none), 'warnings' or 'ok'."
-        if self.forced:
-            return "forced"
-        return "no answer" if self.no_answer else "warnings" if self.findings else "ok"
+        unforced = "no answer" if self.no_answer else "warnings" if self.findings else "ok"
+        return "forced" if self.forced else unforced
 
     @property
     def warnings(self) -> list[str]:
@@ -177,7 +176,9 @@ class Prediction:
 
     @property
     def gap_px(self) -> float:
-        "Height difference, px: positive where the right hemidiaphragm stands higher, as is usual."
+        """Height difference, px: positive where the right hemidiaphragm stands higher, as it
+        normally does.
+        """
         return float(self.points[1, 1] - self.points[0, 1])
 
     @property
