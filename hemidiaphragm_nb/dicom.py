@@ -132,7 +132,7 @@ def write_sr(
         check_size(source, stored.mask)
         content = (p.points, p.spacing, p.spacing_source, p.disagreement, p.radius90, p.warnings)
         view = str(source.picture.get("ViewPosition", ""))  # of which a comment speaks
-        content += (p.gap90_px, p.height, p.width, view)
+        content += (p.gap90_px, p.height, p.width, view, p.tilt, p.aspect)
         content += (sorted(sizes.items()), algorithm_parameters(card), __version__)
         authors = dict(responsible_organization="The hemidiaphragm_nb authors")
         scheme = CodingSchemeIdentificationItem(SCHEME, name=f"Concepts of {PRODUCT}", **authors)

@@ -97,11 +97,23 @@ def _pair(ds: pydicom.Dataset, keyword: str) -> tuple[float, float] | None:
 CALIBRATIONS = ("GEOMETRY", "FIDUCIAL")  # by which PixelSpacing is that in the patient
 
 
+def _claimed(ds: pydicom.Dataset) -> str:
+    "By what PixelSpacing is said to be calibrated; '' where it is not."
+    kind = ds.get("PixelSpacingCalibrationType")
+    return kind if kind in CALIBRATIONS else ""
+
+
+def _uncorrected(ds: pydicom.Dataset) -> bool:
+    "Whether PixelSpacing is ImagerPixelSpacing over again, within 1 %."
+    spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
+    both = zip(spacing or (), imager or ())
+    return bool(spacing and imager) and all(1 / 1.01 <= own / of <= 1.01 for own, of in both)
+
+
 def _calibration(ds: pydicom.Dataset) -> str:
     "By what PixelSpacing is that in the patient; '' where the header does not show that it is."
-    kind = ds.get("PixelSpacingCalibrationType")
-    if kind in CALIBRATIONS:
-        return f" / {kind}"
+    if kind := _claimed(ds):
+        return "" if _uncorrected(ds) else f" / {kind}"
     spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
     smaller = imager and all(1.01 < of / own <= 2 for own, of in zip(spacing, imager))
     return " / calibrated" if smaller else ""
@@ -110,7 +122,8 @@ def _calibration(ds: pydicom.Dataset) -> str:
 def _spacing(ds: pydicom.Dataset) -> tuple[tuple[float, float] | None, str]:
     "The (row, column) spacing in mm and the element it comes from; None where unknown."
     spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
-    if spacing and (not imager or _calibration(ds)):  # else the detector's is the better known
+    # else the detector's is the better known
+    if spacing and (not imager or _calibration(ds) or _claimed(ds)):
         return spacing, f"PixelSpacing{_calibration(ds)}"
     if imager:
         factor, keyword = 1, "EstimatedRadiographicMagnificationFactor"
@@ -127,6 +140,9 @@ def _other_spacing(ds: pydicom.Dataset, source: str) -> list[str]:
     "That PixelSpacing is none that could be the patient's beside ImagerPixelSpacing."
     spacing, imager = _pair(ds, "PixelSpacing"), _pair(ds, "ImagerPixelSpacing")
     ratios = [own / of for own, of in zip(spacing or (), imager or ())]
+    if _claimed(ds) and _uncorrected(ds):
+        text = "its PixelSpacing is said to be calibrated, but it is its ImagerPixelSpacing"
+        return [f"{text}: lengths may be of either scale"]
     if not ratios or 0.5 <= min(ratios) and max(ratios) <= 1.01:
         return []
     size = "larger than" if max(ratios) > 1.01 else "less than half of"

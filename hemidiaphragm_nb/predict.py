@@ -166,9 +166,8 @@ class Prediction:
     @property
     def status(self) -> str:
         "'no answer', 'forced' (shown, though there is none), 'warnings' or 'ok'."
-        if self.forced:
-            return "forced"
-        return "no answer" if self.no_answer else "warnings" if self.findings else "ok"
+        unforced = "no answer" if self.no_answer else "warnings" if self.findings else "ok"
+        return "forced" if self.forced else unforced
 
     @property
     def warnings(self) -> list[str]:

@@ -27,11 +27,13 @@ from hemidiaphragm_nb.dicom_object import (
     without_clock_and_chance,
 )
 from .dicom_source import Source, as_stored, radiograph_errors, to_scoord
+from .findings import CAUTION
 from .formats import Rejection
 from .overlay import LUNG_COLOURS, RED, YELLOW
 from .predict import Prediction
 from .radiograph import Radiograph
 from .sr_content import PRODUCT, USE, algorithm_parameters, gap_line
+from .tilt import ROTATED
 from .usual_range import scale_words
 
 # %% ../nbs/engine/presentation_state.ipynb #a059ef68
@@ -61,23 +63,29 @@ def graphic_layers() -> dict[str, pr.GraphicLayer]:
     }
 
 # %% ../nbs/engine/presentation_state.ipynb #eba79bf6
+def _side(value: float) -> str:
+    "Which side stands higher; neither where the gap is printed as 0."
+    return ("right higher" if value > 0 else "left higher") if round(abs(value)) else "level"
+
+
 def gap_text(
     p: Prediction,
     view: str = "",  # "PA" or "AP", with other words
 ) -> str:
-    """The gap in a few words with its interval, in mm and at which scale where they are known; ''
-    where it is unknown."""
-    value, unit = (p.gap_px, "px") if p.gap_mm is None else (p.gap_mm, "mm")
+    """The gap in a few words with its interval, in mm and at which scale where they are known, and
+    what it would be without a tilt that is large; '' where it is unknown."""
+    unit, scale = ("px", 1.0) if p.spacing is None else ("mm", p.spacing[0])
+    value, level, half = (v * scale for v in (p.gap_px, p.gap_corrected_px, p.gap_margin_px))
     if not np.isfinite(value):
         return ""
-    half = p.gap_margin_px
-    scale = 1.0 if unit == "px" else p.spacing[0]
-    known = half is not None and np.isfinite(half)
-    interval, ninety = (f" +/- {half * scale:.0f}", " (90% interval)") if known else ("", "")
-    side = "right higher" if value > 0 else "left higher"
-    side = side if round(abs(value)) else "level"
+    interval, ninety = (f" +/- {half:.0f}", " (90% interval)") if np.isfinite(half) else ("", "")
+    side = _side(value)
     at = f", {scale_words(p.spacing_source, view)}" if unit == "mm" and side != "level" else ""
-    return f"gap of midpoints {abs(value):.0f}{interval} {unit}{ninety}, {side}{at}"
+    text = f"gap of midpoints {abs(value):.0f}{interval} {unit}{ninety}, {side}{at}"
+    if not (abs(p.tilt) > ROTATED and np.isfinite(level)):
+        return text
+    tilted = f"apices tilted by {abs(p.tilt):.1f} degrees: if the image is rotated by that"
+    return f"{text}; {tilted}, {abs(level):.0f} {unit}, {_side(level)}"
 
 # %% ../nbs/engine/presentation_state.ipynb #a0877814
 def _lines(kind: str, *lines: np.ndarray) -> list[pr.GraphicObject]:
@@ -97,6 +105,12 @@ def _text_in(text: str, top: float) -> pr.TextObject:
     return pr.TextObject(text, "DISPLAY", bounding_box=box, text_justification="LEFT")
 
 
+def _warnings(p: Prediction) -> list[str]:
+    "The severe warnings, and what else is doubtful of a landmark."
+    unsure = [f for f in p.findings if f.code.startswith("landmark_") and f.severity == CAUTION]
+    return severe_warnings(p) + [f"Warning: {finding.message}" for finding in unsure]
+
+
 def _drawn(stored: Prediction, words: str) -> dict[str, tuple[list, list]]:
     "Graphics and texts by layer, of a prediction in the stored picture's pixels."
     outlines = [lung_outlines(stored.mask, label) for label in (1, 2)]
@@ -107,7 +121,7 @@ def _drawn(stored: Prediction, words: str) -> dict[str, tuple[list, list]]:
     names = [name for name, there in zip("RL", found) if there]
     use = f"{PRODUCT} {__version__}, computer result for {USE}"
     gap = [_text_in(use, 0.9)]
-    gap += [_text_in(text, 0.02 + 0.06 * k) for k, text in enumerate(severe_warnings(stored))]
+    gap += [_text_in(text, 0.02 + 0.06 * k) for k, text in enumerate(_warnings(stored))]
     drawn = {
         "LUNG_RIGHT": (_lines("POLYLINE", *outlines[0]), []),
         "LUNG_LEFT": (_lines("POLYLINE", *outlines[1]), []),
@@ -184,7 +198,7 @@ def write_gsps(
         annotations, layers = _layers_of(shown, _drawn(stored, words))
         shape = "INVERSE" if shown.PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
         content = (stored.mask.tobytes(), stored.points, words, shown.to_json())
-        content += (severe_warnings(prediction),)
+        content += (_warnings(prediction),)
         content += (algorithm_parameters(card), __version__)
         made = pr.GrayscaleSoftcopyPresentationState(
             [shown],

@@ -368,6 +368,11 @@ HEADERS = {
         ImagerPixelSpacing=[0.8, 0.8],
         PixelSpacingCalibrationType="FIDUCIAL",
     ),
+    "uncorrected": dict(
+        PixelSpacing=[0.797, 0.8],
+        ImagerPixelSpacing=[0.8, 0.8],
+        PixelSpacingCalibrationType="GEOMETRY",
+    ),
     "unknown words": dict(VOILUTFunction="CURVE", PresentationLUTShape="INVERSE"),
 }
 

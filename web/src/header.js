@@ -159,9 +159,21 @@ function pair(h, name) {
 
 const FACTOR = "EstimatedRadiographicMagnificationFactor";
 
+// By what a PixelSpacing is said to be calibrated; "" where it is not.
+function claimed(h) {
+  const kind = h.text("PixelSpacingCalibrationType");
+  return H.calibrations.includes(kind) ? kind : "";
+}
+
+// Whether a PixelSpacing is the ImagerPixelSpacing over again, within 1 %.
+function uncorrected(spacing, imager) {
+  const same = (v, i) => v / imager[i] >= 1 / 1.01 && v / imager[i] <= 1.01;
+  return Boolean(spacing && imager) && spacing.every(same);
+}
+
 // By what a PixelSpacing is that in the patient; "" where the header does not show that it is.
 function calibration(kind, spacing, imager) {
-  if (H.calibrations.includes(kind)) return ` / ${kind}`;
+  if (kind) return uncorrected(spacing, imager) ? "" : ` / ${kind}`;
   const smaller = imager && imager.every((v, i) => v / spacing[i] > 1.01 && v / spacing[i] <= 2);
   return smaller ? " / calibrated" : "";
 }
@@ -169,9 +181,9 @@ function calibration(kind, spacing, imager) {
 // The (row, column) spacing in mm and the element that it comes from; null where unknown.
 function statedSpacing(h) {
   const [spacing, imager] = [pair(h, "PixelSpacing"), pair(h, "ImagerPixelSpacing")];
-  const kind = h.text("PixelSpacingCalibrationType");
+  const kind = claimed(h);
   const known = spacing ? calibration(kind, spacing, imager) : "";
-  if (spacing && (!imager || known)) return [spacing, `PixelSpacing${known}`];
+  if (spacing && (!imager || known || kind)) return [spacing, `PixelSpacing${known}`];
   if (imager) {
     const stated = h.numbers(FACTOR);
     const factor = stated.length === 1 && stated[0] > 1 && stated[0] <= 2 ? stated[0] : 1;
@@ -185,6 +197,10 @@ function statedSpacing(h) {
 function otherSpacing(h, source) {
   const [spacing, imager] = [pair(h, "PixelSpacing"), pair(h, "ImagerPixelSpacing")];
   if (!spacing || !imager) return [];
+  if (claimed(h) && uncorrected(spacing, imager)) {
+    const text = "its PixelSpacing is said to be calibrated, but it is its ImagerPixelSpacing";
+    return [`${text}: lengths may be of either scale`];
+  }
   const ratios = spacing.map((v, i) => v / imager[i]);
   const larger = Math.max(...ratios) > 1.01;
   if (!larger && Math.min(...ratios) >= 0.5) return [];
@@ -446,8 +462,8 @@ function headerWarnings(h) {
   return doubts.filter(([holds]) => holds).map(([, text]) => text);
 }
 
-// The spacing of the upright picture, its source, the aspect of its pixels, the orientation to undo,
-// and warnings.
+// The spacing of the upright picture, its source, the aspect of its pixels, the orientation to
+// undo, and warnings.
 // Rejects what is no frontal chest radiograph.
 export function headerFacts(h, metaClass) {
   checkKind(h, metaClass);

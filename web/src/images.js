@@ -292,8 +292,8 @@ function checked(p) {
   return plane(data, p.height, p.width);
 }
 
-// The radiograph in a file's bytes: { pixels, orientation, spacing, spacingSource, aspect, warnings }.
-// Throws a Rejection for whatever cannot be used as one.
+// The radiograph in a file's bytes: { pixels, orientation, spacing, spacingSource, aspect,
+// warnings }. Throws a Rejection for whatever cannot be used as one.
 export async function readRadiograph(bytes) {
   const facts = { orientation: 1, spacing: null, spacingSource: "", aspect: 1, warnings: [] };
   let kind;
