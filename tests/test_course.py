@@ -144,6 +144,11 @@ class TestLesson:
             assert cell.source.startswith("#| code-fold: true\n")
             assert cell.metadata["jupyter"]["source_hidden"] is True
 
+    def test_run_all_runs_every_cell(self, lesson):
+        "JupyterLab, Colab and Binder do not know nbdev's `eval: false`, and run such a cell."
+        code = [cell.source for cell in cells_of(lesson) if cell.cell_type == "code"]
+        assert not [s for s in code if re.search(r"^#\|\s*eval:\s*false", s, re.M)]
+
     def test_titles_carry_their_numbers(self, lesson):
         titles = [
             cells_of(path)[0].source.partition("\n")[0] for path in (lesson, answers_of(lesson))
