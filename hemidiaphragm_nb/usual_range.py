@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from .spacings import scale_kind
-from .tilt import level_gap_mm
+from .tilt import ROTATED, level_gap_mm
 from .views import view_kind
 
 # %% ../nbs/engine/usual_range.ipynb #fa4cb543
@@ -129,9 +129,6 @@ def _reaches(low: float, high: float, ends: tuple) -> str:  # mm in the patient
     return f", but its 90% interval ({_in_words(*ends)}) reaches {where}"
 
 # %% ../nbs/engine/usual_range.ipynb #84c6cc10
-_ROTATED = 3.0  # degrees; below them the corrected gap is the worse one, see `tilt`
-
-
 def gap_sentence(
     gap_relative: float,  # of the lung's height; NaN where unknown
     gap_mm: float | None = None,  # at the scale of the radiograph's spacing
@@ -168,7 +165,7 @@ def gap_sentence(
         posture += ", and for the bedside no range is known"
     usual = f"usual is right, {_in_words(*USUAL_MM)} ({posture}): {where}."
     text = f"{stands[0].upper()}{stands[1:]}; {usual}"
-    if not (abs(tilt) > _ROTATED and math.isfinite(corrected)):
+    if not (abs(tilt) > ROTATED and math.isfinite(corrected)):
         return text
     ends = (corrected, corrected) if relative else in_patient(corrected)
     level = _stands(*ends, relative)
