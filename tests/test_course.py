@@ -17,7 +17,12 @@ NUMBERS = {path.stem[:2]: path for path in LESSONS}
 GUESS = "**Guess first"
 END = ["What was found", "Quiz", "Exercises"]
 GRADES = ("apply", "build", "evaluate")
-RUNS = {"under a minute": "under 1 min", "a minute": "1 min", "a minute and a half": "1.5 min"}
+RUNS = {
+    "under a minute": "under 1 min",
+    "a minute": "1 min",
+    "a minute and a half": "1.5 min",
+    "two minutes": "2 min",
+}
 
 
 @cache
