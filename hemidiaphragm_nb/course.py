@@ -253,15 +253,16 @@ def plot_patient(
     return ax
 
 # %% ../nbs/engine/course.ipynb #sc190010
+def _doubtful(patient: pd.DataFrame) -> pd.Series:  # of truth values
+    "Which radiographs have a finding."
+    return (_column(patient, "warnings", "") != "") | (_column(patient, "finding_codes", "") != "")
+
+
 def _flagged(changed: pd.DataFrame) -> str:
     "The days of changes, each with a word where its radiograph has a finding, or no known view."
-    doubtful = pd.Series(False, changed.index)
-    for name in ("warnings", "finding_codes"):
-        if name in changed:
-            doubtful |= changed[name].fillna("") != ""
     words = [
         ", ".join(["with a warning"] * doubt + ["view unknown"] * (kind == ""))
-        for doubt, kind in zip(doubtful, changed["kind"])
+        for doubt, kind in zip(_doubtful(changed), changed["kind"])
     ]
     told = zip(changed["day"], words)
     return ", ".join(f"{day:g} ({word})" if word else f"{day:g}" for day, word in told)
@@ -307,19 +308,33 @@ def _alone(patient: pd.DataFrame) -> str:
 
 # %% ../nbs/engine/course.ipynb #hf110015
 def _about_severe(patient: pd.DataFrame) -> str:
-    "Which measured days are compared with none, and which carry another severe warning."
-    codes = _severe(patient)[patient[patient["value"].iloc[0]].notna()]
-    told: dict[bool, dict[str, list[str]]] = {True: {}, False: {}}
-    for (row, found), aside in zip(codes.items(), _aside(patient)[codes.index]):
+    "Which days are compared with none, have no gap, or carry another severe warning, and why."
+    measured, aside = patient[patient["value"].iloc[0]].notna(), _aside(patient)
+    told: dict[str, dict[str, list[str]]] = {}
+    for row, found in _severe(patient).items():
         if found:
+            head = "Compared with none" if aside[row] else "With a severe warning"
+            days = told.setdefault(head if measured[row] else "Without a gap", {})
             words = ", ".join(FINDINGS[code].meaning for code in found)
-            told[aside].setdefault(words, []).append(f"{patient.loc[row, 'day']:g}")
-    heads = {True: "Compared with none", False: "With a severe warning"}
-    days = {
-        head: "; ".join(f"day {', '.join(days)} ({words})" for words, days in told[aside].items())
-        for aside, head in heads.items()
+            days.setdefault(words, []).append(f"{patient.loc[row, 'day']:g}")
+    lists = {
+        head: "; ".join(f"day {', '.join(on)} ({words})" for words, on in days.items())
+        for head, days in told.items()
     }
-    return "".join(f" {head}: {of}." for head, of in days.items() if of)
+    return "".join(f" {head}: {of}." for head, of in lists.items())
+
+
+def _about_references(patient: pd.DataFrame) -> str:
+    "Which days with a finding that is not severe a change is told from; '' where there are none."
+    value, found = patient["value"].iloc[0], set()
+    for *_, alike in _alike(patient, value):
+        rows = alike[alike[value].notna() & ~_aside(alike)].sort_values("day", kind="stable")
+        doubtful = _doubtful(rows) & (_severe(rows).str.len() == 0)
+        for before, (row, changed) in zip(rows.index, list(rows["changed"].items())[1:]):
+            against = {rows.index[0], before} if changed else set()
+            found |= {rows["day"][i] for i in against if doubtful[i]}
+    days = ", ".join(f"{day:g}" for day in sorted(found))
+    return f" Compared with day {days}, with a warning." * bool(found)
 
 # %% ../nbs/engine/course.ipynb #e8d273e8
 def _sentence(patient: pd.DataFrame) -> str:
@@ -348,7 +363,7 @@ def _sentence(patient: pd.DataFrame) -> str:
     limit = f"{' or '.join(limits)} {unit} for the shipped model"
     if changed.empty:
         return f"{start}; no change beyond the smallest detectable one, {limit}.{severe}"
-    days = _flagged(changed)
+    days, severe = _flagged(changed), _about_references(patient) + severe
     return f"{start}; beyond the smallest detectable change, {limit}, on day {days}.{severe}"
 
 # %% ../nbs/engine/course.ipynb #hf110019

@@ -178,4 +178,6 @@ def course_of_results(
     for name in ("view", "finding_codes"):
         table[name] = table[name] if name in table else ""
     table["view"] = views.where(views != "", table["view"])
-    return _complete(table)
+    # in the order of patients, then of times: days are rounded
+    first = {who: i for i, who in enumerate(dict.fromkeys(table["patient_id"]))}
+    return _complete(table.iloc[np.lexsort((when, table["patient_id"].map(first)))])

@@ -17,6 +17,7 @@ import numpy as np
 from .abstain import why_no_landmark
 from .csv_files import save_table
 from .features import SIDES
+from .findings import SEVERE
 from .figures import STYLE
 from .files import write_atomic
 from .measure import Lung, Measurements, measure, plot_measurements
@@ -158,6 +159,7 @@ def excursion_sentences(
     sides: Sequence[Excursion],
     spacing_source: str = "",  # of the radiographs' spacings, as in `Prediction`
     view: str = "",  # of both; '' where they differ
+    placed: bool = True,  # beside what is usual
 ) -> list[str]:
     "What a reader gets: each side, what is usual, and what to beware of; never a diagnosis."
     lines = []
@@ -167,7 +169,7 @@ def excursion_sentences(
             continue
         mean, sd = EXCURSION_MM[e.side]
         usual = f"; usual in deep breathing, standing: {mean:.0f} ± {sd:.0f} mm (mean and SD)"
-        usual *= not math.isnan(e.mm)  # px are not compared with mm
+        usual *= placed and not math.isnan(e.mm)  # px are not compared with mm
         lines.append(f"The {e.side} hemidiaphragm moves {_length(e)}{usual}.")
         sure = 0 if math.isnan(e.half_relative) else e.half_relative
         if e.relative < -sure:
@@ -216,6 +218,16 @@ def _view_warning(inspiration, expiration) -> list[str]:  # of two radiographs
         f" {expiration.view} ({kinds[1]}): distance and posture alone move the diaphragm on the"
         " picture"
     ]
+
+# %% ../nbs/engine/excursion.ipynb #ex270001
+def _warned(inspiration: Prediction, expiration: Prediction) -> tuple[list[str], list[str]]:
+    "The severe warnings of both, which are told first, and the others; each names its radiograph."
+    told: tuple[list[str], list[str]] = ([], [])
+    for name, p in zip(("inspiration", "expiration"), (inspiration, expiration)):
+        for f in p.findings:
+            first = f.severity == SEVERE or f.message.endswith("by force")
+            told[not first].append(f"warning ({name}): {f.message}")
+    return told
 
 # %% ../nbs/engine/excursion.ipynb #c5e462ff
 _COLUMNS = "side px half_px mm half_mm relative half_relative".split()
@@ -329,14 +341,16 @@ def write_excursion(
             f"{expiration}: no lung could be measured in both it and {inspiration}, so there is no"
             f" excursion (right: {sides[0].why}; left: {sides[1].why}). Predict both, and look"
         )
-    named = zip(("inspiration", "expiration"), answers)
-    warned = [f"warning ({name}): {w}" for name, p in named for w in p.warnings]
-    warned = [*_scale_warning(no_mm), *_view_warning(*radiographs), *warned]
+    warned = [*_scale_warning(no_mm), *_view_warning(*radiographs)]
+    severe, others = _warned(*answers)
     source, view = answers[0].spacing_source, _view_of_both(radiographs)
-    lines = [*excursion_sentences(sides, source, view), *warned]
+    exchanged = {"mirrored", "rotated"} & {f.code for p in answers for f in p.findings}
+    told = excursion_sentences(sides, source, view, placed=not exchanged)
+    warned += others
+    lines = [*severe, *told, *warned]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    about = _about_pair(radiographs, no_mm) | dict(warnings="; ".join(warned))
+    about = _about_pair(radiographs, no_mm) | dict(warnings="; ".join([*severe, *warned]))
     rows = pd.DataFrame([row | about for row in excursion_rows(sides)])
     save_table(rows, out / "excursion.csv", index=False)
     figure = _picture(radiographs, shown, measured, lines)

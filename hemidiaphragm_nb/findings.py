@@ -240,5 +240,7 @@ def severe_codes(
 ) -> list[str]:  # each once
     "The codes of a row's severe findings."
     told = [code for code, kind in FINDINGS.items() if kind.meaning in warnings]
-    found = dict.fromkeys([*codes.split(), *["forced"] * (status == "forced"), *told])
+    # what a header says is no chest radiograph, and was read by force, says so in its warning
+    forced = status == "forced" or "read by force" in warnings
+    found = dict.fromkeys([*codes.split(), *["forced"] * forced, *told])
     return [code for code in found if FINDINGS.get(code, OTHER).severity == SEVERE]

@@ -65,7 +65,7 @@ def _draw_banner(
     lines = [line for text in whole for line in textwrap.wrap(text, columns)]
     room = max(1, int(largest * height) // step)
     if len(lines) > room:
-        lines = [*lines[: room - 1], f"Warnings: {len(warnings)}, see the table"]
+        lines = [*lines[: room - 1], f"Warnings: {len(warnings)}, see the report"]
     picture[: step * len(lines) + step // 2] //= 4
     for i, line in enumerate(lines, start=1):
         cv2.putText(picture, line, (step // 3, step * i), font, size, YELLOW, 1, cv2.LINE_AA)
