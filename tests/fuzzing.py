@@ -46,11 +46,13 @@ def fault(radiograph) -> str:
         return "spacing is neither None nor two lengths"
     if (spacing is None) != (radiograph.spacing_source == ""):
         return "spacing and its source disagree"
+    if not (isinstance(radiograph.aspect, float) and 0 < radiograph.aspect < np.inf):
+        return "aspect is no positive number"
     for f in fields(radiograph):
         value = getattr(radiograph, f.name)
         values = value if isinstance(value, tuple) else (value,)
         plain = isinstance(values, tuple) and all(isinstance(v, str | bool | None) for v in values)
-        if f.name not in ("pixels", "spacing", "orientation") and not plain:
+        if f.name not in ("pixels", "spacing", "aspect", "orientation") and not plain:
             return f"{f.name} is no text"
     return ""
 
