@@ -19,7 +19,7 @@ from pydicom import Dataset
 from . import __version__
 from .dicom_source import IDENTITIES, Source, is_dicom, radiograph_errors
 from .files import write_atomic
-from .findings import NO_ANSWER, NO_LANDMARK, SEVERE
+from .findings import NO_ANSWER, NO_LANDMARK
 from .formats import Rejection
 from .predict import Prediction
 from .radiograph import Radiograph
@@ -106,8 +106,7 @@ def severe_warnings(
     most: int = 3,  # sentences; of others the number is said
 ) -> list[str]:
     "The severe warnings of a result; what takes an answer or a landmark away comes first."
-    # what was read by force says so in a note, and is as little an answer
-    severe = [f for f in p.findings if f.severity == SEVERE or f.message.endswith("by force")]
+    severe = [f for f in p.findings if f.is_severe]
     severe.sort(key=lambda f: min(_FIRST.get(word, 3) for word in (f.code, f.kind.effect)))
     why = severe[0].message if severe else ""  # of what is forced it names the reason
     severe = severe[:1] + [f for f in severe[1:] if f.message not in why]

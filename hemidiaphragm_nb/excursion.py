@@ -17,7 +17,6 @@ import numpy as np
 from .abstain import why_no_landmark
 from .csv_files import save_table
 from .features import SIDES
-from .findings import SEVERE
 from .figures import STYLE
 from .files import write_atomic
 from .measure import Lung, Measurements, measure, plot_measurements
@@ -225,8 +224,7 @@ def _warned(inspiration: Prediction, expiration: Prediction) -> tuple[list[str],
     told: tuple[list[str], list[str]] = ([], [])
     for name, p in zip(("inspiration", "expiration"), (inspiration, expiration)):
         for f in p.findings:
-            first = f.severity == SEVERE or f.message.endswith("by force")
-            told[not first].append(f"warning ({name}): {f.message}")
+            told[not f.is_severe].append(f"warning ({name}): {f.message}")
     return told
 
 # %% ../nbs/engine/excursion.ipynb #c5e462ff
@@ -341,12 +339,11 @@ def write_excursion(
             f"{expiration}: no lung could be measured in both it and {inspiration}, so there is no"
             f" excursion (right: {sides[0].why}; left: {sides[1].why}). Predict both, and look"
         )
-    warned = [*_scale_warning(no_mm), *_view_warning(*radiographs)]
     severe, others = _warned(*answers)
+    warned = [*_scale_warning(no_mm), *_view_warning(*radiographs), *others]
     source, view = answers[0].spacing_source, _view_of_both(radiographs)
     exchanged = {"mirrored", "rotated"} & {f.code for p in answers for f in p.findings}
     told = excursion_sentences(sides, source, view, placed=not exchanged)
-    warned += others
     lines = [*severe, *told, *warned]
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

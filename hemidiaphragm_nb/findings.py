@@ -213,6 +213,11 @@ class Finding:
         "`SEVERE`, `CAUTION` or `NOTE`."
         return self.kind.severity
 
+    @property
+    def is_severe(self) -> bool:
+        "Whether it is severe, or says that its file was read by force: as little an answer."
+        return self.severity == SEVERE or self.message.endswith("by force")
+
     def __str__(self) -> str:
         return self.message
 

@@ -298,10 +298,14 @@ def _image_mm(table: pd.DataFrame, height: pd.Series) -> pd.Series:
     return pd.to_numeric(table["spacing_mm"], errors="coerce") * height
 
 
+def _texts(table: pd.DataFrame, column: str) -> pd.Series:
+    "A column of words that a table need not have; '' where it says nothing."
+    return (table[column] if column in table else pd.Series("", table.index)).fillna("").map(str)
+
+
 def _one_kind(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     "Of which images both tables' sources say that mm are the detector's, whatever a pixel is."
-    sources = [t.get("spacing_source", pd.Series("", t.index)).fillna("") for t in (a, b)]
-    detectors = [[scale_kind(str(s)) == "detector" for s in source] for source in sources]
+    detectors = [_texts(t, "spacing_source").map(scale_kind) == "detector" for t in (a, b)]
     return pd.Series(np.all(detectors, axis=0), a.index)
 
 
@@ -387,19 +391,16 @@ def _about_rules(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     ]
 
 # %% ../nbs/engine/reader_agreement.ipynb #hf620002
-def _view_texts(table: pd.DataFrame) -> pd.Series:
-    return (table["view"] if "view" in table else pd.Series("", table.index)).fillna("").astype(str)
-
-
 def _other_view(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     "Whether two tables with the same rows state views of two kinds."
-    x, y = (_view_texts(table).map(view_kind) for table in (a, b))
+    x, y = (_texts(table, "view").map(view_kind) for table in (a, b))
     return (x != y) & (x != "") & (y != "")
 
 
 def _views(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
     "The view of each image: all words for one kind, or as it is stated; '' where tables differ."
-    texts = _view_texts(a).mask(_view_texts(a) == "", _view_texts(b)).mask(_other_view(a, b), "")
+    own, other = _texts(a, "view"), _texts(b, "view")
+    texts = own.mask(own == "", other).mask(_other_view(a, b), "")
     kinds = texts.map(view_kind)
     names = {kind: " or ".join(sorted({*texts[kinds == kind]})) for kind in {*kinds} - {""}}
     return texts.where(kinds == "", kinds.map(names))
@@ -410,7 +411,7 @@ def _about_views(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     a, b = match_readings(a, b)
     if not (count := int((other := _other_view(a, b)).sum())):
         return []
-    said = (", ".join(sorted({*_view_texts(table)[other]})) for table in (a, b))
+    said = (", ".join(sorted({*_texts(table, "view")[other]})) for table in (a, b))
     words = "another kind of view in B than in A ({} in A, {} in B)".format(*said)
     return [f"{_have(count)} {words}: in no group by view."]
 
@@ -420,10 +421,7 @@ def _about_findings(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     a, b = match_readings(a, b)
     measured, lines = _both_in(a, b, *_MM, "px", "px2", "y", "relative"), []
     for name, table in (("A", a[measured]), ("B", b[measured])):
-        cells = [
-            (table[column] if column in table else pd.Series("", table.index)).fillna("").map(str)
-            for column in ("finding_codes", "status", "warnings")
-        ]
+        cells = [_texts(table, column) for column in ("finding_codes", "status", "warnings")]
         severe = [found for row in zip(*cells) if (found := severe_codes(*row))]
         codes = Counter(code for found in severe for code in found)
         if severe:
