@@ -12,6 +12,7 @@ from .distances import METRICS
 from .files import EscapedError
 from .files import plainly
 from .heatmaps import DECODERS
+from .placement import why_no_test_time
 from .radiograph import FRAME
 from .radiograph import WORKING_SIDES
 from .registry import why_unknown
@@ -129,7 +130,7 @@ def check_card(card: dict) -> dict:  # the same card
     reasons += _not_one_of(card, _KNOWN) + _not_one_of(recipe, _CHOICES)
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": _RADIUS_FACTORS})
     reasons += [why] if (why := why_unknown("metric", card, METRICS)) else []
-    reasons += why_no_intervals(card)
+    reasons += why_no_intervals(card) + why_no_test_time(card)
     reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
     reasons += _not_of_data(card) + _not_of_images(card) + _not_of_export(card)
     members = card.get("members", [{}])

@@ -194,7 +194,7 @@ def _shipped_rows() -> list[dict]:
                     "published ± sd": theirs if group == "portable" else "",
                     "radiographs (patients)": f"{kept.sum()} ({people})",
                     "n": 1,
-                    "ours: size, training": "256 px, three networks a fold, 30 epochs of batch 8",
+                    "ours: size, training": "256 px, one network a fold, 30 epochs of batch 8",
                 }
             )
     return rows

@@ -69,8 +69,8 @@ def each_case(
 
 # %% ../nbs/engine/evaluate.ipynb #425d97d9
 def _errors(case: Case) -> dict:
-    """Signed errors of each reading and the expected ones, px of the 512-px frame, x to the
-    right, y down.
+    """Signed errors of each reading, the expected ones, and how far several readings lie apart: px
+    of the 512-px frame, x to the right, y down.
     """
     row = {
         f"{side}_{name}_d{axis}": float(points[s, a] - case.points[s, a])
@@ -78,7 +78,11 @@ def _errors(case: Case) -> dict:
         for s, side in enumerate(SIDES)
         for a, axis in enumerate("xy")
     }
-    return row | {f"{side}_expected": float(e) for side, e in zip(SIDES, case.prediction.expected)}
+    of_sides = {"expected": case.prediction.expected, "spread": case.prediction.spread}
+    known = {name: values for name, values in of_sides.items() if values is not None}
+    return row | {
+        f"{s}_{name}": float(v[k]) for name, v in known.items() for k, s in enumerate(SIDES)
+    }
 
 # %% ../nbs/engine/evaluate.ipynb #ddd61a1d
 @dataclass

@@ -166,6 +166,13 @@ _LANDMARK = {  # of a landmark
         "a radius of more than {px512:g} px of 512",
         {"px512": 20.0},
     ),
+    "gap_uncertain": Kind(
+        CAUTION,
+        "the gap may be far off",
+        "the root of the sum of both sides' squares of expected error, distance of heatmap from"
+        " mask and spread of the readings more than {px512:g} px of 512",
+        {"px512": 21.0},
+    ),
 }
 
 # %% ../nbs/engine/findings.ipynb #f1ed0001

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from .conformal import gap_margin, landmark_radii, learn_intervals
+from .conformal import gap_margin, landmark_radii, landmark_score, learn_intervals
 from .features import SIDES
-from .predict import MAX_DISAGREEMENT, MAX_RADIUS
+from .predict import MAX_DISAGREEMENT, MAX_GAP_SCORE, MAX_RADIUS
 from .validate import expected_errors, gap_errors, held_out_radii
-from .validate import landmark_errors, reading_distances
+from .validate import landmark_errors, reading_distances, reading_spreads
 from .views import is_view
 
 # %% ../nbs/engine/interval_coverage.ipynb #4d8721f7
@@ -27,6 +27,7 @@ def _known(radiographs: pd.DataFrame) -> dict[str, np.ndarray]:
         "gap_errors": np.abs(gap_errors(radiographs)),
         "expected": expected_errors(radiographs),
         "apart": reading_distances(radiographs),
+        "spread": reading_spreads(radiographs),
     }
 
 
@@ -37,7 +38,7 @@ def fitted_intervals(radiographs: pd.DataFrame) -> dict:
 # %% ../nbs/engine/interval_coverage.ipynb #6e5b77a9
 def held_out_margins(radiographs: pd.DataFrame) -> dict[str, np.ndarray]:
     """By factors of all folds but a radiograph's own, px of the 512-px frame: `before` and `after`,
-    radii (n, 2); `gap`, (n,); and `errors`, `gap_errors` beside them.
+    radii (n, 2); `gap`, (n,); and `errors`, `gap_errors`, `scores` (n, 2) beside them.
     """
     known, folds = _known(radiographs), radiographs["fold"].to_numpy()
     _, before, factors = held_out_radii(radiographs)
@@ -46,10 +47,12 @@ def held_out_margins(radiographs: pd.DataFrame) -> dict[str, np.ndarray]:
         others = {name: values[folds != fold] for name, values in known.items()}
         card = {"radius_factor": factor, "intervals": learn_intervals(**others)}
         for i in np.flatnonzero(folds == fold):
-            expected, apart = known["expected"][i], known["apart"][i]
-            made["after"][i] = landmark_radii(expected, card)
-            made["gap"][i] = gap_margin(expected, apart, card)
-    return made | {name: known[name] for name in ("errors", "gap_errors")}
+            expected, apart, spread = (known[k][i] for k in ("expected", "apart", "spread"))
+            made["after"][i] = landmark_radii(expected, card, apart, spread)
+            made["gap"][i] = gap_margin(expected, apart, card, spread)
+    readings = (known[name] for name in ("expected", "apart", "spread"))
+    found = {name: known[name] for name in ("errors", "gap_errors")}
+    return made | found | {"scores": landmark_score(*readings)}
 
 # %% ../nbs/engine/interval_coverage.ipynb #0bb7a63a
 _QUARTERS = ("smallest", "second", "third", "largest")
@@ -70,16 +73,16 @@ def margin_groups(
 
 # %% ../nbs/engine/interval_coverage.ipynb #3c9c6fe0
 def side_groups(
-    expected: np.ndarray,  # (n, 2) px: right, left
+    scores: np.ndarray,  # (n, 2) px of `landmark_score`: right, left
     views: pd.Series,  # of the n radiographs
 ) -> dict[str, np.ndarray]:  # name -> bool (n, 2)
-    "Which landmarks are of a side, of that side by view, and where most error is expected."
+    "Which landmarks are of a side, of that side by view, and where its score is largest."
     groups, kinds = {}, {kind: is_view(views, kind)[:, None] for kind in _VIEWS.values()}
     for k, side in enumerate(SIDES):
-        own = np.broadcast_to(np.arange(2) == k, expected.shape)
+        own = np.broadcast_to(np.arange(2) == k, scores.shape)
         groups |= {side: own} | {f"{side}, {kind}": own & of for kind, of in kinds.items()}
         for name, q in (("quarter", 0.75), ("tenth", 0.9)):
-            groups[f"{side}, largest {name}"] = own & (expected > np.quantile(expected[:, k], q))
+            groups[f"{side}, largest {name}"] = own & (scores > np.quantile(scores[:, k], q))
     return groups
 
 # %% ../nbs/engine/interval_coverage.ipynb #fa77e1e7
@@ -90,10 +93,9 @@ def _percent(held: np.ndarray) -> float:
 def radius_coverage(radiographs: pd.DataFrame) -> pd.DataFrame:
     "Landmarks within their radius (%), in groups, with one factor and with those of `conformal`."
     made, views, columns = held_out_margins(radiographs), radiographs["view"], {}
-    expected = expected_errors(radiographs)
     for name in ("before", "after"):
         radius, held = made[name], made["errors"] <= made[name]
-        own = side_groups(expected, views)
+        own = side_groups(made["scores"], views)
         groups = {side: own[side] for side in SIDES} | own | margin_groups(radius, views)
         groups = {k: held[own] for k, own in groups.items()}
         groups["both sides at once"] = held.all(1)
@@ -140,16 +142,22 @@ def mean_of_splits(
 
 # %% ../nbs/engine/interval_coverage.ipynb #723219b6
 def has_finding(
-    warnings: pd.DataFrame,  # findings, and of each side disagreement and radius90 (`..._px512`)
+    # findings, and of each side disagreement and radius90 (`..._px512`); gap_score_px512, if known
+    warnings: pd.DataFrame,
     disagreement: float = MAX_DISAGREEMENT,  # px of the 512-px frame, of the two readings
     radius: float = MAX_RADIUS,  # px of the 512-px frame
+    gap: float = MAX_GAP_SCORE,  # px of the 512-px frame
 ) -> np.ndarray:  # bool, one a radiograph
-    "Which radiographs get a finding: of a check, of the readings' distance, or of the radius."
+    """Which radiographs get a finding: of a check, of the readings' distance, of the radius, or of
+    the gap.
+    """
     limits = {"disagreement": disagreement, "radius90": radius}
     beyond = [
         (warnings[[f"{side}_{name}_px512" for side in SIDES]] > limit).any(axis=1)
         for name, limit in limits.items()
     ]
+    if "gap_score_px512" in warnings:
+        beyond.append(warnings["gap_score_px512"] > gap)
     return np.logical_or.reduce([*beyond, warnings["findings"] > 0])
 
 # %% ../nbs/engine/interval_coverage.ipynb #0000da02

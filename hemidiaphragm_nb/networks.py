@@ -35,7 +35,8 @@ from hemidiaphragm_nb.recipes import (
     read_recipe,
 )
 from .registry import OWN, own_parts, register, why_unknown
-from .runtime import Outputs
+from .placement import test_time_of
+from .runtime import Outputs, read_all
 from .trial import check_answers, trial_picture
 from .card_checks import ModelError, read_card
 from .brain_mri import BrainUNet
@@ -147,16 +148,29 @@ class TorchPredictor:
         frames: np.ndarray,  # (n, 1, S, S) uint8 frames; any side that the recipe's divides
         batch: int = 8,  # frames at a time
     ) -> Outputs:
-        "Run the network on frames, in float32 so that every machine agrees."
+        """Run the network on frames, in float32 so that every machine agrees; placed and read again
+        as its card says.
+        """
+        if test_time_of(self.card):
+            return read_all(self.ask, np.asarray(frames), self.card)
+        return Outputs(*self.ask(shrink(torch.as_tensor(frames), self.recipe.side), batch))
+
+    @torch.no_grad()
+    def ask(
+        self,
+        images: np.ndarray,  # (n, 1, side, side) grey levels
+        batch: int = 8,  # images at a time
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:  # heatmaps, probabilities of lungs
+        "Run the network on images of its own side."
         self.net.eval()
         device = next(self.net.parameters()).device
         maps = {task: [] for task in self.recipe.tasks}
-        for part in torch.as_tensor(frames).split(batch):
-            x = to_float(shrink(part, self.recipe.side).to(device))
+        for part in torch.as_tensor(images).split(batch):
+            x = to_float(part.to(device))
             for task, out in zip(self.recipe.tasks, as_tuple(self.net(x))):
                 maps[task].append((out.sigmoid() if task == "mask" else out).cpu())
         maps = {task: torch.cat(parts).numpy() for task, parts in maps.items()}
-        return Outputs(maps.get("heatmap"), maps.get("mask"))
+        return maps.get("heatmap"), maps.get("mask")
 
 # %% ../nbs/engine/networks.ipynb #ff50b0c9
 @patch

@@ -92,8 +92,8 @@ _Start = Annotated[
     typer.Option(
         metavar="<text>",
         help=(
-            "Weights to start from: 'shipped' (the first of the three networks that come with the"
-            " library), a model's folder, or 'none'. Its recipe holds unless --preset is given."
+            "Weights to start from: 'shipped' (the network that comes with the library), a"
+            " model's folder, or 'none'. Its recipe holds unless --preset is given."
         ),
     ),
 ]

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['fused_errors', 'landmark_errors', 'gap_errors', 'crossval_table', 'radius_factor', 'reading_distances',
-           'expected_errors', 'held_out_radii', 'coverage', 'plot_trust', 'trust_table', 'held_out_cases',
-           'crossval_report']
+           'expected_errors', 'reading_spreads', 'held_out_radii', 'coverage', 'plot_trust', 'trust_table',
+           'held_out_cases', 'crossval_report']
 
 # %% ../nbs/16_validate.ipynb #e74c3a04
 from pathlib import Path
@@ -116,6 +116,13 @@ def expected_errors(
 ) -> np.ndarray:  # (radiographs, 2) px: right, left
     "The errors that the networks expect of their landmarks."
     return radiographs[[f"{side}_expected" for side in SIDES]].to_numpy()
+
+
+def reading_spreads(
+    radiographs: pd.DataFrame,
+) -> np.ndarray:  # (radiographs, 2) px: right, left
+    "How far several readings of each landmark lie apart; 0 where each was read once."
+    return radiographs.reindex(columns=[f"{side}_spread" for side in SIDES]).fillna(0.0).to_numpy()
 
 
 def held_out_radii(

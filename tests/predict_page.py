@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from hemidiaphragm_nb.predict import Prediction, predict
-from hemidiaphragm_nb.runtime import OnnxPredictor, shipped_predictor
+from hemidiaphragm_nb.runtime import Outputs, shipped_predictor
 from tests.browser import wait_for
 from tools.project import ROOT, tail
 
@@ -38,7 +38,7 @@ ANSWER = """name => {
     if (!entry || !(entry.radiograph || entry.message)) return null;
     if (!entry.radiograph) return {message: entry.message};
     const {width, height, points, findings, radius90, spacing, spacingSource, disagreement,
-        measured, runs, heatmaps, logits, milliseconds, noAnswer,
+        measured, runs, heatmaps, lungs, spread, milliseconds, noAnswer,
         gapMarginPx, tilt} = entry.radiograph.answer;
     const text = array => {
         const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
@@ -52,7 +52,7 @@ ANSWER = """name => {
     return {width, height, points, findings, radius90, spacing, spacingSource, disagreement,
         measured, milliseconds, noAnswer, gapMarginPx, tilt, row: entry.radiograph.row(),
         words: entry.radiograph.gapInWords(), runs: text(runs), heatmaps: maps(heatmaps),
-        logits: maps(logits)};
+        lungs: maps(lungs), spread};
 }"""
 
 
@@ -114,6 +114,18 @@ def _floats(texts: list[str]) -> np.ndarray:
     planes = [np.frombuffer(base64.b64decode(text), np.float32) for text in texts]
     side = int(planes[0].size ** 0.5)
     return np.stack(planes).reshape(1, -1, side, side)
+
+
+@dataclass
+class _Said:
+    "A predictor that answers what the page's network answered."
+
+    card: dict
+    found: dict  # the page's answer
+
+    def predict(self, frames: np.ndarray) -> Outputs:
+        spread = np.array([[np.nan if v is None else v for v in self.found["spread"]]], float)
+        return Outputs(_floats(self.found["heatmaps"]), _floats(self.found["lungs"]), spread)
 
 
 @dataclass
@@ -214,7 +226,6 @@ class PredictPage:
         runs = np.frombuffer(base64.b64decode(found["runs"]), np.uint32)
         mask = np.repeat(runs[::2].astype(np.uint8), runs[1::2])
         shipped = shipped_predictor()
-        outputs = [_floats(found["heatmaps"]), _floats(found["logits"])]
-        same = predict(path, OnnxPredictor(shipped.card, lambda x: outputs))
+        same = predict(path, _Said(shipped.card, found))
         library = predict(path, shipped) if own else same
         return Answer(found, mask.reshape(found["height"], found["width"]), library, same)

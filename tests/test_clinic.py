@@ -137,9 +137,9 @@ def test_excursion_by_hand():
     assert left.half_mm == pytest.approx(np.hypot(6 * 0.5, 4 * 1.0))
 
 
-@pytest.mark.parametrize("gap, changed", [(28.0, ""), (28.2, "first and previous")])
+@pytest.mark.parametrize("gap, changed", [(28.7, ""), (28.9, "first and previous")])
 def test_the_limit_of_a_change_is_a_limit(gap, changed):
-    "11.7 % of 240 mm are 28.08 mm."
+    "12.0 % of 240 mm are 28.8 mm."
     rows = dict(patient_id="P", kind="fixed", day=[0.0, 1.0], gap_mm=[0.0, gap])
     assert with_changes(pd.DataFrame(rows))["changed"].tolist() == ["", changed]
 
@@ -299,7 +299,7 @@ def test_one_picture_at_two_scales_has_not_changed(known, tmp_path):
     assert not left_out + errors
     word = "are" if known else "may be"
     assert f"mm {word} of different scales (spacing_source) and left aside" in lines[0]
-    assert "no change beyond the smallest detectable one, 11.7 % of the lung's height" in lines[0]
+    assert "no change beyond the smallest detectable one, 12.0 % of the lung's height" in lines[0]
     table = pd.read_csv(out / "course.csv")
     assert table["gap_mm"][1] == pytest.approx(0.6 * table["gap_mm"][0], abs=0.02)
     assert table["value"].tolist() == ["gap_relative"] * 2
@@ -318,7 +318,7 @@ def test_a_day_that_is_mirrored_or_shown_by_force_is_compared_with_none(tmp_path
         text = [f"{row[0]}.png,x,{row.format(mirrored, codes)}" for row in rows]
         (tmp_path / "t.csv").write_text("\n".join([head, *text]))
         lines, _, _ = follow_patients(tmp_path / "t.csv", tmp_path / "out", None)
-        assert "2 of them compared; beyond the smallest detectable change, 19.9 mm" in lines[0]
+        assert "2 of them compared; beyond the smallest detectable change, 20.4 mm" in lines[0]
         assert lines[0].endswith(
             "on day 5. Compared with none: day 0 (right and left may be exchanged);"
             " day 7 (what the network predicted is shown by force)."
@@ -351,7 +351,7 @@ def test_days_of_one_scale_are_compared_and_the_others_named(tmp_path):
     lines, _, _ = follow_patients(tmp_path / "t.csv", tmp_path / "out", None)
     said = "whose mm are of different scales (spacing_source) and compared within each alone, 3 of"
     assert said in lines[0] and "(of another scale: day 2)" in lines[0]
-    assert lines[0].endswith("28.1 mm for the shipped model, on day 5.")
+    assert lines[0].endswith("28.8 mm for the shipped model, on day 5.")
     table = pd.read_csv(tmp_path / "out/course.csv")
     assert table["since_first"].fillna(0).tolist() == [0, 0, 2, 50]
     assert table["since_previous"].fillna(0).tolist() == [0, 0, 2, 48]

@@ -152,7 +152,7 @@ def test_a_failed_write_leaves_the_file_as_it_was(frames, tmp_path, monkeypatch)
 
 def test_the_file_that_ships_is_whole():
     data, card = read_exported(shipped_folder() / "fast.onnx")
-    assert card["export"]["precision"] == "int8" and len(card["members"]) == 3
+    assert card["export"]["precision"] == "int8" and "members" not in card  # one network
     assert card["network"]["bytes"] < len(data)
 
 

@@ -366,7 +366,7 @@ def test_the_outcome_is_what_the_table_says(radiographs, tmp_path):
     predict_folder([str(radiographs)], out, **how)
     more = tmp_path / "more"
     write_image(more / "=c.png")
-    cv2.imwrite(str(more / "tilted.png"), phantom(3, side=256).image.T)
+    cv2.imwrite(str(more / "mirrored.png"), phantom(3, side=256).image[:, ::-1])
     (more / "broken.png").write_bytes(b"nothing")
     for _ in range(2):  # predicted, then used again
         outcome = Outcome()
@@ -375,7 +375,7 @@ def test_the_outcome_is_what_the_table_says(radiographs, tmp_path):
         table = read_table(out)[: len(outcome.rows)]
         assert outcome.rows == [{k: row[k] for k in outcome.rows[0]} for row in table]
         assert outcome.rows[1]["status"] == "warnings" and outcome.rows[1]["warnings"]
-        names = [{"mask": [f"{n}_mask.png"], "sr identity=new": []} for n in ("=c", "tilted")]
+        names = [{"mask": [f"{n}_mask.png"], "sr identity=new": []} for n in ("=c", "mirrored")]
         assert outcome.files == names
 
 

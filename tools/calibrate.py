@@ -5,13 +5,14 @@ import json
 
 from hemidiaphragm_nb import cards, export, files, runtime
 from hemidiaphragm_nb.interval_coverage import fitted_intervals
-from hemidiaphragm_nb.validate import held_out_cases
+from hemidiaphragm_nb.validate import coverage, held_out_cases
 
 
 def calibrate() -> dict:
     "The intervals, after they were written."
     folder, radiographs = runtime.shipped_folder(), held_out_cases()
-    found = {"intervals": fitted_intervals(radiographs)}
+    factor = round(float(coverage(radiographs).iloc[-1]["factor"]), 2)
+    found = {"intervals": fitted_intervals(radiographs), "radius_factor": factor}
     path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) | found
     text = json.dumps(card, indent=1) + "\n"

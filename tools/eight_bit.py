@@ -46,6 +46,7 @@ def moves(cases: pd.DataFrame, floats: Predictor, integers: Predictor) -> pd.Dat
 def in_words(table: pd.DataFrame) -> str:
     "The moves as the command line's help states them."
     px = table[MOVES].to_numpy().ravel()
+    px = px[np.isfinite(px)]  # without landmarks that one of the two does not state
     return (
         f"{np.median(px):.1f} px of 512 in the median, by more than 1 px in"
         f" {100 * (px > 1).mean():.0f} %, by {px.max():.0f} px at most, of {len(px)} compared"

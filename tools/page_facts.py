@@ -19,6 +19,7 @@ from hemidiaphragm_nb import (
     lung_width,
     minima,
     notice,
+    placement,
     predict,
     probes,
     radiograph,
@@ -32,7 +33,7 @@ from tools.project import ROOT
 
 FACTS = ROOT / "web" / "src" / "facts.json"
 COLUMNS = ROOT / "web" / "columns.txt"
-CARD = ("recipe", "radius_factor", "intervals", "created", "git_commit", "use")
+CARD = ("recipe", "radius_factor", "intervals", "test_time", "created", "git_commit", "use")
 
 
 def reference() -> dict:
@@ -145,6 +146,13 @@ def facts() -> dict:
             "faults": checks._FAULTS,
             "off": checks._OFF,
             "quarter": checks._QUARTER,
+        },
+        "placement": {
+            "narrowest": placement._NARROWEST,
+            "certain": placement._CERTAIN,
+            "fewest": placement._FEWEST,
+            "digits": placement._DIGITS,
+            "scales": placement._SCALES,
         },
         "findings": kinds(),
         "no_answer": findings.NO_ANSWER,

@@ -532,3 +532,10 @@ export function landmarkFindings(disagreement, radius, stated) {
     return found;
   });
 }
+
+// Plain words for a gap that may be far off; px of the 512-px frame, NaN: unknown.
+export function gapFindings(score, margin) {
+  if (!(score > FINDINGS.gap_uncertain.limits.px512 && Number.isFinite(margin))) return [];
+  const text = `gap uncertain: it may be ${rint(margin)} px of 512 larger or smaller`;
+  return [finding("gap_uncertain", `${text}, and farther off one time in ten`)];
+}

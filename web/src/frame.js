@@ -1,6 +1,6 @@
 // The radiograph in the square frame of 512 px, as `hemidiaphragm_nb.radiograph` puts it there.
 
-import { clamp, extremes, f32, percentile, plane, rint } from "./arrays.js";
+import { clamp, extremes, f32, mapped, percentile, plane, rint } from "./arrays.js";
 import FACTS from "./facts.json";
 import { resizeArea, resizeLinear } from "./resize.js";
 
@@ -80,10 +80,9 @@ export class Frame {
 }
 
 const [MEAN, STD] = FACTS.standard;
+const [SCALE, ZERO] = [f32(1 / (255 * STD)), f32(MEAN / STD)];
 
-// The network's input: a frame reduced to `side`, about zero mean and unit standard deviation.
-export function networkInput(frame, side) {
-  const small = resizeArea(frame, side, side, true);
-  const scale = f32(1 / (255 * STD));
-  return small.data.map((v) => f32(v * scale) - MEAN / STD);
+// The network's input: grey levels about zero mean and unit standard deviation.
+export function toFloat(levels) {
+  return mapped(Float32Array, levels, (v) => f32(v * SCALE) - ZERO);
 }

@@ -1,10 +1,10 @@
 // The one place where the network's outputs become an answer, as `hemidiaphragm_nb.predict`:
 // labels, landmark rule, fusion, radius, findings.
 
-import { clamp, f32, general, plane, solve } from "./arrays.js";
+import { clamp, general, plane, solve } from "./arrays.js";
 import { decode, expectedError } from "./decode.js";
 import FACTS from "./facts.json";
-import { checkPrediction, landmarkFindings, radiationField } from "./findings.js";
+import { checkPrediction, gapFindings, landmarkFindings, radiationField } from "./findings.js";
 import { FRAME } from "./frame.js";
 import { boundingBox, dilate, labelled, largestPiece } from "./masks.js";
 import { lungBox } from "./measure.js";
@@ -282,29 +282,22 @@ function lungTilt(labels, top, aspect) {
 
 // ---------------------------------------------------------------- the answer
 
-// The answer for one radiograph. `heatmaps`: two planes; `logits`: two planes of the lungs'
-// log-odds, both as the network gives them; `facts`: what its file says.
-export function interpret({ heatmaps, logits }, frame, where, card, facts) {
-  const { side, beta } = card.recipe;
-  const at = (p) => resizeLinear(p, side, side);
-  const maps = heatmaps.map(at);
-  const lungs = logits.map((p) => {
-    const large = at(p);
-    return plane(
-      large.data.map((v) => 1 / (1 + f32(Math.exp(-v)))),
-      side,
-      side,
-    );
-  });
+// The answer for one radiograph. `heatmaps`: two planes; `lungs`: two planes of probabilities;
+// `spread`: of each landmark, px of the frame, between its readings; `facts`: what its file says.
+export function interpret({ heatmaps, lungs, spread }, frame, where, card, facts) {
+  const { beta } = card.recipe;
   const large = lungs.map((p) => resizeLinear(p, FRAME, FRAME));
   const labels = lungLabels(large);
-  const heat = decode(maps, beta);
+  const heat = decode(heatmaps, beta);
   const rule = SIDES.map((_, k) => landmarkOfLung(labelled(labels, k + 1), large[k]));
   const [points, apart] = fuse(heat, rule);
-  const expected = maps.map((map) => expectedError(map, beta));
+  const expected = heatmaps.map((map) => expectedError(map, beta));
   const byOneFactor = expected.map((e) => card.radius_factor * e);
-  const radius = expected.map((e, k) => margin(e, card.intervals[SIDES[k]]));
-  const gapMargin = margin(Math.hypot(...expected, ...apart), card.intervals.gap);
+  const known = (v) => (Number.isNaN(v) ? 0 : v);
+  const scores = expected.map((e, k) => Math.hypot(e, known(apart[k]), spread[k]));
+  const radius = scores.map((score, k) => margin(score, card.intervals[SIDES[k]]));
+  const gapScore = Math.hypot(...expected, ...apart, ...spread);
+  const gapMargin = margin(gapScore, card.intervals.gap);
   const checks = checkPrediction(frame, where, lungs, labels, points);
   const [top, start, rows, columns] = radiationField(frame, where);
   // near a black border a lung counts as cut off
@@ -326,7 +319,11 @@ export function interpret({ heatmaps, logits }, frame, where, card, facts) {
       ...where.toImage([start - 0.5, top - 0.5]),
       ...where.toImage([start + columns - 0.5, top + rows - 0.5]),
     ],
-    findings: [...checks, ...landmarkFindings(apart, byOneFactor, radius)],
+    findings: [
+      ...checks,
+      ...landmarkFindings(apart, byOneFactor, radius),
+      ...gapFindings(gapScore, gapMargin),
+    ],
   };
   const abstained = abstain(answer);
   const findings = reasonFirst([...file, ...abstained.findings]);
