@@ -51,7 +51,7 @@ says where each item of CLAIM is answered.
 {networks} ({kind}; {parameters:,} parameters in all)
 at {side} px, heatmaps with β = {beta:g} px, λ_hem = {lam_hem:g}; {epochs} epochs each in
 batches of {batch}, augmentation "{augmentation}", on {train} images, validated on {valid}.
-{reading}Made by `hemidiaphragm ensemble --scale full --data FOLDER`, evaluated by
+{reading}Made by `hemidiaphragm ensemble --scale full --members 1 --data FOLDER`, evaluated by
 `hemidiaphragm crossval --scale full --data FOLDER`.
 
 **Convention.** A lung reaches down to the dome of its hemidiaphragm and includes what lies behind

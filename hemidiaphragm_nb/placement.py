@@ -204,7 +204,8 @@ def read_placed(
     how: TestTime,
 ) -> tuple:  # heatmaps (1, c, s, s), lungs (1, c, s, s), spread (1, 2)
     """The mean of the copies' maps, and how far (px of the 512-px frame) the farthest reading of
-    each heatmap's landmark lies from theirs. Where no lungs are found: the first reading, NaN.
+    each heatmap's landmark lies from theirs. Where no lungs are found, or not looked for: the first
+    reading, NaN.
     """
 
     def read(*placements: Placement):
@@ -212,7 +213,7 @@ def read_placed(
 
     whole = Placement()
     first = read(whole)
-    if (lungs := lung_place(first[1][0])) is None:
+    if first[1] is None or (lungs := lung_place(first[1][0])) is None:
         return *first, np.full((1, 2), np.nan)
     near = place_at(lungs, LungPlace(how.x, how.y, how.radius))
     second = read(near)

@@ -311,6 +311,8 @@ def test_saved_fractions_of_real_radiographs():
     saved, folder = results_folder("explain", file="lower_lung.csv"), real_data_folder()
     if saved is None or folder is None or shipped_model() is None:
         pytest.skip("needs saved results, shipped weights and radiographs (HEMIDIAPHRAGM_DATA)")
+    if shipped_model().card["parameters"] < 9e6:
+        pytest.skip("the saved rows are of the three networks that shipped before, read once")
     real = pd.read_csv(saved / "lower_lung.csv", dtype={"id": str, "patient_id": str})
     found = lower_lung_table(real)
     assert (found.maps + found.blank == real.id.nunique()).all()
