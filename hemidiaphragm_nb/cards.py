@@ -21,13 +21,14 @@ from .files import write_atomic
 from .networks import TorchPredictor
 from .placement import test_time_of
 from .csv_files import load_table
-from .interval_coverage import fitted_intervals, held_out_margins
+from .interval_coverage import fitted_factor, fitted_intervals
+from .interval_coverage import held_out_margins
 from .interval_coverage import margin_groups, side_groups
 from .metrics import bootstrap_interval
 from .results import results_folder
 from .reviewed import accuracy_twice
 from .variants import variant_table
-from .validate import coverage, crossval_table
+from .validate import crossval_table
 from .validate import fused_errors, held_out_cases, landmark_errors
 
 # %% ../nbs/engine/cards.ipynb #0000ca02
@@ -330,11 +331,10 @@ def adopt(
     folder: Path,  # takes weights.safetensors, card.json, README.md
 ) -> dict:  # the card
     "Calibrate a model's radius with the cross-validation, and write it down with its card."
-    factor = round(float(coverage(radiographs).iloc[-1]["factor"]), 2)
     data = model.card["data"] | {"source": facts["source"], "licences": facts["licences"]}
     card = model.card | {
         "data": data,
-        "radius_factor": factor,
+        "radius_factor": fitted_factor(radiographs),
         "intervals": fitted_intervals(radiographs),
         "radius_from": f"cross-validation of this recipe, {len(radiographs)} radiographs",
         **{k: facts[k] for k in ("known_failures", "networks")},

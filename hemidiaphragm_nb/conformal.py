@@ -53,8 +53,7 @@ def margin(
 # %% ../nbs/engine/conformal.ipynb #3dd7fca3
 def landmark_score(
     expected: np.ndarray,  # (..., 2) px of the 512-px frame: right, left
-    apart: np.ndarray
-    | float = 0.0,  # (..., 2) px of the 512-px frame, heatmap from mask; NaN: no mask
+    apart: np.ndarray | float = 0.0,  # (..., 2) px, heatmap from mask; NaN: no mask
     spread: np.ndarray | float = 0.0,  # (..., 2) px, between readings; 0: read once
 ) -> np.ndarray:  # (..., 2) px
     "How far off each landmark may be, up to a factor."

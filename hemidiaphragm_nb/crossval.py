@@ -31,7 +31,8 @@ from .networks import TorchPredictor, ensemble
 from .conformal import gap_score
 from .placement import TestTime
 from .predict import MASK_WEIGHT
-from .validate import coverage, expected_errors, gap_errors, held_out_cases
+from .interval_coverage import fitted_factor
+from .validate import expected_errors, gap_errors, held_out_cases
 from .validate import landmark_errors, reading_distances, reading_spreads
 from .radiograph import FRAME
 
@@ -367,14 +368,11 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = MASK_WEIGHT) -> pd
 # %% ../nbs/engine/crossval.ipynb #6ac3a5e1
 def _warning_cases(
     radiographs: pd.DataFrame,  # of `fold_cases`
-) -> (
-    pd.DataFrame
-):  # id, fold, findings; of each side disagreement, radius90, error; of the gap its score
+) -> pd.DataFrame:  # id, fold, findings; a side's disagreement, radius90, error; gap score
     "What each fold's ensemble would have warned of on its own test radiographs."
-    factor = round(float(coverage(radiographs).iloc[-1]["factor"]), 2)
     error, table = landmark_errors(radiographs), radiographs[["id", "fold", "findings"]].copy()
     figures = {"disagreement": reading_distances(radiographs), "error": error}
-    figures["radius90"] = factor * expected_errors(radiographs)
+    figures["radius90"] = fitted_factor(radiographs) * expected_errors(radiographs)
     for k, side in enumerate(SIDES):
         for name in ("disagreement", "radius90", "error"):
             table[f"{side}_{name}_px512"] = figures[name][:, k]

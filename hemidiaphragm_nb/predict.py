@@ -22,7 +22,6 @@ from .features import FIELD_EDGE, LUNG_THRESHOLD, SIDES
 from .features import field_edges, radiation_field
 from .findings import FINDINGS, Finding
 from .formats import MIN_SIDE
-from .heatmaps import decode
 from .landmarks import EDGE, MIN_COLUMNS, MIN_FITTED, bounding_box
 from .landmarks import landmarks_from_mask, largest_component
 from .lung_width import without_implausible_mm
@@ -285,11 +284,8 @@ def heatmap_points(
     outputs: Outputs,  # of n frames
     card: dict,  # of the predictor: its recipe says how its heatmaps are read
 ) -> np.ndarray | None:  # (n, 2, 2) landmarks, px of the 512-px frame; None without that task
-    "The landmarks that the heatmaps show, before any fusion: the one place that reads them."
-    how, heatmaps = card["recipe"], outputs.heatmaps
-    return (
-        None if heatmaps is None else decode(heatmaps, how["decoder"], how["beta"], how["shared"])
-    )
+    "The landmarks that the heatmaps show, before any fusion."
+    return outputs.points(card["recipe"])
 
 # %% ../nbs/15_predict.ipynb #2a247dbf
 def interpret(

@@ -54,6 +54,14 @@ class Outputs:
         own = (self.heatmaps, self.lungs, self.spread)
         return Outputs(*(None if a is None else a[rows] for a in own))
 
+    def points(
+        self,
+        recipe: dict,  # of the predictor's card: it says how its heatmaps are read
+    ) -> np.ndarray | None:  # (n, 2, 2) landmarks, px of the 512-px frame; None without that task
+        "The landmarks that the heatmaps show: the one place that reads them."
+        how = (recipe[key] for key in ("decoder", "beta", "shared"))
+        return None if self.heatmaps is None else decode(self.heatmaps, *how)
+
 # %% ../nbs/engine/runtime.ipynb #b9c864e6
 class Predictor(Protocol):
     "A network, whoever runs it."
@@ -76,7 +84,7 @@ def read_all(
     how, recipe = test_time_of(card), card["recipe"]
 
     def points(heatmaps: np.ndarray) -> np.ndarray:
-        return decode(heatmaps, recipe["decoder"], recipe["beta"], recipe["shared"])
+        return Outputs(heatmaps, None).points(recipe)
 
     answers = [
         read_placed(lambda x: ask(x[:, None]), points, one, recipe["side"], how)

@@ -4,15 +4,15 @@ into the card, the exported network and the model card's text. `python -m tools.
 import json
 
 from hemidiaphragm_nb import cards, export, files, runtime
-from hemidiaphragm_nb.interval_coverage import fitted_intervals
-from hemidiaphragm_nb.validate import coverage, held_out_cases
+from hemidiaphragm_nb.interval_coverage import fitted_factor, fitted_intervals
+from hemidiaphragm_nb.validate import held_out_cases
 
 
 def calibrate() -> dict:
     "The intervals, after they were written."
     folder, radiographs = runtime.shipped_folder(), held_out_cases()
-    factor = round(float(coverage(radiographs).iloc[-1]["factor"]), 2)
-    found = {"intervals": fitted_intervals(radiographs), "radius_factor": factor}
+    found = {"intervals": fitted_intervals(radiographs)}
+    found["radius_factor"] = fitted_factor(radiographs)
     path = folder / "card.json"
     card = json.loads(path.read_text(encoding="utf-8")) | found
     text = json.dumps(card, indent=1) + "\n"
