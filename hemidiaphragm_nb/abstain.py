@@ -35,8 +35,8 @@ def reason_first(findings: Sequence[Finding]) -> list[Finding]:
 def _without_landmark(
     p: "Prediction", side: str, lung: bool = False, reasons: Sequence[str] = ()
 ) -> "Prediction":
-    """Without the landmark of a side and what is found about it but for the codes `reasons`;
-    `lung`: nor the lung.
+    """Without the landmark of a side, the gap, and what is found about both but for the codes
+    `reasons`; `lung`: nor the lung.
     """
     k = SIDES.index(side)
     points, apart, radius = (
@@ -48,10 +48,9 @@ def _without_landmark(
     mask = np.where(p.mask == k + 1, 0, p.mask).astype(p.mask.dtype) if lung else p.mask
     about = [f for f in p.findings if f.side == side and f.code.startswith("landmark_")]
     about = [f for f in about if f.code not in reasons]
-    findings = [f for f in p.findings if f not in about]
-    return replace(
-        p, points=points, mask=mask, disagreement=apart, radius90=radius, findings=findings
-    )
+    findings = [f for f in p.findings if f not in about and f.code != "gap_uncertain"]
+    told = dict(disagreement=apart, radius90=radius, gap_margin_px=np.nan, findings=findings)
+    return replace(p, points=points, mask=mask, **told)
 
 # %% ../nbs/engine/abstain.ipynb #b161743f
 def without_points_off_image(p: "Prediction") -> "Prediction":
@@ -102,8 +101,7 @@ def _no_answer(p: "Prediction", reason: str) -> "Prediction":
     "Without anything that could be taken for an answer."
     for side in SIDES:
         p = _without_landmark(p, side, lung=True)
-    unknown = dict(gap_margin_px=np.nan, tilt=np.nan)
-    return replace(p, no_answer=reason, findings=reason_first(p.findings), **unknown)
+    return replace(p, no_answer=reason, findings=reason_first(p.findings), tilt=np.nan)
 
 # %% ../nbs/engine/abstain.ipynb #80002389
 def abstain(

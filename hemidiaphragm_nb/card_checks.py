@@ -131,6 +131,8 @@ def check_card(card: dict) -> dict:  # the same card
     reasons += _beyond(recipe, _LIMITS) + _beyond(card, {"radius_factor": _RADIUS_FACTORS})
     reasons += [why] if (why := why_unknown("metric", card, METRICS)) else []
     reasons += why_no_intervals(card) + why_no_test_time(card)
+    if card.get("test_time") is not None and recipe.get("tasks") in (["heatmap"], ("heatmap",)):
+        reasons.append("test_time needs the task mask: the lungs' place is read from it")
     reasons += _not_a(str, card, _TEXTS) + _not_a(str, recipe, ("name",))
     reasons += _not_of_data(card) + _not_of_images(card) + _not_of_export(card)
     members = card.get("members", [{}])

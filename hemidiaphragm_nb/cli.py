@@ -440,3 +440,7 @@ def _benchmark(out: Out = Path("benchmark")):
     from hemidiaphragm_nb.benchmark import run_benchmark
 
     run_benchmark(out)
+
+# %% ../nbs/engine/cli.ipynb #fa43f034
+if __name__ == "__main__" and __spec__:
+    main()

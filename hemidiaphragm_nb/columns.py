@@ -208,8 +208,8 @@ def _ratio(what: str) -> Column:
 
 MEASURED = (
     Column("gap_relative", "gap_px over the mean height of the two lungs", "1 (a ratio)"),
-    Column("gap_dome_apex_px", _APEX_GAP, _PX),
-    Column("gap_dome_apex_mm", f"{_APEX_GAP}. Empty where spacing_mm is", "mm"),
+    Column("gap_dome_apex_px", f"{_APEX_GAP}. Empty where gap_px is", _PX),
+    Column("gap_dome_apex_mm", f"{_APEX_GAP}. Empty where gap_px or spacing_mm is", "mm"),
     *map(_ratio, ("height", "width", "area")),
     *(column for side in SIDES for column in _lung_columns(side)),
 )

@@ -54,10 +54,12 @@ def margin(
 def landmark_score(
     expected: np.ndarray,  # (..., 2) px of the 512-px frame: right, left
     apart: np.ndarray | float = 0.0,  # (..., 2) px, heatmap from mask; NaN: no mask
-    spread: np.ndarray | float = 0.0,  # (..., 2) px, between readings; 0: read once
+    # (..., 2) px, between readings; 0: read once; NaN: read once, no lungs being found to place
+    spread: np.ndarray | float = 0.0,
 ) -> np.ndarray:  # (..., 2) px
     "How far off each landmark may be, up to a factor."
-    return np.sqrt(expected**2 + np.nan_to_num(apart) ** 2 + np.square(spread))
+    apart, spread = np.nan_to_num(apart), np.nan_to_num(spread)
+    return np.sqrt(expected**2 + apart**2 + spread**2)
 
 # %% ../nbs/engine/conformal.ipynb #257896cd
 def gap_score(

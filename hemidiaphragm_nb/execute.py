@@ -32,6 +32,7 @@ from .evaluate import Case, evaluate
 from .recipes import Recipe
 from .store import Store
 from .train import train
+from .training_labels import load_lessons, training_split
 
 # %% ../nbs/engine/execute.ipynb #5461a81c
 class DecoderTable:
@@ -165,7 +166,9 @@ def execute(
     subsets = {k: split[k] for k in ("train", "valid", "test")}
     with fixed_threads(threads):
         options = dict(progress=False, device=device, start=start, teacher=teacher)
-        model = train(frames, subsets, run.recipe, out=folder, **options)
+        lessons = load_lessons(run.data, run.labels, frames)
+        subsets = training_split(frames, lessons, subsets)
+        model = train(lessons, subsets, run.recipe, out=folder, **options)
         files = run_files(run, model, frames, split, threads, device)
     return model, files | {"history.csv": _history(folder, model.card["epochs"])}
 

@@ -163,7 +163,8 @@ _LANDMARK = {  # of a landmark
     "landmark_uncertain": Kind(
         CAUTION,
         "a landmark has a large radius",
-        "a radius of more than {px512:g} px of 512",
+        "the heatmap's expected error times the card's one factor (`radius_factor`) more than"
+        " {px512:g} px of 512; the radius that is stated may be smaller or larger",
         {"px512": 20.0},
     ),
     "gap_uncertain": Kind(

@@ -206,7 +206,8 @@ class Measurements:
     left: Lung
     gap_px: float = _NAN  # left y - right y: positive where the right hemidiaphragm stands higher
     gap_mm: float = _NAN
-    gap_dome_apex_px: float = _NAN  # the same of the domes' apices
+    # the same of the domes' apices; NaN where the gap is: it is a gap, too
+    gap_dome_apex_px: float = _NAN
     gap_dome_apex_mm: float = _NAN
 
     @property
@@ -252,9 +253,10 @@ def measure(
     labels, points, spacing = _labels_points_spacing(radiograph, points, spacing)
     levels = zip(SIDES, points[:, 1])
     right, left = (measure_lung(labels, side, y, spacing, field_px) for side, y in levels)
-    gaps = float(points[1, 1] - points[0, 1]), left.dome_apex[1] - right.dome_apex[1]
+    gap = float(points[1, 1] - points[0, 1])
+    apices = left.dome_apex[1] - right.dome_apex[1] if np.isfinite(gap) else _NAN
     row = float(_pixel_scale(spacing)[0])
-    return Measurements(right, left, *(value for gap in gaps for value in (gap, gap * row)))
+    return Measurements(right, left, *(v for px in (gap, apices) for v in (px, px * row)))
 
 # %% ../nbs/17_measure.ipynb #54bf76da
 _LABEL = dict(color="white", fontsize=9, bbox=dict(fc="black", ec="none", alpha=0.6, pad=0.8))

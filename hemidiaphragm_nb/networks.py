@@ -9,7 +9,7 @@ __all__ = ['build_net', 'register_network', 'weights_hash', 'Ensemble', 'members
 # %% ../nbs/engine/networks.ipynb #1f32488b
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -141,6 +141,11 @@ class TorchPredictor:
     def __post_init__(self):
         settings = asdict(self.recipe)
         self.card = self.card | {"recipe": settings} | own_parts(settings)
+
+    @property
+    def weights(self) -> str:
+        "What tells its weights from others, in the records of its predictions."
+        return weights_hash(self.net)
 
     @torch.no_grad()
     def predict(
@@ -292,6 +297,25 @@ def trained_on(
     return {"side": own.side, "images": sorted({*own.digests, *earlier})}
 
 # %% ../nbs/engine/networks.ipynb #00570bca
+def _reading_of(start: TorchPredictor | None, tasks: Sequence[str]) -> dict:
+    "How a network reads, after the one that it starts from: `test_time`, where that has one."
+    found = start.card.get("test_time") if start and "mask" in tasks else None
+    return {} if found is None else {"test_time": found}
+
+
+def _counts(frames: FrameSet, split: dict) -> dict:
+    """Radiographs by part of the split; where some were learnt from other labels than the
+    published ones (`training_labels`), how many cases of the training part have whose.
+    """
+    table = frames.table
+    rows = {name: table.iloc[np.asarray(idx, np.int64)] for name, idx in split.items()}
+    if "label_of" not in table:
+        return {"cases": {name: len(own) for name, own in rows.items()}}
+    whose = rows["train"]["label_of"].value_counts().sort_index()
+    counts = {name: own["id"].nunique() for name, own in rows.items()}
+    return {"cases": counts, "labels": {k: int(v) for k, v in whose.items()}}
+
+
 def model_card(
     frames: FrameSet,
     split: dict,
@@ -299,9 +323,11 @@ def model_card(
     rows: list,
     start: TorchPredictor | None = None,  # whose weights it started from
     teacher: TorchPredictor | None = None,  # whose answers it learnt from
+    tasks: Sequence[str] = (),  # of its recipe
 ) -> dict:
-    "The facts that go beside the weights."
-    cases = {name: len(idx) for name, idx in split.items()}
+    """The facts that go beside the weights. What starts from a network that reads at the lungs'
+    place reads so, too, where it finds lungs.
+    """
     given = [model and model.card.get("trained_on") for model in (start, teacher)]
     return {
         "format": 1,
@@ -309,10 +335,11 @@ def model_card(
         "sides": ["right", "left"],
         "input": "8-bit frame, dark lungs, through to_float",
         "parameters": count_parameters(net),
-        "data": {"fingerprint": frames.fingerprint, "cases": cases},
+        "data": {"fingerprint": frames.fingerprint} | _counts(frames, split),
         "trained_on": trained_on(frames, split, *given),
         "start": start and weights_hash(start.net),
         **({"teacher": weights_hash(teacher.net)} if teacher else {}),
+        **_reading_of(start, tasks),
         "epochs": len(rows),
         "last_epoch": rows[-1],
         "seconds": round(sum(row["seconds"] for row in rows), 1),

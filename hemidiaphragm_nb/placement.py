@@ -148,14 +148,28 @@ class TestTime:
         return [LungPlace(self.x + dx, self.y + dy, self.radius * f) for f, dx, dy in self.copies]
 
 # %% ../nbs/engine/placement.ipynb #9882e44d
-_LIMITS = {"blur": (0.1, 8), "x": (0.2, 0.8), "y": (0.2, 0.8), "radius": (0.05, 0.5)}
+_LIMITS = {"blur": (0.1, 2), "x": (0.2, 0.8), "y": (0.2, 0.8), "radius": (0.05, 0.5)}
 _COPY = ((0.5, 2), (-0.2, 0.2), (-0.2, 0.2))  # the least and the most of each number of a copy
 _MOST_COPIES = 16
+_REACH = 1.5  # radii: lungs reach about as far from their centre
 
 
 def _within(values, limits) -> bool:
     "Whether each value is a number within its limits."
     return all(type(v) in (int, float) and a <= v <= b for v, (a, b) in zip(values, limits))
+
+
+_CUT_OFF = (
+    "test_time would cut the lungs off: x and y, as each copy moves them, must lie"
+    f" {_REACH:g} radii from each edge of the frame (0 and 1)"
+)
+
+
+def _shows_lungs(how: TestTime) -> bool:
+    "Whether the lungs lie in the frame wherever they shall lie."
+    goals = [LungPlace(how.x, how.y, how.radius), *how.goals()]
+    beyond = [_REACH * g.radius - min(v, 1 - v) for g in goals for v in (g.x, g.y)]
+    return max(beyond) <= 1e-9  # rounding is not beyond
 
 
 def why_no_test_time(card: dict) -> list[str]:
@@ -170,7 +184,9 @@ def why_no_test_time(card: dict) -> list[str]:
         isinstance(c, (list, tuple)) and len(c) == len(_COPY) and _within(c, _COPY) for c in copies
     )
     wrong = [k for k, limits in _LIMITS.items() if not _within([found[k]], [limits])]
-    return [f"test_time has no usable {k}" for k in wrong + ([] if sound else ["copies"])]
+    if wrong := wrong + ([] if sound else ["copies"]):
+        return [f"test_time has no usable {k}" for k in wrong]
+    return [] if _shows_lungs(test_time_of(card)) else [_CUT_OFF]
 
 
 def test_time_of(card: dict) -> TestTime | None:  # None: read once, as it is
@@ -202,10 +218,10 @@ def read_placed(
     frame: np.ndarray,  # (S, S) uint8
     side: int,  # px, the network's
     how: TestTime,
-) -> tuple:  # heatmaps (1, c, s, s), lungs (1, c, s, s), spread (1, 2)
+) -> tuple:  # heatmaps (1, c, s, s), lungs (1, c, s, s), spread (1, 2); None: no task for it
     """The mean of the copies' maps, and how far (px of the 512-px frame) the farthest reading of
-    each heatmap's landmark lies from theirs. Where no lungs are found, or not looked for: the first
-    reading, NaN.
+    each heatmap's landmark lies from theirs. Where no lungs are found: the first reading, and NaN.
+    Where heatmaps or lungs are no task of the network: no such distance, None.
     """
 
     def read(*placements: Placement):
@@ -213,8 +229,9 @@ def read_placed(
 
     whole = Placement()
     first = read(whole)
+    unknown = None if first[0] is None or first[1] is None else np.full((1, 2), np.nan)
     if first[1] is None or (lungs := lung_place(first[1][0])) is None:
-        return *first, np.full((1, 2), np.nan)
+        return *first, unknown
     near = place_at(lungs, LungPlace(how.x, how.y, how.radius))
     second = read(near)
     if again := lung_place(second[1][0]):
@@ -227,6 +244,6 @@ def read_placed(
         for maps, beside in zip(copies, (1.0, 0.0))
     ]
     if means[0] is None:
-        return *means, np.full((1, 2), np.nan)
+        return *means, unknown
     heat = np.concatenate([first[0], second[0], copies[0]])
     return *means, _spread(points(heat), at, points(means[0]))

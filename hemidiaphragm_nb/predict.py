@@ -222,7 +222,7 @@ def expected_error(
 (
     MAX_DISAGREEMENT,
     MAX_RADIUS,
-) = (  # beyond them the readings disagree, or a radius makes a landmark uncertain
+) = (  # beyond them the readings disagree, or the radius by one factor makes a landmark uncertain
     FINDINGS[code].limits["px512"] for code in ("landmark_disagreement", "landmark_uncertain")
 )
 

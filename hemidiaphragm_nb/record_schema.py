@@ -35,7 +35,12 @@ _BESIDE = {
     "gap": _TEXT | {"description": "Between which points the gap is, and how it is signed"},
     "gap_usual": _TEXT
     | {"description": f"Where the gap stands beside what is usual ({SOURCES['usual range']})"},
-    "model": {"type": "object", "description": "What predicted it"},
+    "model": {
+        "type": "object",
+        "properties": {"digest": _TEXT | {"description": "Of weights, and of how they are read"}},
+        "required": ["digest"],
+        "description": "What predicted it",
+    },
     "version": _TEXT | {"description": "Of hemidiaphragm_nb"},
     "path": _TEXT | {"description": "The image, from the root of its file system"},
     "files": {"type": "object", "description": "Names of the files that were written, by writer"},
@@ -50,7 +55,7 @@ _BESIDE = {
     "view": _TEXT | {"description": "Frontal view by the DICOM header; empty where unknown"},
 }
 
-
+# %% ../nbs/engine/record_schema.ipynb #d9e5ba2e
 def record_schema() -> dict:
     "The JSON Schema (2020-12) of STEM.json."
     in_table = {

@@ -160,17 +160,20 @@ def write_crossval(
     data: str = "phantom",  # or a folder
     scale: str = "quick",
     folds: int = 5,
-    members: int = 3,  # networks of each fold's ensemble
+    members: int = 1,  # networks of each fold: the first is evaluated, all are compared
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,  # try failed runs again
-    students: int = 0,  # networks a fold that learn from the ensemble
+    students: int = 0,  # networks a fold that learn from those: the first is evaluated
+    second: str = "",  # an annotator whose readings are learnt too
+    reviewed: Path | str = "",  # a landmarks_reviewed.csv that is learnt too
 ) -> list[str]:  # lines to print
     """Cross-validate a scale's recipe by patient, and write the report.
 
     Raises: ExperimentError, DatasetError.
     """
     how = dict(members=members, retry=retry, students=students)
+    how |= dict(second=second, reviewed=reviewed)
     radiographs = run_crossval(data, scale, folds, out, workers, scheduler, **how)
     with context(STYLE):
         return write_report(crossval_report(radiographs), out)
@@ -196,17 +199,21 @@ def write_ensemble(
     out: Path,  # takes store/, model/, test_cases.csv and test.json
     data: str = "phantom",  # or a folder
     scale: str = "quick",
-    members: int = 3,  # networks
+    members: int = 1,  # networks, of which the mean is left
     workers: int = 1,
     scheduler: str | None = None,
     retry: bool = False,  # try failed runs again
     student: bool = False,  # one network that has learnt from them
+    second: str = "",  # an annotator whose readings are learnt too
+    reviewed: Path | str = "",  # a landmarks_reviewed.csv that is learnt too
 ) -> list[str]:  # lines to print
-    """Train the ensemble that ships at a scale, or its student, and evaluate it.
+    """Train the network that ships at a scale, the mean of several, or their student, and evaluate
+    what is left.
 
     Raises: ExperimentError, DatasetError.
     """
     how, where = dict(members=members, retry=retry, student=student), out / "model"
+    how |= dict(second=second, reviewed=reviewed)
     model = run_ship(data, scale, out, workers, scheduler, **how)
     lines = evaluation_report(model, ship_test(data, scale, out, members), out)
     return [*lines, f"model in {where}: hemidiaphragm predict --model {where} ..."]

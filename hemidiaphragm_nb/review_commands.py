@@ -49,6 +49,10 @@ def _review(
     summary: Annotated[
         bool, typer.Option("--summary", help="Ask nothing: say what the readings found.")
     ] = False,
+    majority: Annotated[
+        bool,
+        typer.Option("--majority", help="A label gives way to more than half of the readers."),
+    ] = False,
     port: Port = 8867,
     browser: Browser = True,
     out: Out = Path("review"),
@@ -58,7 +62,8 @@ def _review(
 
     Every choice is stored at once in OUT/decisions_READER.csv, and the same command goes on after
     an interruption. --summary compares readers (Cohen's kappa), counts whom they preferred, and
-    writes OUT/landmarks_reviewed.csv, where a label gives way only if two readers or more agree.
+    writes OUT/landmarks_reviewed.csv, where a label gives way only if two readers or more agree,
+    all of them, or with --majority more than half.
     The data's own files stay as they are.
     """
     require_extra("train")
@@ -69,7 +74,7 @@ def _review(
     if summary:
         from hemidiaphragm_nb.reviewed import summarise
 
-        return finish(summarise(data, items, out, second), [])
+        return finish(summarise(data, items, out, second, majority), [])
     from hemidiaphragm_nb.app_server import serve
     from hemidiaphragm_nb.review import Reading
 

@@ -70,17 +70,28 @@ class Predictor(Protocol):
 
     def predict(
         self,
-        frames: np.ndarray,  # (n, 1, S, S) uint8, S a multiple of the recipe's side
+        # (n, 1, S, S) uint8, one or more; S a multiple of the recipe's side, or any with the card's
+        # `test_time`, which resamples them
+        frames: np.ndarray,
     ) -> Outputs:
-        "The network's answer, in the order of the frames."
+        "The network's answer, in the order of the frames. Raises: ValueError for other frames."
 
 # %% ../nbs/engine/runtime.ipynb #8096be96
+def _check_frames(frames: np.ndarray):
+    "Reject what is no batch of square frames. Raises: ValueError."
+    shape = frames.shape
+    if len(shape) != 4 or shape[1] != 1 or shape[2] != shape[3] or 0 in shape:
+        wanted = "one or more square frames are needed, of shape (n, 1, S, S)"
+        raise ValueError(f"{wanted}, not {shape}: `radiograph.framed` makes one")
+
+
 def read_all(
     ask: Callable,  # images (n, 1, side, side) to heatmaps and probabilities of lungs
     frames: np.ndarray,  # (n, 1, S, S) uint8
     card: dict,  # whose `test_time` says how
 ) -> Outputs:
-    "Read each frame at the lungs' place, several times: see `placement`."
+    "Read each frame at the lungs' place, several times: see `placement`. Raises: ValueError."
+    _check_frames(frames)
     how, recipe = test_time_of(card), card["recipe"]
 
     def points(heatmaps: np.ndarray) -> np.ndarray:
@@ -271,6 +282,7 @@ class OnnxPredictor:
     def predict(self, frames: np.ndarray) -> Outputs:  # frames uint8 (n, 1, S, S)
         "The network's answer, one frame after the other; placed and read again as its card says."
         frames = np.asarray(frames)
+        _check_frames(frames)
         if test_time_of(self.card):
             return read_all(self.ask, frames, self.card)
         side = self.card["recipe"]["side"]

@@ -41,7 +41,7 @@ from .predict import Prediction, predict
 from .radiograph import Frame, Radiograph
 from .runtime import Predictor, shipped_predictor
 from .overlay import overlay
-from .records import COLUMNS, as_row
+from .records import COLUMNS, as_row, digest
 from .usual_range import prediction_sentence
 
 # %% ../nbs/engine/session.ipynb #0000000d
@@ -54,6 +54,7 @@ class Session:
     prediction: Prediction  # the model's own, never changed
     points: np.ndarray  # (2, 2) px of the radiograph: right, left, as they stand now; NaN for none
     beta: float = 125.0  # px of the 512-px frame
+    digest: str = ""  # of the network and of how it is read: see `records.digest`
     _measured: tuple = field(default=(None, None), init=False, repr=False)
 
     @classmethod
@@ -63,7 +64,8 @@ class Session:
         "Predict (None: with the network that comes with the library)."
         predictor = predictor or shipped_predictor()
         prediction = predict(radiograph, predictor)
-        return cls(radiograph, predictor.card, prediction, prediction.points.copy(), beta)
+        own = digest(predictor)
+        return cls(radiograph, predictor.card, prediction, prediction.points.copy(), beta, own)
 
     @property
     def edited(self) -> list[str]:
@@ -272,7 +274,8 @@ def model_name(self: Session) -> str:
     created = self.card.get("created", "date unknown")
     commit = str(self.card.get("git_commit", ""))[:7] or "unknown"
     name = self.card["recipe"].get("name") or "a network of your own"
-    return f"{name}, {created}, commit {commit}"
+    own = f", digest {self.digest[:7]}" if self.digest else ""
+    return f"{name}, {created}, commit {commit}{own}"
 
 # %% ../nbs/engine/session.ipynb #0ead41cf
 def _wrapped(lines: list[str], table: bool = False) -> list[str]:

@@ -56,6 +56,11 @@ def _jobs(
                 f"{run.name} learns from teachers, which trainings beside each other cannot; run"
                 " its plan with --workers (in Python `run_plan`)"
             )
+        if run.labels:
+            raise ExperimentError(
+                f"{run.name} learns from further labels, which trainings beside each other cannot;"
+                " run its plan with --workers (in Python `run_plan`)"
+            )
         same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]

@@ -213,7 +213,7 @@ def train(
         save_checkpoint(checkpoint, learn, best.weights, rows)
     if best.weights:
         learn.model.load_state_dict(best.weights)
-    card = model_card(frames, split, learn.model, rows, start, teacher)
+    card = model_card(frames, split, learn.model, rows, start, teacher, recipe.tasks)
     model = TorchPredictor(learn.model.eval(), recipe, card)
     if checkpoint:
         close_run(model, checkpoint, rows, keep=further)

@@ -36,7 +36,7 @@ from hemidiaphragm_nb.prediction_table import (
 )
 from .radiograph import Radiograph, RadiographError
 from .readers import check_spacing, read_radiograph
-from .records import as_record, made_by, source_of, table_row
+from .records import as_record, made_by, source_of, table_row, weights_of
 from hemidiaphragm_nb.record_files import (
     JsonWriter,
     files_of,
@@ -317,6 +317,7 @@ class _OneAtATime:
 
     def __init__(self, predictor: Predictor):
         self.predictor, self.card, self.lock = predictor, predictor.card, threading.Lock()
+        self.weights = weights_of(predictor)  # digested once for all files
 
     def predict(self, frames: np.ndarray) -> Outputs:
         with self.lock:

@@ -18,7 +18,7 @@ from hemidiaphragm_nb.dicom import SegWriter, SrWriter, read_sr
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.excursion import write_excursion
 from hemidiaphragm_nb.findings import FINDINGS, finding_lines
-from hemidiaphragm_nb.measure import MEASURES
+from hemidiaphragm_nb.measure import MEASURES, as_columns, measure
 from hemidiaphragm_nb.overlay import RED
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import predict
@@ -72,6 +72,35 @@ def test_every_output_says_in_the_finding_s_words_that_a_landmark_is_left_out(tm
     assert f"Warning: {said}" in texts
     lines, _ = write_excursion(deep, cut, tmp_path / "pair")
     assert f"The left excursion is unknown: in expiration {said}." in lines
+
+
+def half_hidden(image: np.ndarray) -> list[np.ndarray]:
+    "The picture, upright and turned over, with each half of it painted over."
+    views = []
+    for turned in (image, image.T):
+        for rows, columns in ((0, 256), (256, 512)), ((256, 512), (0, 256)):
+            views += [turned.astype(np.float32) for _ in range(2)]
+            views[-2][slice(*rows)] = 200
+            views[-1][:, slice(*columns)] = 200
+    return views
+
+
+@pytest.mark.parametrize("seed", [3, 4, 7])
+def test_nothing_is_said_of_a_gap_that_is_not_there(seed):
+    kinds, forced = set(), []
+    for grey in half_hidden(phantom(seed, side=512).image):
+        p = predict(Radiograph(grey))
+        gone = np.isnan(p.points).any(1)
+        kinds.add((p.status == "no answer", *gone.tolist()))
+        if p.no_answer or gone.any():
+            assert "gap_uncertain" not in {f.code for f in p.findings}
+            assert np.isnan(p.gap_margin_px) and np.isnan(p.gap_px) and p.gap90_px is None
+            sizes = as_columns(measure(p))
+            for name in ("gap_relative", "gap_dome_apex_px", "gap_dome_apex_mm"):
+                assert sizes[name] is None
+            forced.append(predict(Radiograph(grey), force=True).gap_margin_px)
+    assert (True, True, True) in kinds and len(kinds) > 1  # no answer at all, and others
+    assert np.isfinite(forced).any()  # by force it is shown
 
 
 def noise(height=300, width=400) -> np.ndarray:

@@ -168,7 +168,8 @@ def test_the_tilt_of_oblong_pixels_is_the_patient_s(name, tmp_path):
     upright = p.points * [1, rows]  # in the phantom's square pixels
     assert rows * p.gap_corrected_px == pytest.approx(level_gap(upright, p.tilt), abs=0.1)
     # the network, which has learnt from square pixels, errs more on others
-    assert abs(rows * p.gap_corrected_px - level_gap(case.landmarks, tilt)) < 8 * rows + 2
+    most = 8 if name == "square" else 18
+    assert abs(rows * p.gap_corrected_px - level_gap(case.landmarks, tilt)) < most
     assert "The lungs' apices are tilted by 4" in prediction_sentence(p, 0.15)
     level = level_gap_mm(p.points, p.tilt, p.spacing)
     assert level is None or level == pytest.approx(p.gap_corrected_px * 0.7 * rows)

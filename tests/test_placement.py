@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import asdict, astuple
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from hemidiaphragm_nb.card_checks import CardError, check_card
 from hemidiaphragm_nb.interval_coverage import finding_rates, mean_of_splits, radius_coverage
+from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.placement import (
     LungPlace,
     Placement,
@@ -21,7 +23,9 @@ from hemidiaphragm_nb.placement import (
     placed,
     put_back,
 )
-from hemidiaphragm_nb.runtime import shipped_folder, shipped_predictor
+from hemidiaphragm_nb.predict import predict
+from hemidiaphragm_nb.radiograph import Radiograph
+from hemidiaphragm_nb.runtime import OnnxPredictor, shipped_folder, shipped_predictor
 from hemidiaphragm_nb.validate import gap_errors, held_out_cases, landmark_errors
 from tools.project import ROOT
 
@@ -135,6 +139,13 @@ BROKEN = {
     "two numbers": (asdict(TestTime()) | {"copies": [[1, 0]]}, "no usable copies"),
     "far aside": (asdict(TestTime()) | {"copies": [[1, 0.9, 0]]}, "no usable copies"),
     "no list": (asdict(TestTime()) | {"copies": 4}, "no usable copies"),
+    "a blot": (asdict(TestTime()) | {"blur": 2.1}, "test_time has no usable blur"),
+    "in a corner": (
+        asdict(TestTime()) | {"x": 0.8, "y": 0.8, "copies": [[1, 0.2, 0.2]] * 2},
+        "test_time would cut the lungs off",
+    ),
+    "too large": (asdict(TestTime()) | {"radius": 0.34}, "would cut the lungs off"),
+    "one aside": (asdict(TestTime()) | {"copies": [[1, 0, 0], [1, 0, 0.2]]}, "cut the lungs off"),
 }
 
 
@@ -146,6 +157,52 @@ def test_a_card_with_a_broken_test_time_is_rejected(name):
     with pytest.raises(CardError) as error:
         check_card(card | {"test_time": found})
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"blur": 2},
+        {"x": 0.4, "y": 0.6, "copies": [[1, 0, 0]]},
+        {"x": 0.7, "y": 0.3, "radius": 0.2, "copies": [[1, 0, 0]]},
+    ],
+)
+def test_what_a_card_may_ask_for_shows_the_lungs(change):
+    shipped = shipped_predictor()
+    card = check_card(shipped.card | {"test_time": asdict(TestTime()) | change})
+    p = predict(Radiograph(phantom(3).image), OnnxPredictor(card, shipped.infer))
+    assert p.findings == []
+    assert np.abs(p.points - predict(Radiograph(phantom(3).image)).points).max() < 10
+
+
+def moved_by_hand(grey: np.ndarray) -> dict:
+    "The same chest, and where a point of it comes to lie: a factor, and px to the right and down."
+    black, (height, width) = grey.min(), grey.shape
+    larger = cv2.resize(grey, (width + 5, height + 5), interpolation=cv2.INTER_AREA)
+    smaller = cv2.resize(grey, (width - 3, height - 3), interpolation=cv2.INTER_AREA)
+    down = np.vstack([np.full((3, width), black, grey.dtype), grey[:-3]])
+    aside = np.hstack([np.full((height, 2), black, grey.dtype), grey[:, :-2]])
+    return {
+        "down": (down, 1, (0, 3)),
+        "aside": (aside, 1, (2, 0)),
+        "padded": (np.pad(grey, 3, constant_values=black), 1, (3, 3)),
+        "padded below": (np.pad(grey, ((0, 4), (0, 0)), constant_values=black), 1, (0, 0)),
+        "larger": (larger, (width + 5) / width, (0, 0)),
+        "smaller": (smaller, (width - 3) / width, (0, 0)),
+    }
+
+
+@pytest.mark.parametrize("seed", [3, 6, 8])
+def test_a_few_pixels_at_an_edge_hardly_move_a_landmark(seed):
+    "What the several readings are for: see `placement`."
+    grey = phantom(seed, side=512).image
+    points = predict(Radiograph(grey)).points
+    assert np.isfinite(points).all()
+    for name, (other, scale, shift) in moved_by_hand(grey).items():
+        found = predict(Radiograph(other)).points
+        back = (found + 0.5 - shift) / scale - 0.5
+        apart = np.linalg.norm(back - points, axis=1) * 512 / max(grey.shape)
+        assert (apart < 1).all(), f"{name}: {apart.round(2)}"
 
 
 def test_the_changelog_has_the_numbers_of_the_results():

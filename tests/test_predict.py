@@ -6,18 +6,23 @@ import torch
 from fastcore.test import test_close, test_eq
 from PIL import Image
 
+from hemidiaphragm_nb.conformal import landmark_score
 from hemidiaphragm_nb.evaluate import each_case
+from hemidiaphragm_nb.features import SIDES
+from hemidiaphragm_nb.findings import FINDINGS
 from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import encode
 from hemidiaphragm_nb.lung_width import without_implausible_mm
 from hemidiaphragm_nb.phantom import phantom
 from hemidiaphragm_nb.predict import (
     MAX_DISAGREEMENT,
+    MAX_GAP_SCORE,
     MAX_RADIUS,
     Prediction,
     _image_labels,
     expected_error,
     fuse,
+    gap_findings,
     interpret,
     landmark_findings,
     lung_labels,
@@ -91,6 +96,19 @@ def test_doubts_begin_above_their_limits():
         test_eq([(f.code, f.side) for f in found], [(code, "right") for code in expected])
 
 
+def test_a_gap_s_doubt_begins_above_its_limit():
+    [found] = gap_findings(MAX_GAP_SCORE + 0.1, 33.4)
+    test_eq((found.code, found.side), ("gap_uncertain", ""))
+    test_eq(
+        found.message,
+        "gap uncertain: it may be 33 px of 512 larger or smaller, and farther off one time in ten",
+    )
+    for score in (MAX_GAP_SCORE - 0.1, MAX_GAP_SCORE, np.nan):
+        test_eq(gap_findings(score, 33.4), [])
+    for margin in (np.nan, np.inf):
+        test_eq(gap_findings(MAX_GAP_SCORE + 0.1, margin), [])
+
+
 @pytest.mark.parametrize("height, width", [(1024, 600), (300, 256)])
 def test_labels_of_the_image_are_those_of_the_frame_enlarged(height, width):
     frame = Frame(height, width)
@@ -117,6 +135,19 @@ def answer(frame, **card):
     card |= {"recipe": dict(beta=125.0, decoder="argmin", shared=False)}
     outputs = Outputs(heat, boxes(4, 40)[None])
     return interpret(outputs, np.zeros((FRAME, FRAME), np.uint8), frame, card, checks=False)
+
+
+def test_a_landmark_is_uncertain_by_one_factor_whatever_the_radius_stated():
+    "As its documented threshold says; the error that the heatmaps expect is 10 px of 512."
+    frame = Frame(FRAME, FRAME)
+    for one, stated, codes in ((1.9, 5.0, []), (2.1, 0.5, ["landmark_uncertain"] * 2)):
+        numbers = {side: {"limits": [], "factors": [stated]} for side in SIDES}
+        found = answer(frame, radius_factor=one, intervals=numbers)
+        scores = landmark_score(found.expected, found.disagreement)
+        test_close(found.radius90, stated * scores)
+        test_eq([f.code for f in found.findings], codes)
+    rule = FINDINGS["landmark_uncertain"].threshold
+    assert "expected error times" in rule and "`radius_factor`" in rule and "20 px of 512" in rule
 
 
 @pytest.mark.parametrize("height, width", [(1024, 1024), (1024, 600), (600, 1024)])

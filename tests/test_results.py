@@ -1,10 +1,12 @@
 "The page of the results says what their files say."
 
 import nbformat
+import numpy as np
 import pandas as pd
 
 from hemidiaphragm_nb.features import SIDES
-from hemidiaphragm_nb.interval_coverage import has_finding, radius_coverage
+from hemidiaphragm_nb.interval_coverage import finding_rates, has_finding, radius_coverage
+from hemidiaphragm_nb.reviewed import agreement, as_reviewed, reviewed_landmarks, unblind
 from hemidiaphragm_nb.validate import gap_errors, held_out_cases, landmark_errors
 from tools import hours
 from tools.project import ROOT
@@ -50,9 +52,61 @@ def test_the_numbers_of_lesson_16_are_those_of_the_cross_validation():
         f"on both sides at once in {shipped['both sides at once']} %",
         f"within 20 px {warned[~far].mean():.1f} % have a finding ({(~far).sum()} radiographs",
         f"farther off {warned[far].mean():.1f} % ({far.sum()};",
-        f"{hits:.1f} % of the present one's are within R/10",
+        f"Within R/10 are {hits:.1f} % of the landmarks as published",
     ):
         assert sentence in text
+
+
+def test_the_numbers_of_the_review_are_those_of_its_readings():
+    folder, ids = hours.RESULTS / "covid_cxr/review", dict(dtype={"id": str, "patient_id": str})
+    items = pd.read_csv(folder / "items.csv", **ids)
+    kept = pd.read_csv(folder / "landmarks_reviewed.csv", **ids).fillna("")
+    decided = unblind(items.assign(image=""), folder)
+    votes = decided.groupby(["id", "side"])["choice"].agg(lambda c: c.value_counts().iloc[0])
+    whose = kept.set_index("id")[["right_from", "left_from"]].stack()
+    whose = whose[whose != ""].rename(lambda c: c.removesuffix("_from"), level=1)
+    assert sorted(whose.index) == sorted(votes.index) and len(whose) == len(items) == 188
+    given = [f"{side}_{axis}" for side in SIDES for axis in "xy"]
+    labels = pd.DataFrame({"id": items["id"].unique()}).reindex(columns=["id", *given])
+    labels = labels.set_index("id")
+    for item in items.itertuples():
+        labels.loc[item.id, [f"{item.side}_x", f"{item.side}_y"]] = item.label_x, item.label_y
+    made = reviewed_landmarks(labels.astype(float).reset_index(), decided, majority=True)
+    made, stored = made.set_index("id").loc[kept["id"]], kept.set_index("id")
+    for side in SIDES:  # of each landmark that was read, whose it is and where
+        read = stored[f"{side}_from"] != ""
+        assert (made[f"{side}_from"] == stored[f"{side}_from"]).all()
+        places = [f"{side}_x", f"{side}_y"]
+        np.testing.assert_allclose(made.loc[read, places], stored.loc[read, places], atol=0.006)
+    gave_way = whose[whose != "label"]
+    assert (votes[gave_way.index] >= 2).all()  # by hand: at least two of three chose it
+    chosen = decided.groupby(["id", "side"])["choice"].agg(lambda c: c.mode().iloc[0])
+    assert (chosen[gave_way.index] == gave_way).all()
+    counts, kappa = whose.value_counts(), agreement(decided, draws=2)["kappa"]
+    cases = held_out_cases()
+    again, warned = as_reviewed(cases, items, kept), hours.RESULTS / "covid_cxr/crossval"
+    near, rates = (
+        landmark_errors(again),
+        finding_rates(again, pd.read_csv(warned / "warnings.csv", **ids)),
+    )
+    all_alike = (decided.groupby(["id", "side"])["choice"].nunique() == 1)[gave_way.index]
+    readme = " ".join((folder / "README.md").read_text(encoding="utf8").split())
+    for sentence in (
+        f"{counts['prediction']} times the prediction, {counts['second']} times the second",
+        f"{counts['label']} labels stayed",
+        f"(Where all three had to agree, {all_alike.sum()} would give way.)",
+    ):
+        assert sentence in readme, sentence
+    changes = " ".join((ROOT / "CHANGELOG.md").read_text(encoding="utf8").split())
+    for sentence in (
+        f"κ {kappa.min():.2f} to {kappa.max():.2f})",
+        f"{100 * (near < 10).mean():.1f} % of the landmarks are within R/10",
+        f"{100 * (near[:, 1] < 10).mean():.1f} % on the left) and {100 * (near < 20).mean():.1f} %",
+        f"Of {(abs(gap_errors(again)) > 20).sum()} gaps that are then off",
+        f"{rates.at['all', 'wrong gaps with one (%)']:.1f} % have a finding, of the others"
+        f" {rates.at['all', 'right gaps with one (%)']:.1f} %",
+    ):
+        assert sentence in changes, sentence
 
 
 def test_the_numbers_of_lesson_17_are_those_of_the_readers():

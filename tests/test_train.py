@@ -1,7 +1,7 @@
 "Training beyond what notebook 08 shows: single tasks, early stops, transfers, interruptions, bits."
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from hemidiaphragm_nb.frames import phantom_frames
 from hemidiaphragm_nb.heatmaps import decode
 from hemidiaphragm_nb.landmarks import split_by_patient
 from hemidiaphragm_nb.networks import TorchPredictor, weights_hash
+from hemidiaphragm_nb.placement import TestTime, test_time_of
 from hemidiaphragm_nb.precision import choose_device
 from hemidiaphragm_nb.pretrained import imagenet_state
 from hemidiaphragm_nb.recipes import RecipeError, recipe
@@ -98,6 +99,17 @@ def test_a_training_that_starts_elsewhere(frames, split, trained, tmp_path):
     assert losses[0] < losses[1], "four epochs' lead made no difference"
     with pytest.raises(RecipeError, match="holds another run"):
         again(frames, split, short, out=tmp_path / "onward")
+
+
+def test_what_starts_from_a_network_reads_as_that_does(frames, split, trained, tmp_path):
+    short, how = replace(TINY, epochs=1), asdict(TestTime())
+    placed = replace(trained, card=trained.card | {"test_time": how})
+    onward = again(frames, split, short, start=placed, out=tmp_path / "onward")
+    assert test_time_of(onward.card) == TestTime()
+    assert test_time_of(TorchPredictor.load(tmp_path / "onward").card) == TestTime()
+    no_lungs = replace(short, tasks=("heatmap",))
+    for settings, start in ((short, trained), (short, None), (no_lungs, placed)):
+        assert "test_time" not in again(frames, split, settings, start=start).card
 
 
 class Interrupt(Callback):

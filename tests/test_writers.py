@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -27,13 +27,16 @@ from hemidiaphragm_nb.dicom_reader import encode_dicom
 from hemidiaphragm_nb.dicom_source import write_example
 from hemidiaphragm_nb.lung_width import without_implausible_mm
 from hemidiaphragm_nb.measure import measure
+from hemidiaphragm_nb.networks import TorchPredictor, build_net
 from hemidiaphragm_nb.phantom import phantom
+from hemidiaphragm_nb.placement import TestTime
 from hemidiaphragm_nb.predict import (
     Prediction,
     predict,
 )
 from hemidiaphragm_nb.prediction_table import ResultsError, TableWriter, read_table
 from hemidiaphragm_nb.readers import read_radiograph
+from hemidiaphragm_nb.recipes import recipe
 from hemidiaphragm_nb.record_files import JsonWriter
 from hemidiaphragm_nb.records import as_row
 from hemidiaphragm_nb.report_page import ReportWriter
@@ -918,3 +921,18 @@ def test_a_landmark_off_the_image_is_left_out_everywhere(tmp_path):
     row = as_row(without_points_off_image(p))
     assert (row["right_radius90_px"], row["left_radius90_px"]) == (9.0, None)
     assert row["left_disagreement_px512"] is None
+
+
+def test_a_resumed_run_takes_nothing_from_another_network_nor_from_another_reading(
+    radiographs, tmp_path
+):
+    own, out = recipe("fast", side=64, width=4), tmp_path / "out"
+    model = TorchPredictor(build_net(own).eval(), own, {"created": "2026-11-22", "git_commit": ""})
+    other = TorchPredictor(build_net(replace(own, seed=1)).eval(), own, model.card)
+    placed = replace(model, card=model.card | {"test_time": asdict(TestTime())})
+    noted, stamps, digests = replace(model, card=model.card | {"use": None}), [], []
+    for predictor in (model, noted, other, placed, placed):
+        assert predict_folder([str(radiographs)], out, predictor) == []
+        stamps.append((out / "a.json").stat().st_mtime_ns)
+        digests.append(json.loads((out / "a.json").read_text())["model"]["digest"])
+    assert digests[0] == digests[1] and len(set(digests)) == 3 and stamps[3] == stamps[4]

@@ -29,15 +29,17 @@ COMMANDS = {
     "paper": "`--preset paper` (below), β 125, both tasks, stopped after 20 epochs",
     "transfer": "hemidiaphragm transfer --data FOLDER --scale laptop --repeats 10 --together 100",
     "updates": "hemidiaphragm updates --data FOLDER --store STORE --out results/covid_cxr/updates",
-    "crossval": "hemidiaphragm crossval --data FOLDER --scale full",
+    "crossval": "hemidiaphragm crossval --data FOLDER --scale full --members 2",
     "ablation": "hemidiaphragm crossval --data FOLDER --scale full --ablation",
-    "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full`, `cards.adopt`",
-    "student": "`hemidiaphragm ensemble --data FOLDER --scale full --student`, whose teachers were"
-    " the networks that ship",
+    "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full --members 1`, `cards.adopt`",
+    "student": "`hemidiaphragm ensemble --data FOLDER --scale full --members 3 --student`, whose"
+    " teachers were the networks that shipped before",
     "measure": "notebooks `engine/agreement` and `02_landmarks`, last sections (no training)",
     "explain": "notebook `13_explain`, last section (no training)",
+    "labels": "`hemidiaphragm crossval --data FOLDER --scale full --members 2 --students 1`, and"
+    " again with `--second b --reviewed results/covid_cxr/review/first/landmarks_reviewed.csv`",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
-    " --second b --most 40 --seed 16 --out results/covid_cxr/review",
+    " --second b --seed 28 --out results/covid_cxr/review",
     "groups": "`python -m tools.groups FOLDER` (no training)",
     "variants": "`python -m tools.variants FOLDER` (no training)",
     "checks": "notebooks `engine/checks` and `engine/tilt`, last sections (no training)",
@@ -130,7 +132,7 @@ def page() -> str:
 - `paper`: the first 20 of 200 epochs of one setting (n = 1). The whole, some 37 hours of the
   GPU that ran these: `hemidiaphragm replicate --data FOLDER --scale full --preset paper`.
 - `student`: one student of one split. Students of every fold, which would ship:
-  `hemidiaphragm crossval --data FOLDER --scale full --students 3` (30 trainings).
+  `hemidiaphragm crossval --data FOLDER --scale full --members 3 --students 3` (30 trainings).
 - `updates`: curves with `complete: false` stop before their end; `hemidiaphragm updates` goes on.
 
 ## One person under two patients

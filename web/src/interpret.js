@@ -168,8 +168,8 @@ function withoutImplausibleMm(p) {
   return { ...p, spacing: null, spacingSource: "", findings };
 }
 
-// Without the landmark of side `k` and what is found about it but for the codes `reasons`; `lung`:
-// nor the lung.
+// Without the landmark of side `k`, the gap, and what is found about both but for the codes
+// `reasons`; `lung`: nor the lung.
 function withoutLandmark(p, k, lung, reasons = []) {
   const side = SIDES[k];
   const at = (values, none) => values.map((v, i) => (i === k ? none : v));
@@ -179,6 +179,7 @@ function withoutLandmark(p, k, lung, reasons = []) {
     points: at(p.points, NONE),
     disagreement: at(p.disagreement, NaN),
     radius90: at(p.radius90, NaN),
+    gapMarginPx: NaN,
     mask: lung
       ? plane(
           data.map((v) => (v === k + 1 ? 0 : v)),
@@ -188,7 +189,8 @@ function withoutLandmark(p, k, lung, reasons = []) {
       : p.mask,
     findings: p.findings.filter(
       ({ code, side: of }) =>
-        of !== side || !code.startsWith("landmark_") || reasons.includes(code),
+        code !== "gap_uncertain" &&
+        (of !== side || !code.startsWith("landmark_") || reasons.includes(code)),
     ),
   };
 }
@@ -294,7 +296,7 @@ export function interpret({ heatmaps, lungs, spread }, frame, where, card, facts
   const expected = heatmaps.map((map) => expectedError(map, beta));
   const byOneFactor = expected.map((e) => card.radius_factor * e);
   const known = (v) => (Number.isNaN(v) ? 0 : v);
-  const scores = expected.map((e, k) => Math.hypot(e, known(apart[k]), spread[k]));
+  const scores = expected.map((e, k) => Math.hypot(e, known(apart[k]), known(spread[k])));
   const radius = scores.map((score, k) => margin(score, card.intervals[SIDES[k]]));
   const gapScore = Math.hypot(...expected, ...apart, ...spread);
   const gapMargin = margin(gapScore, card.intervals.gap);
