@@ -156,10 +156,10 @@ def label_spec(
     reviewed: str | Path = "",  # a landmarks_reviewed.csv; "": none
 ) -> LabelSpec | None:  # None where there is neither
     "Name what a training learns from besides the labels. Raises: ExperimentError, DatasetError."
-    if not second and not str(reviewed):
+    if not second and not reviewed:
         return None
     lessons = _lessons(spec, second, reviewed)
-    path = str(Path(reviewed).resolve()) if str(reviewed) else ""
+    path = str(Path(reviewed).resolve()) if reviewed else ""
     labels = LabelSpec(lessons.fingerprint, second, path)
     _LOADED.clear()
     _LOADED[spec, labels] = lessons
