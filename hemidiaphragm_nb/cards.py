@@ -286,7 +286,7 @@ def measured_tables(data: str = "covid_cxr") -> dict[str, pd.DataFrame]:  # `mor
         "student": _networks_table(
             load_table(root / "student/radiographs.csv", **_IDS), "three networks"
         ),
-        "twice": against_both(cases, items, reviewed.fillna("")).T,
+        "twice": against_both(cases, items, reviewed).T,
         "variants": spoilt[shares].astype(float).round(1).astype(str),
         "probes": load_table(root / "variants/probes.csv").set_index("probe").round(1).astype(str),
     }

@@ -206,8 +206,6 @@ def with_labels(
 
     Raises: ExperimentError, DatasetError.
     """
-    if not len(plan):
-        return plan
     labels = label_spec(plan.runs[0].data, second, reviewed)
     return Plan(plan.name, tuple(replace(run, labels=labels) for run in plan))
 

@@ -87,14 +87,13 @@ def training_split(
     """A split, with the reviewed cases and second readings of what is trained on, and of nothing
     else.
     """
-    n, ids = len(frames), lessons.table["id"].to_numpy()
-    if len(ids) == n:
+    more, learnt = lessons.table.iloc[len(frames) :], frames.table["id"].iloc[split["train"]]
+    if more.empty:
         return split
-    reviewed = n + np.flatnonzero(lessons.table["label_of"].iloc[n:] == "reviewed")
-    instead = {ids[i]: i for i in reviewed}
-    train = [instead.get(ids[i], i) for i in split["train"]]
-    learnt = set(ids[list(split["train"])])
-    others = [i for i in range(n, len(ids)) if ids[i] in learnt and i not in set(reviewed)]
+    reviewed = more["label_of"] == "reviewed"
+    instead = dict(zip(more["id"][reviewed], more.index[reviewed]))
+    train = [instead.get(name, i) for name, i in zip(learnt, split["train"])]
+    others = more.index[~reviewed & more["id"].isin(learnt)]
     return split | {"train": np.array([*train, *others], np.int64)}
 
 # %% ../nbs/engine/training_labels.ipynb #46b81f08
@@ -150,6 +149,12 @@ def _lessons(spec: DataSpec, second: str, reviewed: str | Path) -> FrameSet:
 _LOADED: dict = {}  # (DataSpec, LabelSpec) -> FrameSet, the last
 
 
+def _keep(spec: DataSpec, labels: LabelSpec, lessons: FrameSet):
+    "In memory, in place of what was there."
+    _LOADED.clear()
+    _LOADED[spec, labels] = lessons
+
+
 def label_spec(
     spec: DataSpec,  # a folder
     second: str = "",  # its other annotator; "": none
@@ -161,8 +166,7 @@ def label_spec(
     lessons = _lessons(spec, second, reviewed)
     path = str(Path(reviewed).resolve()) if reviewed else ""
     labels = LabelSpec(lessons.fingerprint, second, path)
-    _LOADED.clear()
-    _LOADED[spec, labels] = lessons
+    _keep(spec, labels, lessons)
     return labels
 
 
@@ -184,6 +188,5 @@ def load_lessons(
                 "the labels to learn from are not the plan's: readings or reviewed landmarks"
                 " differ; make the plan again from the present ones"
             )
-        _LOADED.clear()
-        _LOADED[spec, labels] = lessons
+        _keep(spec, labels, lessons)
     return _LOADED[spec, labels]
