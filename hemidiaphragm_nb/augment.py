@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .augmentations import AUGMENTATIONS, MODES, NONE, PAPER, STRONG
 from .augmentations import Augmentation, draw
+from .bedside import bedside, draw_bedside
 from .landmarks import EDGE, MIN_COLUMNS, MIN_FITTED
 from .photometry import photometry
 from .radiograph import FRAME
@@ -181,6 +182,9 @@ def augment(
     matrix, bend = affine(d), d["waves"] * d["elastic"][:, None, None, None] / _HALF
     rows = ((matrix != torch.eye(3)).flatten(1).any(1) | (d["elastic"] > 0)).nonzero().squeeze(1)
     images = images.to(torch.float32, copy=True)
+    if recipe.bedside:
+        own = draw_bedside(d["seed"])
+        images, masks, points = bedside(images, masks, points, own, reread_domes)
     if len(rows):
         geometry = matrix[rows], bend[rows] if d["elastic"].any() else None
         swap, cases = d["flip"][rows] & sides, (images, masks, points)

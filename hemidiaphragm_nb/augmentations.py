@@ -36,7 +36,7 @@ _COMPONENTS = dict(  # name: (value that changes nothing, lowest and highest all
 
 def _check_field(name: str, value: float | tuple[float, float]) -> None:
     "Raise for a probability outside [0, 1], or a range that is empty or out of bounds."
-    if name == "reread":
+    if name in ("reread", "bedside"):
         ok, where = isinstance(value, bool), "True or False"
     elif name.endswith("_p"):
         ok, where = 0 <= value <= 1, "[0, 1]"
@@ -79,6 +79,7 @@ class Augmentation:
     cutout_p: float = 0.0
     cutout: _Range = (0.0, 0.0)  # longest side of the four rectangles, px in the 512-px frame
     reread: bool = False  # read the landmarks again, off the warped masks
+    bedside: bool = False  # what portable radiographs have besides, see `bedside`
 
     def __post_init__(self):
         for f in fields(self):
@@ -113,6 +114,7 @@ STRONG = _recipe(
 )
 AUGMENTATIONS = dict(none=NONE, paper=PAPER, paper_as_printed=PAPER_AS_PRINTED, vidal=VIDAL)
 AUGMENTATIONS |= dict(strong=STRONG, mirrored=replace(STRONG, flip_p=0.5))
+AUGMENTATIONS |= dict(bedside=replace(STRONG, bedside=True))
 
 # %% ../nbs/engine/augmentations.ipynb #52901694
 _HOLES = 4  # rectangles blanked

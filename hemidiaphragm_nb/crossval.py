@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TOGETHER', 'networks', 'crossval_plan', 'filled', 'trained', 'read_so', 'fold_cases', 'network_cases', 'student_plan',
            'with_labels', 'student_cases', 'ship_plan', 'run_ship', 'ship_test', 'ablation_plan', 'ablation_changes',
-           'ablation_table', 'run_crossval', 'run_ablation']
+           'ablation_table', 'warning_cases', 'save_cases', 'run_crossval', 'run_ablation']
 
 # %% ../nbs/engine/crossval.ipynb #ca75d18c
 import json
@@ -159,9 +159,9 @@ def network_cases(
     frames: FrameSet,
     # of `fold_cases`: the first networks', at the lungs' place; None: they are read here
     first: pd.DataFrame | None = None,
-) -> pd.DataFrame:  # as `fold_cases` has it without findings, with network
+) -> pd.DataFrame:  # as `fold_cases` has it, with network
     """Every finished fold's test radiographs, read once and at the lungs' place: by each of its
-    networks alone, and by all together.
+    networks alone, and by all together. Findings are counted where one network reads as it ships.
 
     Raises: ExperimentError for a network without weights.
     """
@@ -175,8 +175,9 @@ def network_cases(
         own = Plan(plan.name, tuple(runs))
         for way, how in ways.items():
             if (read := known.get(both := f"{name}, {way}")) is None:
-                read = fold_cases(own, store, frames, how=how, checks=False)
-            tables.append(read.drop(columns="findings", errors="ignore").assign(network=both))
+                ships = how is not None and len(runs) == len(groups)
+                read = fold_cases(own, store, frames, how=how, checks=ships)
+            tables.append(read.assign(network=both))
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/engine/crossval.ipynb #f0547021
@@ -393,7 +394,7 @@ def ablation_table(radiographs: pd.DataFrame, weight: float = MASK_WEIGHT) -> pd
     return pd.DataFrame(rows).T
 
 # %% ../nbs/engine/crossval.ipynb #6ac3a5e1
-def _warning_cases(
+def warning_cases(
     radiographs: pd.DataFrame,  # of `fold_cases`
 ) -> pd.DataFrame:  # id, fold, findings; a side's disagreement, radius90, error; gap score
     "What each fold's network would have warned of on its own test radiographs."
@@ -407,7 +408,7 @@ def _warning_cases(
     return table.assign(gap_score_px512=gap_score(*readings))
 
 # %% ../nbs/engine/crossval.ipynb #813c6160
-def _save_cases(out: Path, plan: Plan, **tables: pd.DataFrame):
+def save_cases(out: Path, plan: Plan, **tables: pd.DataFrame):
     "Write NAME.csv of each table, facts.json with every run's settings, and the digests of all."
     for name, table in tables.items():
         save_table(table, out / f"{name}.csv", index=False, float_format="%.4f")
@@ -452,14 +453,14 @@ def run_crossval(
     )
     cases, tables = fold_cases(taught if students else plan, store, frames, 1, TestTime()), {}
     tables["warnings"], tables["radiographs"] = (
-        _warning_cases(cases),
+        warning_cases(cases),
         cases.drop(columns="findings"),
     )
     if members > 1:
         tables["networks"] = network_cases(plan, store, frames, None if students else cases)
     if students:
         tables["students"] = student_cases(taught, store, frames)
-    _save_cases(out, plan + taught, **tables)
+    save_cases(out, plan + taught, **tables)
     return cases
 
 # %% ../nbs/engine/crossval.ipynb #e7727b79
@@ -481,5 +482,5 @@ def run_ablation(
     plan = Store(out / "store").as_begun(ablation_plan(data, base, scale))
     store = filled(plan, out, workers, scheduler, retry)
     cases = _ablation_cases(plan, store, _whole_frames(data, scale))
-    _save_cases(out, plan, radiographs=cases)
+    save_cases(out, plan, radiographs=cases)
     return cases

@@ -26,6 +26,7 @@ from .landmarks import split_by_device, split_by_fold, split_by_patient
 from .pixels import mask_artifacts
 from .metrics import radial_error
 from .networks import TorchPredictor
+from .phantom_lessons import with_phantoms
 from .plan import ExperimentError, Run
 from .precision import use_bf16
 from .evaluate import Case, evaluate
@@ -168,6 +169,7 @@ def execute(
         options = dict(progress=False, device=device, start=start, teacher=teacher)
         lessons = load_lessons(run.data, run.labels, frames)
         subsets = training_split(frames, lessons, subsets)
+        lessons, subsets = with_phantoms(lessons, subsets, run.phantoms)
         model = train(lessons, subsets, run.recipe, out=folder, **options)
         files = run_files(run, model, frames, split, threads, device)
     return model, files | {"history.csv": _history(folder, model.card["epochs"])}

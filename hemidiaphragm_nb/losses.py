@@ -119,7 +119,7 @@ def register_loss(name: str) -> Callable:
 
     `preds` has a tensor a task in the recipe's order, of one task the tensor itself; NaN in a
     target is unknown. Raises: RecipeError for a name that is taken."""
-    return register("loss", name, taken=["joint"])
+    return register("loss", name, taken=["joint", "boundary"])
 
 # %% ../nbs/04_losses.ipynb #0000001f
 def gradient_norms(

@@ -141,6 +141,7 @@ class Run:
     start: "Run | None" = None  # begin with this run's weights
     teachers: tuple = ()  # learn from these runs' answers too, see `distillation`
     labels: LabelSpec | None = None  # learn from these too; tests keep the labels as published
+    phantoms: int = 0  # learn from this many too, see `phantom_lessons`; none is tested
 
     def __post_init__(self):
         if self.data.side % self.recipe.side:
@@ -148,6 +149,9 @@ class Run:
                 f"{self.name}: the recipe's side of {self.recipe.side} px does not divide the"
                 f" data's {self.data.side} px; choose data of side {self.recipe.side}"
             )
+        if type(self.phantoms) is not int or self.phantoms < 0:
+            reason = f"phantoms is {self.phantoms!r}; it must be a whole number, 0 or more"
+            raise ExperimentError(f"{self.name}: {reason}")
 
     @property
     def identity(self) -> dict:
@@ -161,6 +165,8 @@ class Run:
             start |= {"teachers": [run.identity for run in self.teachers]}
         if self.labels:
             start |= {"labels": canonical(self.labels)}
+        if self.phantoms:
+            start |= {"phantoms": int(self.phantoms)}
         return {"format": 1, **what, "recipe": canonical(self.recipe), **stage, **start}
 
     @property
@@ -183,7 +189,7 @@ def _words(run: Run) -> list[str]:
     if run.subset != "all":
         words += [run.subset.replace(" ", "")] + [f"{run.fraction:g}"] * (run.fraction < 1)
     words += ["on"] * bool(run.start) + ["distilled"] * bool(run.teachers)
-    return words + ["labels"] * bool(run.labels)
+    return words + ["labels"] * bool(run.labels) + ["phantoms"] * bool(run.phantoms)
 
 # %% ../nbs/engine/plan.ipynb #bf200ad8
 @patch(as_prop=True)
@@ -228,6 +234,8 @@ def run_columns(run: Run) -> dict:
         stage |= {"teachers": " ".join(t.key for t in run.teachers)}
     if run.labels:
         stage |= {"second": run.labels.second, "labels": run.labels.fingerprint}
+    if run.phantoms:
+        stage |= {"phantoms": run.phantoms}
     return stage | recipe_columns(run.recipe)
 
 # %% ../nbs/engine/plan.ipynb #54f968ca
@@ -247,7 +255,8 @@ def run_of(identity: dict, analysis: str = "", name: str = "") -> Run:
     stage = i.get("part", "all"), i.get("share", 1.0)
     what = DataSpec(**i["data"]), read_recipe(i["recipe"])
     labels = LabelSpec(**i["labels"]) if "labels" in i else None
-    return Run(analysis, name, i["repeat"], *what, *stage, start, teachers, labels)
+    more = start, teachers, labels, i.get("phantoms", 0)
+    return Run(analysis, name, i["repeat"], *what, *stage, *more)
 
 # %% ../nbs/engine/plan.ipynb #d58b4455
 @patch

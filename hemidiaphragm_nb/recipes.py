@@ -20,13 +20,14 @@ from .runtime import Outputs
 _CHOICES = {
     "arch": ["unet", "lite0", "imagenet", "brain"],
     "metric": [name for name in METRICS if name not in OWN["metric"]],
-    "loss": ["joint"],
+    "loss": ["joint", "boundary"],
     "tasks": [("heatmap", "mask"), ("heatmap",), ("mask",)],
     "side": list(WORKING_SIDES),
     "weighting": ["fixed", "learned"],
     "mask_channels": [1, 2],
     "norm": [None, "batch", "group", "instance"],
-    "augmentation": ["none", "paper", "paper_as_printed", "strong", "mirrored", "vidal"],
+    "augmentation": ["none", "paper", "paper_as_printed", "strong", "mirrored", "vidal"]
+    + ["bedside"],
     "schedule": ["one_cycle", "flat", "plateau"],
     "keep": ["last", "best"],
     "precision": ["auto", "fp32", "bf16"],
@@ -105,6 +106,12 @@ _FIXED = {
 _WHY = {"brain": "the brain-MRI network has one head"}
 
 
+def _check_loss(recipe):
+    "Settings that a loss leaves no choice of. Raises: RecipeError."
+    if recipe.loss == "boundary" and ("mask" not in recipe.tasks or recipe.weighting != "fixed"):
+        raise RecipeError('loss "boundary" goes with the task mask, and with weighting "fixed"')
+
+
 def _check_arch(recipe):
     "Settings that an architecture of fixed shape leaves no choice of. Raises: RecipeError."
     needed = _FIXED.get(recipe.arch, {})
@@ -131,7 +138,7 @@ class Recipe:
     width: int = 16  # features of the first block
     depth: int = 4  # times the image is halved
     norm: str | None = "batch"  # normalisation after each convolution; None as published
-    augmentation: str = "strong"  # "none", "paper", "strong", "mirrored" or "vidal"
+    augmentation: str = "strong"  # "none", "paper", "strong", "bedside", "mirrored" or "vidal"
     epochs: int = 60
     batch: int = 8  # images
     lr: float = 4e-3  # the largest learning rate
@@ -147,7 +154,8 @@ class Recipe:
     # "unet" (Morís), "brain" (Buda's, for Vidal), "lite0" (EfficientNet-Lite0's encoder),
     # "imagenet" (the same, initialised from ImageNet weights)
     arch: str = field(default="unet", metadata={"later": True})
-    loss: str = field(default="joint", metadata={"later": True})  # "joint": eq. 5, or your own
+    # "joint": eq. 5, "boundary": see `boundary_loss`, or your own
+    loss: str = field(default="joint", metadata={"later": True})
     # weight of a teacher's answer in the targets, 0 to 1, see `distillation`
     distil: float = field(default=0.0, metadata={"later": True})
 
@@ -158,6 +166,7 @@ class Recipe:
         _check_choices(self)
         _check_numbers(self)
         _check_arch(self)
+        _check_loss(self)
 
     def decode(
         self,

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ANALYSES', 'analysis_plan', 'chosen_analyses', 'run_analysis', 'run_transfer', 'write_crossval', 'write_ablation',
-           'write_ensemble', 'run_curves', 'start_afresh']
+           'write_leads', 'write_ensemble', 'run_curves', 'start_afresh']
 
 # %% ../nbs/engine/replicate.ipynb #7c42b541
 import shutil
@@ -23,6 +23,7 @@ from hemidiaphragm_nb.crossval import (
 )
 from .explain import explain_report, explained_cases
 from .figures import STYLE
+from .leads import leads_table, run_leads
 from .multitask import multitask_plan, multitask_report
 from .reports import evaluation_report, write_report
 from .results import export_results, load_results
@@ -193,6 +194,23 @@ def write_ablation(
     """
     radiographs = run_ablation(data, scale, out, workers, scheduler, retry)
     return write_report({"ablation": ablation_table(radiographs)}, out)
+
+
+def write_leads(
+    out: Path,  # takes store/, and leads/ with radiographs.csv and leads.csv
+    data: str = "phantom",  # or a folder
+    scale: str = "quick",
+    folds: int = 5,
+    workers: int = 1,
+    scheduler: str | None = None,
+    retry: bool = False,  # try failed runs again
+) -> list[str]:  # lines to print
+    """Train each of `leads.LEADS` on each fold beside the first network, and write the table.
+
+    Raises: ExperimentError, DatasetError.
+    """
+    radiographs = run_leads(data, scale, folds, out, workers, scheduler, retry)
+    return write_report({"leads": leads_table(radiographs)}, Path(out) / "leads")
 
 # %% ../nbs/engine/replicate.ipynb #c405a005
 def write_ensemble(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['unblind', 'agreement', 'preferences', 'reviewed_landmarks', 'accuracy_twice', 'as_reviewed', 'against_both',
-           'write_reviewed', 'summarise']
+           'seeds_table', 'write_reviewed', 'summarise']
 
 # %% ../nbs/engine/reviewed.ipynb #f9a27b02
 from pathlib import Path
@@ -218,6 +218,40 @@ def against_both(
     return pd.DataFrame(
         {f"{f}, {name}": table[f] for f in figures for name, table in tables.items()}
     )
+
+# %% ../nbs/engine/reviewed.ipynb #e1a36474
+def seeds_table(
+    networks: dict[str, pd.DataFrame],  # name -> cross-validation of the same radiographs
+    items: pd.DataFrame,  # of `review_items`
+    reviewed: pd.DataFrame,  # of `reviewed_landmarks`
+    dice: pd.DataFrame,  # network, id, reviewed: Dice of all where a lung gave way
+) -> pd.DataFrame:  # a row a network, and their mean; cells 'mean [low, high]'
+    """Landmarks within R/10 and R/5 (%), within R/10 on the left, and Dice, against both truths.
+
+    Raises: ValueError where `dice` lacks a radiograph.
+    """
+    rows, again = {}, dice.set_index(["network", "id"])["reviewed"]
+    sides = [f"{side}_from" for side in SIDES]
+    gave = reviewed["id"][~reviewed[sides].fillna("").isin(["", "label"]).all(axis=1)]
+    for name, cases in networks.items():
+        if lacking := sorted({(name, i) for i in gave} - set(again.index)):
+            raise ValueError(f"Dice as reviewed lacks {', '.join(lacking[0])}")
+        own = cases["id"].map(again[name]).fillna(cases["dice"])
+        networks = networks | {name: cases.assign(dice_again=own)}
+    whole = pd.concat(networks.values(), ignore_index=True)
+    for name, cases in (networks | {"mean": whole}).items():
+        table, people = against_both(cases, items, reviewed), persons(cases)
+        rows[name] = {
+            f"{figure}, as {truth}": table.at["all", f"{figure}, as {truth}"]
+            for figure in ("R/10", "R/5")
+            for truth in ("published", "reviewed")
+        }
+        for truth in ("published", "reviewed"):
+            rows[name][f"left R/10, as {truth}"] = table.at["left", f"R/10, as {truth}"]
+        for truth, column in (("published", "dice"), ("reviewed", "dice_again")):
+            lungs = bootstrap_interval(cases[column], people)
+            rows[name][f"Dice, as {truth}"] = interval_text(lungs, 4)
+    return pd.DataFrame(rows).T
 
 # %% ../nbs/engine/reviewed.ipynb #473f1ab6
 def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:

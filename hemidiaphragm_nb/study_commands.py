@@ -220,6 +220,13 @@ def _crossval(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Change one setting of the recipe a run instead.")
     ] = False,
+    leads: Annotated[
+        bool,
+        typer.Option(
+            "--leads",
+            help="Compare changes with each fold's first network instead: see the notebook leads.",
+        ),
+    ] = False,
     workers: Workers = 1,
     scheduler: Scheduler = None,
     resume: Resume = True,
@@ -231,13 +238,19 @@ def _crossval(
     is against the labels as published.
     """
     require_extra("study")
-    from hemidiaphragm_nb.replicate import write_ablation, write_crossval
+    from hemidiaphragm_nb.replicate import write_ablation, write_crossval, write_leads
 
-    if ablation and (second or reviewed):
-        raise ValueError("--second and --reviewed go with the folds, not with --ablation")
+    if (ablation or leads) and (second or reviewed):
+        raise ValueError("--second and --reviewed go with the folds alone")
+    if (ablation or leads) and (members > 1 or students):
+        raise ValueError("--members and --students go with the folds, not with other comparisons")
+    if ablation and leads:
+        raise ValueError("choose one of --ablation and --leads")
     _prepare(out, resume)
     if ablation:
         return finish(write_ablation(out, data, scale, workers, scheduler, retry), [])
+    if leads:
+        return finish(write_leads(out, data, scale, folds, workers, scheduler, retry), [])
     size, labels = (data, scale, folds, members), (second, reviewed or "")
     finish(write_crossval(out, *size, workers, scheduler, retry, students, *labels), [])
 

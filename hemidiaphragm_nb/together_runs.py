@@ -61,6 +61,11 @@ def _jobs(
                 f"{run.name} learns from further labels, which trainings beside each other cannot;"
                 " run its plan with --workers (in Python `run_plan`)"
             )
+        if run.phantoms:
+            raise ExperimentError(
+                f"{run.name} learns from phantoms too, which trainings beside each other cannot;"
+                " run its plan with --workers (in Python `run_plan`)"
+            )
         same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]

@@ -21,6 +21,7 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 from .batches import frame_dls, show_cases
+from .boundary_loss import BoundaryLoss
 from .checkpoint import BestWeights, CheckpointCallback, History, Plateau
 from .checkpoint import ProgressBar, resume_from, save_checkpoint
 from .distillation import Distillation, check_teacher
@@ -47,7 +48,8 @@ class FrameLoss(nn.Module):
         elif recipe.weighting == "learned":
             self.loss = UncertaintyLoss(tasks=recipe.tasks)
         else:
-            self.loss = JointLoss(recipe.lam_hem, recipe.lam_segm, recipe.tasks)
+            kind = BoundaryLoss if recipe.loss == "boundary" else JointLoss
+            self.loss = kind(recipe.lam_hem, recipe.lam_segm, recipe.tasks)
 
     def forward(self, preds, heat, mask, points):
         return self.loss(preds, heat, mask)

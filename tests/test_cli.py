@@ -53,8 +53,8 @@ def test_retry_reaches_the_plan(command, retry, tmp_path, monkeypatch):
     assert isinstance(r.exception, Asked) and r.exception.args == (retry,)
 
 
-@pytest.mark.parametrize("ablation", [False, True])
-def test_an_ablation_takes_the_place_of_the_folds(ablation, tmp_path, monkeypatch):
+@pytest.mark.parametrize("instead", ["", "ablation", "leads"])
+def test_an_ablation_or_leads_take_the_place_of_the_folds(instead, tmp_path, monkeypatch):
     plans = []
 
     def note_plan(plan, *given, **others):
@@ -62,11 +62,12 @@ def test_an_ablation_takes_the_place_of_the_folds(ablation, tmp_path, monkeypatc
         raise Asked
 
     monkeypatch.setattr(hemidiaphragm_nb.crossval, "run_plan", note_plan)
-    words = ["crossval", "--out", str(tmp_path), *["--ablation"] * ablation]
+    words = ["crossval", "--out", str(tmp_path), *[f"--{instead}"] * bool(instead)]
     assert isinstance(CliRunner().invoke(cli.app, words).exception, Asked)
     names = {run.analysis for run in plans[0]}
-    assert names == {"ablation" if ablation else "crossval"}
-    assert ("shipped recipe" in {run.name for run in plans[0]}) is ablation
+    expected = {"": {"crossval"}, "ablation": {"ablation"}, "leads": {"crossval", "leads"}}
+    assert names == expected[instead]
+    assert ("shipped recipe" in {run.name for run in plans[0]}) is (instead == "ablation")
 
 
 def test_an_ablation_leaves_its_table(tmp_path, monkeypatch):

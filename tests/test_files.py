@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from hemidiaphragm_nb.brain_weights import fetch_brain_weights
 from hemidiaphragm_nb.card_checks import ModelError
 from hemidiaphragm_nb.cli import app
-from hemidiaphragm_nb.crossval import _save_cases
+from hemidiaphragm_nb.crossval import save_cases
 from hemidiaphragm_nb.csv_files import load_table
 from hemidiaphragm_nb.files import EscapedError, write_atomic
 from hemidiaphragm_nb.folders import read_folder, write_folder
@@ -71,7 +71,7 @@ def test_the_tables_of_check_evaluate_and_reports(frames, tmp_path):
     table = pd.DataFrame({"=name": ["<b>-c</b>", "0.5"]}, index=["@row", "b"])
     write_report({"rates": table}, tmp_path)
     assert formulas(tmp_path / "rates.csv") == []
-    _save_cases(tmp_path, Plan("none", ()), radiographs=pd.DataFrame({"id": IDS, "dice": -0.5}))
+    save_cases(tmp_path, Plan("none", ()), radiographs=pd.DataFrame({"id": IDS, "dice": -0.5}))
     assert formulas(tmp_path / "radiographs.csv") == []
 
 

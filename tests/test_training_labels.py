@@ -134,6 +134,8 @@ def command(*words):
         (["--second", "nobody"], "nobody"),
         (["--reviewed", "no.csv"], "no such file"),
         (["--reviewed", "no.csv", "--ablation"], "go with the folds"),
+        (["--second", "b", "--leads"], "go with the folds"),
+        (["--ablation", "--leads"], "choose one"),
     ],
 )
 def test_the_command_says_what_is_wrong_before_it_trains(data, tmp_path, words, reason):

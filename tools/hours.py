@@ -29,7 +29,7 @@ COMMANDS = {
     "paper": "`--preset paper` (below), β 125, both tasks, stopped after 20 epochs",
     "transfer": "hemidiaphragm transfer --data FOLDER --scale laptop --repeats 10 --together 100",
     "updates": "hemidiaphragm updates --data FOLDER --store STORE --out results/covid_cxr/updates",
-    "crossval": "hemidiaphragm crossval --data FOLDER --scale full --members 2",
+    "crossval": "hemidiaphragm crossval --data FOLDER --scale full --members 3",
     "ablation": "hemidiaphragm crossval --data FOLDER --scale full --ablation",
     "shipped": "`hemidiaphragm ensemble --data FOLDER --scale full --members 1`, `cards.adopt`",
     "student": "`hemidiaphragm ensemble --data FOLDER --scale full --members 3 --student`, whose"
@@ -38,8 +38,10 @@ COMMANDS = {
     "explain": "notebook `13_explain`, last section (no training)",
     "labels": "`hemidiaphragm crossval --data FOLDER --scale full --members 2 --students 1`, and"
     " again with `--second b --reviewed results/covid_cxr/review/first/landmarks_reviewed.csv`",
+    "leads": "`hemidiaphragm crossval --data FOLDER --scale full --leads`, the first two leads",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
     " --second b --seed 28 --out results/covid_cxr/review",
+    "quality": "`python -m tools.quality FOLDER OUT`, then with `--collect` (no training)",
     "groups": "`python -m tools.groups FOLDER` (no training)",
     "variants": "`python -m tools.variants FOLDER` (no training)",
     "checks": "notebooks `engine/checks` and `engine/tilt`, last sections (no training)",
@@ -133,6 +135,8 @@ def page() -> str:
   GPU that ran these: `hemidiaphragm replicate --data FOLDER --scale full --preset paper`.
 - `student`: one student of one split. Students of every fold, which would ship:
   `hemidiaphragm crossval --data FOLDER --scale full --members 3 --students 3` (30 trainings).
+- `leads`: phantoms among the radiographs, five trainings:
+  `hemidiaphragm crossval --data FOLDER --scale full --leads`, whose store goes on.
 - `updates`: curves with `complete: false` stop before their end; `hemidiaphragm updates` goes on.
 
 ## One person under two patients
