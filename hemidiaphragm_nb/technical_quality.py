@@ -32,7 +32,7 @@ _CUT_OFF = ("apex", "base", "side")
 def seen_faults(
     readings: pd.DataFrame,  # reader, id, faults: keys of `FAULTS` joined by spaces
 ) -> pd.DataFrame:  # a row an id: by how many readers each fault was seen
-    """cut off (at any edge), white, dark and mirrored.
+    """How many readers saw each: cut off (at any edge), white, dark, mirrored.
 
     Raises: ValueError for an unknown fault, or an image that a reader did not read once.
     """
