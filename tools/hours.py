@@ -38,7 +38,7 @@ COMMANDS = {
     "explain": "notebook `13_explain`, last section (no training)",
     "labels": "`hemidiaphragm crossval --data FOLDER --scale full --members 2 --students 1`, and"
     " again with `--second b --reviewed results/covid_cxr/review/first/landmarks_reviewed.csv`",
-    "leads": "`hemidiaphragm crossval --data FOLDER --scale full --leads`, the first two leads",
+    "leads": "`hemidiaphragm crossval --data FOLDER --scale full --leads`",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
     " --second b --seed 28 --out results/covid_cxr/review",
     "quality": "`python -m tools.quality FOLDER OUT`, then with `--collect` (no training)",
@@ -135,8 +135,6 @@ def page() -> str:
   GPU that ran these: `hemidiaphragm replicate --data FOLDER --scale full --preset paper`.
 - `student`: one student of one split. Students of every fold, which would ship:
   `hemidiaphragm crossval --data FOLDER --scale full --members 3 --students 3` (30 trainings).
-- `leads`: phantoms among the radiographs, five trainings:
-  `hemidiaphragm crossval --data FOLDER --scale full --leads`, whose store goes on.
 - `updates`: curves with `complete: false` stop before their end; `hemidiaphragm updates` goes on.
 
 ## One person under two patients
