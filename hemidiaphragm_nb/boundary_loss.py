@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .losses import JointLoss, dice_loss, task_losses
+from .losses import JointLoss
 from .radiograph import FRAME
 
 # %% ../nbs/engine/boundary_loss.ipynb #f3b9bde3

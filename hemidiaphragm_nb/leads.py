@@ -11,17 +11,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from .crossval import crossval_plan, filled, fold_cases, save_cases
+from .crossval import crossval_plan, filled, fold_cases, save_cases, whole_frames
 from .execute import run_split
 from .phantom_lessons import equal_epochs
 from .frames import FrameSet
 from .placement import TestTime
-from .plan import Plan, Run, data_spec, load_data
-from .radiograph import FRAME
+from .plan import Plan, Run, load_data
 from .recipes import Recipe
 from .store import Store
 from .students import compare_networks
-from .study import SCALES
 from .validate import gap_errors
 
 # %% ../nbs/engine/leads.ipynb #5717b1a1
@@ -109,7 +107,7 @@ def run_leads(
     n, both = len(first), Store(out / "store").as_begun(first + leads)
     first, leads = Plan(first.name, both.runs[:n]), Plan(leads.name, both.runs[n:])
     store = filled(both, out, workers, scheduler, retry)
-    frames = load_data(data_spec(data, side=FRAME, n=SCALES[scale]["n"]))
+    frames = whole_frames(data, scale)
     cases = lead_cases(leads, store, frames)
     (out / "leads").mkdir(exist_ok=True)
     save_cases(out / "leads", leads, radiographs=cases)

@@ -26,8 +26,15 @@ _CHOICES = {
     "weighting": ["fixed", "learned"],
     "mask_channels": [1, 2],
     "norm": [None, "batch", "group", "instance"],
-    "augmentation": ["none", "paper", "paper_as_printed", "strong", "mirrored", "vidal"]
-    + ["bedside"],
+    "augmentation": [
+        "none",
+        "paper",
+        "paper_as_printed",
+        "strong",
+        "mirrored",
+        "vidal",
+        "bedside",
+    ],
     "schedule": ["one_cycle", "flat", "plateau"],
     "keep": ["last", "best"],
     "precision": ["auto", "fp32", "bf16"],

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['unblind', 'agreement', 'preferences', 'reviewed_landmarks', 'accuracy_twice', 'as_reviewed', 'against_both',
-           'seeds_table', 'write_reviewed', 'summarise']
+           'seeds_table', 'take_lung', 'write_reviewed', 'summarise']
 
 # %% ../nbs/engine/reviewed.ipynb #f9a27b02
 from pathlib import Path
@@ -233,13 +233,14 @@ def seeds_table(
     rows, again = {}, dice.set_index(["network", "id"])["reviewed"]
     sides = [f"{side}_from" for side in SIDES]
     gave = reviewed["id"][~reviewed[sides].fillna("").isin(["", "label"]).all(axis=1)]
-    for name, cases in networks.items():
-        if lacking := sorted({(name, i) for i in gave} - set(again.index)):
-            raise ValueError(f"Dice as reviewed lacks {', '.join(lacking[0])}")
-        own = cases["id"].map(again[name]).fillna(cases["dice"])
-        networks = networks | {name: cases.assign(dice_again=own)}
-    whole = pd.concat(networks.values(), ignore_index=True)
-    for name, cases in (networks | {"mean": whole}).items():
+    if lacking := sorted({(name, i) for name in networks for i in gave} - set(again.index)):
+        raise ValueError(f"Dice as reviewed lacks {', '.join(lacking[0])}")
+    answers = {
+        name: cases.assign(dice_again=cases["id"].map(again[name]).fillna(cases["dice"]))
+        for name, cases in networks.items()
+    }
+    answers["mean"] = pd.concat(answers.values(), ignore_index=True)
+    for name, cases in answers.items():
         table, people = against_both(cases, items, reviewed), persons(cases)
         rows[name] = {
             f"{figure}, as {truth}": table.at["all", f"{figure}, as {truth}"]
@@ -254,6 +255,16 @@ def seeds_table(
     return pd.DataFrame(rows).T
 
 # %% ../nbs/engine/reviewed.ipynb #473f1ab6
+def take_lung(
+    labels: np.ndarray,  # (h, w) 0, 1 right lung, 2 left lung; changed in place
+    other: np.ndarray,  # (h, w) label image whose lung is taken
+    lung: int,  # its label
+):
+    "One lung from another label image, where the lung that stays leaves room."
+    labels[labels == lung] = 0
+    labels[(other == lung) & (labels == 0)] = lung
+
+
 def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
     "The label mask with each changed side's lung from its source; None where one is not known."
     path = masks["label"] / f"{row['id']}.png"
@@ -267,9 +278,7 @@ def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
         path = masks[source] / f"{row['id']}.png" if source in masks else None
         if path is None or not path.exists():
             return None
-        labels[labels == k] = 0
-        other = open_grey(str(path), palette=True)
-        labels[(other == k) & (labels == 0)] = k
+        take_lung(labels, open_grey(str(path), palette=True), k)
     return labels
 
 

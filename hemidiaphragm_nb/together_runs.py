@@ -56,16 +56,12 @@ def _jobs(
                 f"{run.name} learns from teachers, which trainings beside each other cannot; run"
                 " its plan with --workers (in Python `run_plan`)"
             )
-        if run.labels:
-            raise ExperimentError(
-                f"{run.name} learns from further labels, which trainings beside each other cannot;"
-                " run its plan with --workers (in Python `run_plan`)"
-            )
-        if run.phantoms:
-            raise ExperimentError(
-                f"{run.name} learns from phantoms too, which trainings beside each other cannot;"
-                " run its plan with --workers (in Python `run_plan`)"
-            )
+        for more, asked in (("further labels", run.labels), ("phantoms too", run.phantoms)):
+            if asked:
+                raise ExperimentError(
+                    f"{run.name} learns from {more}, which trainings beside each other cannot;"
+                    " run its plan with --workers (in Python `run_plan`)"
+                )
         same = run.data, run.subset, run.fraction, run.repeat
         if same not in parts:
             frames = data[run.data]

@@ -65,7 +65,7 @@ def test_an_ensemble_is_tested_on_what_its_store_left_out(tmp_path, monkeypatch)
     who = [f"p{i // 2}" for i in range(24)]
     person = ["p0" if p == "p9" else p for p in who]
     frames.table = frames.table.assign(patient_id=who, person=person)
-    monkeypatch.setattr(crossval, "_whole_frames", lambda data, scale: frames)
+    monkeypatch.setattr(crossval, "whole_frames", lambda data, scale: frames)
     tested = {}
     for name, of in (("now", lambda run: run), ("before", _by_patient)):
         monkeypatch.setattr(

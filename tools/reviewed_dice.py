@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pandas as pd
 
-from hemidiaphragm_nb import crossval, csv_files, evaluate, execute, folders, plan, store
+from hemidiaphragm_nb import crossval, csv_files, evaluate, execute, folders, plan, reviewed
+from hemidiaphragm_nb import store as stores
 from hemidiaphragm_nb.features import SIDES
 from hemidiaphragm_nb.placement import TestTime
 from hemidiaphragm_nb.radiograph import FRAME
@@ -36,12 +37,11 @@ def as_reviewed(mask: np.ndarray, whose: pd.Series, candidates: dict) -> np.ndar
     mask = mask.copy()
     for label, side in enumerate(SIDES, start=1):
         if (other := candidates.get(whose[f"{side}_from"])) is not None:
-            mask[mask == label] = 0
-            mask[(other == label) & (mask == 0)] = label
+            reviewed.take_lung(mask, other, label)
     return mask
 
 
-def answers(networks: plan.Plan, place: store.Store, frames, ids) -> dict[str, np.ndarray]:
+def answers(networks: plan.Plan, place: stores.Store, frames, ids) -> dict[str, np.ndarray]:
     "id -> label image, by the network of each fold that has not learnt from the patient."
     found = {}
 
@@ -59,8 +59,8 @@ def answers(networks: plan.Plan, place: store.Store, frames, ids) -> dict[str, n
 
 def measure(data: str, place: str):
     "Write the table: network, id, and Dice of its answer as published and as reviewed."
-    runs, place = crossval.crossval_plan(data, members=NETWORKS, scale="full"), store.Store(place)
-    frames = folders.load_frames(folders.read_folder(data), side=FRAME, option="")
+    runs, place = crossval.crossval_plan(data, members=NETWORKS, scale="full"), stores.Store(place)
+    frames = crossval.whole_frames(data, "full")
     other = folders.load_frames(folders.read_folder(data, "b"), side=FRAME, option="")
     second, whose = dict(zip(other.table["id"], other.masks)), changed()
     masks, read = dict(zip(frames.table["id"], frames.masks)), {}
