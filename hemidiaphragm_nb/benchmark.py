@@ -20,6 +20,7 @@ from hemidiaphragm_nb.prediction_speed import (
     folder_speed,
     int8_accuracy,
     network_speed,
+    reading_speed,
     start_speed,
 )
 from .runtime import ExportError
@@ -32,6 +33,7 @@ MEASUREMENTS = {
     "training": training_speed,
     "memory": training_memory,
     "network, one thread": network_speed,
+    "readings": reading_speed,
     "file, one thread": file_speed,
     "network": partial(network_speed, one_thread=False),
     "file": partial(file_speed, one_thread=False),

@@ -17,6 +17,7 @@ from .phantom_lessons import equal_epochs
 from .frames import FrameSet
 from .placement import TestTime
 from .plan import Plan, Run, load_data
+from .pretrained import why_no_imagenet
 from .recipes import Recipe
 from .store import Store
 from .students import compare_networks
@@ -27,18 +28,27 @@ LEADS = {
     "boundary loss": dict(loss="boundary"),
     "bedside": dict(augmentation="bedside"),
     "phantoms": dict(phantoms=64),
+    "Lite2": dict(arch="imagenet-lite2"),
+    "distilled from Lite2": dict(distil=0.5, teacher="Lite2"),
 }
 
 
 def _lead(run: Run, name: str, trained_on: int) -> Run:
     "A run with one change."
     changes = dict(LEADS[name])
-    n = changes.pop("phantoms", 0)
+    n, taught = changes.pop("phantoms", 0), changes.pop("teacher", None)
     if n:
         epochs = equal_epochs(run.recipe.epochs, trained_on, n, run.recipe.batch)
         changes["epochs"] = epochs
-    own = replace(run.recipe, **changes)
-    return replace(run, analysis="leads", name=f"{run.subset}, {name}", recipe=own, phantoms=n)
+    teachers = (_lead(run, taught, trained_on),) if taught else ()
+    own, name = replace(run.recipe, **changes), f"{run.subset}, {name}"
+    more = dict(phantoms=n, teachers=teachers)
+    return replace(run, analysis="leads", name=name, recipe=own, **more)
+
+
+def _suits(name: str, base: Recipe) -> bool:
+    "Whether a lead can be tried: a larger encoder of the same kind has to be there."
+    return not {"arch", "teacher"} & set(LEADS[name]) or base.arch == "imagenet"
 
 
 def leads_plan(
@@ -47,14 +57,16 @@ def leads_plan(
     scale: str = "quick",  # a name in `SCALES`
     base: Recipe | None = None,  # None: the recipe of the networks that ship
 ) -> Plan:
-    """Each lead on each fold, with the seed of that fold's first network in `crossval_plan`.
+    """Each lead on each fold, with the seed of that fold's first network in `crossval_plan`; those
+    with a larger encoder where the recipe has a pretrained one.
 
     Raises: ExperimentError, DatasetError.
     """
     first = crossval_plan(data, folds, 1, 1, base, scale)
     table = load_data(first.runs[0].data).table
     trained_on = [len(run_split(run, table)["train"]) for run in first]
-    runs = [_lead(run, name, n) for name in LEADS for run, n in zip(first, trained_on)]
+    names = [name for name in LEADS if _suits(name, first.runs[0].recipe)]
+    runs = [_lead(run, name, n) for name in names for run, n in zip(first, trained_on)]
     return Plan("leads", tuple(runs))
 
 # %% ../nbs/engine/leads.ipynb #8711f495
@@ -86,6 +98,18 @@ def leads_table(
     return found.assign(**{"gaps off by > 20 px": pd.Series(off)})
 
 # %% ../nbs/engine/leads.ipynb #f4aea6f8
+def _trainable(plan: Plan, store: Store, why: str) -> Plan:
+    "The plan without what needs weights that are not here, and has not been trained yet; says so."
+
+    def needs(run):
+        return any(r.recipe.arch == "imagenet-lite2" for r in (run, *run.teachers))
+
+    out = [run for run in plan if why and needs(run) and run not in store]
+    if names := list(dict.fromkeys(run.name.split(", ", 1)[1] for run in out)):
+        print(f"left out, {' and '.join(names)}: {why}")
+    return Plan(plan.name, tuple(run for run in plan if run not in out))
+
+
 def run_leads(
     data,  # "phantom", or a folder
     scale: str,  # a name in `SCALES`
@@ -98,12 +122,14 @@ def run_leads(
 ) -> pd.DataFrame:  # of `lead_cases`, those of network 1 first
     """Fill OUT/store with the first network of each fold and its leads, evaluate the radiographs in
     the 512-px frame, and write those of the leads to OUT/leads/radiographs.csv (network 1's are
-    those of `run_crossval`, which writes beside).
+    those of `run_crossval`, which writes beside). A lead whose package is missing is left out, with
+    a word.
 
     Raises: ExperimentError, DatasetError.
     """
     out, first = Path(out), crossval_plan(data, folds, base=base, scale=scale)
     leads = leads_plan(data, folds, scale, base)
+    leads = _trainable(leads, Store(out / "store"), why_no_imagenet(2))
     n, both = len(first), Store(out / "store").as_begun(first + leads)
     first, leads = Plan(first.name, both.runs[:n]), Plan(leads.name, both.runs[n:])
     store = filled(both, out, workers, scheduler, retry)

@@ -63,8 +63,9 @@ def build_net(recipe: Recipe) -> nn.Module:
         net = _check_own(OWN["arch"][recipe.arch](recipe), recipe)
     elif recipe.arch == "brain":
         net = _RadiographBrainUNet(width=recipe.width)
-    elif recipe.arch in ("lite0", "imagenet"):
-        net = LiteUNet(recipe.width, recipe.tasks, **heads)
+    elif recipe.arch in ("lite0", "imagenet", "imagenet-lite2"):
+        size = 2 if recipe.arch.endswith("2") else 0
+        net = LiteUNet(recipe.width, recipe.tasks, **heads, size=size)
     else:
         net = UNet(1, recipe.width, recipe.depth, recipe.norm, recipe.tasks, **heads)
     return net.to(memory_format=torch.channels_last) if recipe.channels_last else net
@@ -396,4 +397,4 @@ def initial_net(
     net = build_net(recipe)
     if start:
         return start_from(net, start)
-    return load_imagenet(net) if recipe.arch == "imagenet" else net
+    return load_imagenet(net) if recipe.arch.startswith("imagenet") else net

@@ -33,14 +33,38 @@ class Placement:
 
 # %% ../nbs/engine/placement.ipynb #0d4b0b54
 _NARROWEST = 0.7  # px of the frame: a narrower Gaussian misses pixels
+_FAINTEST = 1e-14  # of a Gaussian's height: what weighs less is left out
+_STRIP = 32  # px of the result that are made in one product
+_Weights = list[tuple[np.ndarray, slice]]  # of each strip, and the pixels that they are for
 
 
-def _blur_weights(size: int, side: int, scale: float, shift: float, blur: float) -> np.ndarray:
-    "(side, size): what each pixel of a row of the frame adds to each of the placed one."
+def _weighted(at: np.ndarray, size: int, reach: float, weigh: Callable) -> _Weights:
+    """What each of `size` pixels adds to those strips of the result that lie within `reach` of it;
+    `at` (side,): where the pixels of the result lie, in px, ascending; `weigh`: of distances.
+    """
+    weights = []
+    for first in range(0, len(at), _STRIP):
+        own = at[first : first + _STRIP]
+        low = min(max(math.ceil(own[0] - reach), 0), size)
+        near = slice(low, min(max(math.floor(own[-1] + reach) + 1, low), size))
+        apart = np.arange(near.start, near.stop) - own[:, None]
+        weights.append((weigh(apart).astype(np.float32), near))
+    return weights
+
+
+def _product(rows: _Weights, maps: np.ndarray, columns: _Weights) -> np.ndarray:
+    "Rows · maps · columns, transposed."
+    half = np.concatenate([w @ maps[..., near, :] for w, near in rows], -2)
+    return np.concatenate([half[..., near] @ w.T for w, near in columns], -1)
+
+
+def _blur_weights(size: int, side: int, scale: float, shift: float, blur: float) -> _Weights:
+    "What each pixel of a row of the frame adds to each of the placed one."
     at = ((np.arange(side) + 0.5) / side - shift) / scale * size - 0.5
     width = max(blur * size / (side * scale), _NARROWEST)
-    apart = (np.arange(size) - at[:, None]) / width
-    return (np.exp(-0.5 * apart**2) / (width * math.sqrt(2 * math.pi))).astype(np.float32)
+    height = width * math.sqrt(2 * math.pi)
+    reach = width * math.sqrt(-2 * math.log(_FAINTEST))
+    return _weighted(at, size, reach, lambda apart: np.exp(-0.5 * (apart / width) ** 2) / height)
 
 
 def placed(
@@ -53,16 +77,15 @@ def placed(
     lies between two of them must fall alike on every machine.
     """
     rows, columns = (
-        _blur_weights(n, side, at.scale, shift, blur).astype(float)
-        for n, shift in zip(frame.shape, (at.y, at.x))
+        _blur_weights(n, side, at.scale, shift, blur) for n, shift in zip(frame.shape, (at.y, at.x))
     )
-    return (rows @ frame.astype(float) @ columns.T).astype(np.float32)
+    return _product(rows, frame.astype(float), columns).astype(np.float32)
 
 # %% ../nbs/engine/placement.ipynb #2439f1bc
-def _line_weights(side: int, scale: float, shift: float) -> np.ndarray:
-    "(side, side): what each pixel of a placed row adds to each of the frame's."
+def _line_weights(side: int, scale: float, shift: float) -> _Weights:
+    "What each pixel of a placed row adds to each of the frame's."
     at = (scale * (np.arange(side) + 0.5) / side + shift) * side - 0.5
-    return np.maximum(0, 1 - np.abs(np.arange(side) - at[:, None])).astype(np.float32)
+    return _weighted(at, side, 1, lambda apart: np.maximum(0, 1 - np.abs(apart)))
 
 
 def put_back(
@@ -70,10 +93,12 @@ def put_back(
     at: Placement,
     beside: float,  # value where the placed frame shows nothing
 ) -> np.ndarray:  # (..., s, s) of the frame
-    "Maps of a placed frame where the frame has them."
+    "Maps of a placed frame where the frame has them. Raises: ValueError for maps not square."
     side = maps.shape[-1]
+    if maps.shape[-2] != side:
+        raise ValueError(f"maps must be square, not {maps.shape[-2]} x {side}")
     rows, columns = (_line_weights(side, at.scale, shift) for shift in (at.y, at.x))
-    return rows @ (maps - np.float32(beside)) @ columns.T + np.float32(beside)
+    return _product(rows, maps - np.float32(beside), columns) + np.float32(beside)
 
 # %% ../nbs/engine/placement.ipynb #80e6f15d
 _CERTAIN = (0.2, 0.8)  # probabilities from which on a pixel counts a little, and wholly

