@@ -34,7 +34,7 @@ from .frames import FrameSet, phantom_frames
 from .landmarks import split_by_patient
 from .networks import TorchPredictor, ensemble
 from .phantom import phantom
-from .placement import TestTime
+from .placement import TestTime, test_time_of
 from .predict import predict
 from .radiograph import FRAME, to_float
 from hemidiaphragm_nb.runtime import (
@@ -189,7 +189,8 @@ def reading_speed(
     one = TorchPredictor.load(shipped_folder() if model is None else model)
     nets = {"one network": one}
     nets["three networks"] = ensemble([one, *(_shaken(one, seed) for seed in (1, 2))])
-    reads = {"asked once": {}, "at the lungs' place": {"test_time": asdict(TestTime())}}
+    several = asdict(test_time_of(one.card) or TestTime())
+    reads = {"asked once": {}, "at the lungs' place": {"test_time": several}}
     with thread_conditions(True) as (threads, clock, how), tempfile.TemporaryDirectory() as home:
         files = {k: export_onnx(v, Path(home) / f"{k}.onnx", precision) for k, v in nets.items()}
         ways, calls = {}, []
