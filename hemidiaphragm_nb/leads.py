@@ -70,6 +70,11 @@ def leads_plan(
     return Plan("leads", tuple(runs))
 
 # %% ../nbs/engine/leads.ipynb #8711f495
+def _name(run: Run) -> str:
+    "Which lead a run of `leads_plan` is."
+    return run.name.split(", ", 1)[1]
+
+
 def lead_cases(
     plan: Plan,  # of `leads_plan`
     store: Store,
@@ -81,7 +86,7 @@ def lead_cases(
     """
     groups, tables = {}, []
     for run in plan:
-        groups.setdefault(run.name.split(", ", 1)[1], []).append(run)
+        groups.setdefault(_name(run), []).append(run)
     for name, runs in groups.items():
         read = fold_cases(Plan(plan.name, tuple(runs)), store, frames, how=TestTime(), checks=False)
         tables.append(read.drop(columns="findings", errors="ignore").assign(network=name))
@@ -105,7 +110,7 @@ def _trainable(plan: Plan, store: Store, why: str) -> Plan:
         return any(r.recipe.arch == "imagenet-lite2" for r in (run, *run.teachers))
 
     out = [run for run in plan if why and needs(run) and run not in store]
-    if names := list(dict.fromkeys(run.name.split(", ", 1)[1] for run in out)):
+    if names := list(dict.fromkeys(map(_name, out))):
         print(f"left out, {' and '.join(names)}: {why}")
     return Plan(plan.name, tuple(run for run in plan if run not in out))
 
@@ -128,9 +133,9 @@ def run_leads(
     Raises: ExperimentError, DatasetError.
     """
     out, first = Path(out), crossval_plan(data, folds, base=base, scale=scale)
-    leads = leads_plan(data, folds, scale, base)
-    leads = _trainable(leads, Store(out / "store"), why_no_imagenet(2))
-    n, both = len(first), Store(out / "store").as_begun(first + leads)
+    leads, place = leads_plan(data, folds, scale, base), Store(out / "store")
+    leads = _trainable(leads, place, why_no_imagenet(2))
+    n, both = len(first), place.as_begun(first + leads)
     first, leads = Plan(first.name, both.runs[:n]), Plan(leads.name, both.runs[n:])
     store = filled(both, out, workers, scheduler, retry)
     frames = whole_frames(data, scale)

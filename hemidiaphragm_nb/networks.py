@@ -52,6 +52,9 @@ class _RadiographBrainUNet(BrainUNet):
         return super().forward(x.expand(-1, 3, -1, -1))
 
 
+_LITE = {"lite0": 0, "imagenet": 0, "imagenet-lite2": 2}  # `Recipe.arch` -> size of the encoder
+
+
 def build_net(recipe: Recipe) -> nn.Module:
     """The untrained network of a recipe, weights drawn from its seed. Raises: RecipeError for one
     of your own that does not answer as it must.
@@ -63,9 +66,8 @@ def build_net(recipe: Recipe) -> nn.Module:
         net = _check_own(OWN["arch"][recipe.arch](recipe), recipe)
     elif recipe.arch == "brain":
         net = _RadiographBrainUNet(width=recipe.width)
-    elif recipe.arch in ("lite0", "imagenet", "imagenet-lite2"):
-        size = 2 if recipe.arch.endswith("2") else 0
-        net = LiteUNet(recipe.width, recipe.tasks, **heads, size=size)
+    elif recipe.arch in _LITE:
+        net = LiteUNet(recipe.width, recipe.tasks, **heads, size=_LITE[recipe.arch])
     else:
         net = UNet(1, recipe.width, recipe.depth, recipe.norm, recipe.tasks, **heads)
     return net.to(memory_format=torch.channels_last) if recipe.channels_last else net

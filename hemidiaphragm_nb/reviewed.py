@@ -185,6 +185,13 @@ def accuracy_twice(
     return pd.DataFrame(rows).T
 
 # %% ../nbs/engine/reviewed.ipynb #051bbc86
+def _move_truth(own: pd.DataFrame, rows, side: str, moved):
+    "Signed errors of both readings, from a place `moved` (x, y) px of 512 away; changed in place."
+    for axis, by in zip("xy", moved):
+        for reading in ("heatmap", "mask"):
+            own.loc[rows, f"{side}_{reading}_d{axis}"] -= by
+
+
 def as_reviewed(
     radiographs: pd.DataFrame,  # of a cross-validation: signed errors of each reading, px of 512
     items: pd.DataFrame,  # of `review_items`
@@ -195,10 +202,9 @@ def as_reviewed(
     for item in items[items["id"].isin(table.index)].itertuples():
         if table.at[item.id, f"{item.side}_from"] in ("", "label"):
             continue
-        for axis, label in (("x", item.label_x), ("y", item.label_y)):
-            moved = (table.at[item.id, f"{item.side}_{axis}"] - label) * item.px512
-            for reading in ("heatmap", "mask"):
-                own.loc[own["id"] == item.id, f"{item.side}_{reading}_d{axis}"] -= moved
+        labels = ("x", item.label_x), ("y", item.label_y)
+        moved = [(table.at[item.id, f"{item.side}_{k}"] - v) * item.px512 for k, v in labels]
+        _move_truth(own, own["id"] == item.id, item.side, moved)
     return own
 
 # %% ../nbs/engine/reviewed.ipynb #db99fffe
@@ -217,9 +223,7 @@ def ties_for_both(
         off, there = off * item.px512, own[own["id"] == item.id]
         error = fused_errors(there)[0][:, SIDES.index(item.side)]
         nearer = np.linalg.norm(error - off, axis=1) < np.linalg.norm(error, axis=1)
-        for axis, moved in zip("xy", off):
-            for reading in ("heatmap", "mask"):
-                own.loc[there.index[nearer], f"{item.side}_{reading}_d{axis}"] -= moved
+        _move_truth(own, there.index[nearer], item.side, off)
     return own
 
 # %% ../nbs/engine/reviewed.ipynb #b309768a
