@@ -9,14 +9,16 @@ __all__ = ['TOGETHER', 'networks', 'crossval_plan', 'filled', 'trained', 'read_s
 
 # %% ../nbs/engine/crossval.ipynb #ca75d18c
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from .features import SIDES
-from .files import provenance, write_atomic, write_digests
+from .files import provenance, save_picture, write_atomic, write_digests
 from .csv_files import save_table
 from .frames import FrameSet
 from .evaluate import Case
@@ -35,7 +37,7 @@ from .predict import MASK_WEIGHT
 from .interval_coverage import fitted_factor
 from .validate import expected_errors, gap_errors, held_out_cases
 from .validate import landmark_errors, reading_distances, reading_spreads
-from .radiograph import FRAME
+from .radiograph import FRAME, Frame
 
 # %% ../nbs/engine/crossval.ipynb #0000ea01
 def _shipped_recipe(scale: str) -> Recipe:
@@ -132,6 +134,21 @@ def _count_findings(case: Case) -> dict:
     return {"findings": sum(not c.startswith("landmark_") or "border" in c for c in codes)}
 
 
+def _mask_keeper(folder: Path) -> Callable[[Case], dict]:
+    "Saves the predicted mask of each case as FOLDER/ID.png, in px of its image or of the frame."
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(case: Case) -> dict:
+        mask, path = case.prediction.mask, case.row.get("image")
+        if path and mask.shape == (FRAME, FRAME):
+            with Image.open(path) as picture:
+                mask = Frame(picture.height, picture.width).unmask(mask)
+        save_picture(mask, folder / f"{case.row['id']}.png")
+        return {}
+
+    return keep
+
+
 def fold_cases(
     plan: Plan,
     store: Store,
@@ -139,6 +156,7 @@ def fold_cases(
     members: int | None = None,  # the first few of each fold's networks
     how: TestTime | None = None,  # read so; None: once
     checks: bool = True,  # count findings, which takes longer
+    masks: Path | None = None,  # folder that takes each predicted mask, ID.png
 ) -> pd.DataFrame:  # as `evaluate.evaluate` has its cases, with repeat, fold and findings
     """Every finished fold's test radiographs, read by the mean of that fold's networks.
 
@@ -148,7 +166,8 @@ def fold_cases(
     tests = {(run.repeat, run.subset): run_split(run, frames.table)["test"] for run in plan}
     for (repeat, fold), model in trained(plan, store, members).items():
         test, model = frames.subset(tests[repeat, fold]), read_so(model, how)
-        found = evaluate(test, model, checks=checks, columns=[_count_findings] * checks)
+        columns = [_count_findings] * checks + ([_mask_keeper(masks)] if masks else [])
+        found = evaluate(test, model, checks=checks, columns=columns)
         tables.append(found.cases.assign(repeat=repeat, fold=fold))
     return pd.concat(tables, ignore_index=True)
 
@@ -435,6 +454,7 @@ def run_crossval(
     students: int = 0,  # networks a fold that learn from those
     second: str = "",  # as of `with_labels`: of the students, or else of the networks
     reviewed: str | Path = "",
+    masks: bool = False,  # write OUT/masks/ID.png too, for `hemidiaphragm review`
 ) -> pd.DataFrame:  # as `fold_cases` has it
     """Fill OUT/store with the folds, evaluate their radiographs in the 512-px frame by each fold's
     first student, or first network without any, as it ships, and write them to
@@ -451,7 +471,9 @@ def run_crossval(
         filled(plan + taught, out, workers, scheduler, retry),
         whole_frames(data, scale),
     )
-    cases, tables = fold_cases(taught if students else plan, store, frames, 1, TestTime()), {}
+    folder, tables = out / "masks" if masks else None, {}
+    own = taught if students else plan
+    cases = fold_cases(own, store, frames, 1, TestTime(), masks=folder)
     tables["warnings"], tables["radiographs"] = (
         warning_cases(cases),
         cases.drop(columns="findings"),

@@ -168,13 +168,14 @@ def write_crossval(
     students: int = 0,  # networks a fold that learn from those: the first is evaluated
     second: str = "",  # an annotator whose readings are learnt too
     reviewed: Path | str = "",  # a landmarks_reviewed.csv that is learnt too
+    masks: bool = False,  # write masks/ too
 ) -> list[str]:  # lines to print
     """Cross-validate a scale's recipe by patient, and write the report.
 
     Raises: ExperimentError, DatasetError.
     """
     how = dict(members=members, retry=retry, students=students)
-    how |= dict(second=second, reviewed=reviewed)
+    how |= dict(second=second, reviewed=reviewed, masks=masks)
     radiographs = run_crossval(data, scale, folds, out, workers, scheduler, **how)
     with context(STYLE):
         return write_report(crossval_report(radiographs), out)

