@@ -162,10 +162,11 @@ _READ_AGAIN = {  # texts of the tables against reviewed labels
     ),
     "outlines": (
         "**Whole outlines, reviewed.** All 125 lungs whose Dice was below 0.95 and as many"
-        " controls, read alike by three other language models; what each control stands for counts"
-        " with it. Against this truth the two networks of each fold that nobody was shown. A goal of 0.970"
-        " for Dice is reached, but coins in the readers' place would have reached it; so are those"
-        " of R/10 (93 %, left 90 %) and R/5 (97 %), as means (`engine/reviewed_outlines`)."
+        " controls, read alike by three other language models; what each control stands for"
+        " counts with it. Against this truth the two networks of each fold that nobody was"
+        " shown. A goal of 0.970 for Dice is reached, but coins in the readers' place would have"
+        " reached it; so are those of R/10 (93 %, left 90 %) and R/5 (97 %), as means"
+        " (`engine/reviewed_outlines`)."
     ),
 }
 
