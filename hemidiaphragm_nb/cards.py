@@ -164,8 +164,8 @@ _READ_AGAIN = {  # texts of the tables against reviewed labels
         "**Whole outlines, reviewed.** All 125 lungs whose Dice was below 0.95 and as many"
         " controls, read alike by three other language models; what each control stands for"
         " counts with it. Against this truth the two networks of each fold that nobody was"
-        " shown. A goal of 0.970 for Dice is reached, but coins in the readers' place would have"
-        " reached it; so are those of R/10 (93 %, left 90 %) and R/5 (97 %), as means"
+        " shown. Goals of 0.970 for Dice and 97 % for R/5 are reached as means, those for R/10"
+        " (93 %, left 90 %) are not; chance, giving way as often, comes as near to them"
         " (`engine/reviewed_outlines`)."
     ),
 }

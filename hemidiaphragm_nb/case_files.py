@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MASK_READERS', 'IMAGE_READERS', 'radiograph_size', 'open_grey', 'read_mask', 'in_threads', 'short_path', 'advice_of',
-           'read_image', 'orientation_problem', 'read_labels', 'landmark_orientation']
+           'read_image', 'image_shape', 'orientation_problem', 'read_labels', 'landmark_orientation']
 
 # %% ../nbs/engine/case_files.ipynb #0c8eaff3
 from PIL import Image
@@ -145,6 +145,11 @@ def read_image(case: pd.Series) -> Radiograph:
         if annotated and reader is read_radiograph
         else reader(case["image"])
     )
+
+
+def image_shape(case: pd.Series) -> tuple[int, int]:
+    "Height and width of a case's radiograph, px, as its reader turns it."
+    return read_image(case).pixels.shape
 
 # %% ../nbs/engine/case_files.ipynb #0b8d8097
 _TURNS = {

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
+from .case_files import image_shape
 from .features import SIDES
 from .files import provenance, save_picture, write_atomic, write_digests
 from .csv_files import save_table
@@ -139,10 +139,9 @@ def _mask_keeper(folder: Path) -> Callable[[Case], dict]:
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(case: Case) -> dict:
-        mask, path = case.prediction.mask, case.row.get("image")
-        if path and mask.shape == (FRAME, FRAME):
-            with Image.open(path) as picture:
-                mask = Frame(picture.height, picture.width).unmask(mask)
+        mask = case.prediction.mask
+        if case.row.get("image") and mask.shape == (FRAME, FRAME):
+            mask = Frame(*image_shape(case.row)).unmask(mask)
         save_picture(mask, folder / f"{case.row['id']}.png")
         return {}
 

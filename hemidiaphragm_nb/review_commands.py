@@ -74,10 +74,14 @@ def _review(
     The data's own files stay as they are.
     """
     require_extra("train")
-    from hemidiaphragm_nb.review import folder_items
+    from hemidiaphragm_nb.review import folder_items, is_of_outlines
 
     draw = dict(over=over, under=under, most=most or None, seed=seed)
+    if predictions is not None and (out / "items.csv").exists():
+        show_message(f"{out / 'items.csv'} stands: what was drawn goes on, whatever --seed says")
     items = folder_items(data, out, predictions, second, **draw)
+    if items.attrs["left_out"]:
+        show_message(f"left out: {items.attrs['left_out']}")
     if summary:
         from hemidiaphragm_nb.reviewed import summarise
 
@@ -91,6 +95,6 @@ def _review(
         "from hemidiaphragm_nb.review_app import make_review",
         f"make_review({what[0]!r}, {what[1]!r}, {reader!r}, {seed})",
     ]
-    what_is_read = "outlines" if "dice" in items else "landmarks"
+    what_is_read = "outlines" if is_of_outlines(items) else "landmarks"
     show_message(f"{len(items)} {what_is_read}; starting the review ...")
     serve(port, browser=browser, lines=lines)

@@ -53,18 +53,33 @@ def item_crops(
 
 # %% ../nbs/engine/review_crops.ipynb #b401de00
 _MARGIN = 0.08  # of the lungs' longer side, around them
-_DASH = 14  # px of the picture
+_DASH = 14  # px of the picture, where outlines coincide
+_APART = 2  # px of the picture: outlines nearer than this coincide
+# of the picture's side, standard deviation: steps of a network's pixels and a hand's tremor would
+# tell a reader whose an outline is
+_SMOOTH = 0.005
 
 
-def _outline(lung: np.ndarray, left: int, top: int, size: int, side: int) -> list[np.ndarray]:
-    "The outlines (n, 2) of a boolean mask, in px of that square's picture, smooth."
+def _outline(lung: np.ndarray, left: int, top: int, size: int, side: int) -> np.ndarray:
+    "Where the outline of a boolean mask runs in that square's picture, smooth: boolean."
     wide = np.pad(lung.astype(np.float32), size)
     window = wide[top + size : top + 2 * size, left + size : left + 2 * size]
-    large = cv2.GaussianBlur(cv2.resize(window, (side, side)), (0, 0), max(0.5 * side / size, 0.5))
+    large = cv2.GaussianBlur(cv2.resize(window, (side, side)), (0, 0), _SMOOTH * side)
     found, _ = cv2.findContours(
         (large > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
-    return [line[:, 0] for line in found]
+    return cv2.drawContours(np.zeros((side, side), np.uint8), found, -1, 1) > 0
+
+
+def _shared(outlines: list[np.ndarray]) -> list[np.ndarray]:
+    "What is drawn of each: all of it, but turns where it coincides with others."
+    side = len(outlines[0])
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _APART + 1,) * 2)
+    near = np.array([cv2.dilate(line.astype(np.uint8), disc) > 0 for line in outlines])
+    y, x = np.indices((side, side)) - (side - 1) / 2
+    turn = np.floor(np.arctan2(y, x) * side / 3 / _DASH).astype(int) % near.sum(0).clip(1)
+    before = near.cumsum(0) - near  # how many of those that coincide here come before it
+    return [line & (before[k] == turn) for k, line in enumerate(outlines)]
 
 
 def outline_crops(
@@ -77,14 +92,12 @@ def outline_crops(
     longer = max(rows.stop - rows.start, columns.stop - columns.start)
     size = int(round((1 + 2 * _MARGIN) * longer))
     left, top = ((s.start + s.stop - size) // 2 for s in (columns, rows))
-    plain, step = _square(pixels, left, top, size, side), _DASH * len(lungs)
+    plain = _square(pixels, left, top, size, side)
     drawn = plain.copy()
-    for k, (letter, lung) in enumerate(sorted(lungs.items())):
-        for line in _outline(lung, left, top, size, side):
-            # by the place in the picture, so that dashes of outlines that coincide alternate
-            own = (line.sum(1) + 10 * side) % step // _DASH == k
-            for x, y in line[own].tolist():
-                cv2.circle(drawn, (x, y), 1, _COLOURS[letter], -1)
+    letters = sorted(lungs)
+    lines = _shared([_outline(lungs[letter], left, top, size, side) for letter in letters])
+    for k, (letter, line) in enumerate(zip(letters, lines)):
+        drawn[cv2.dilate(line.astype(np.uint8), np.ones((2, 2), np.uint8)) > 0] = _COLOURS[letter]
         at = (8 + 26 * k, 24)
         cv2.putText(drawn, letter, at, cv2.FONT_HERSHEY_SIMPLEX, 0.8, _COLOURS[letter], 2)
     return plain, drawn, (left, top, side / size)

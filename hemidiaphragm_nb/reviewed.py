@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['unblind', 'agreement', 'preferences', 'reviewed_landmarks', 'accuracy_twice', 'as_reviewed', 'ties_for_both',
-           'against_both', 'seeds_table', 'take_lung', 'write_reviewed', 'summarise']
+           'against_both', 'seeds_table', 'take_lung', 'write_reviewed', 'prediction_dice', 'summarise']
 
 # %% ../nbs/engine/reviewed.ipynb #f9a27b02
 from pathlib import Path
@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score
 
-from .case_files import open_grey
+from .case_files import open_grey, read_mask
 from .cases import LANDMARKS, persons
 from .csv_files import load_table, save_table
 from .features import SIDES
-from .files import save_picture
+from .files import plainly, save_picture
 from .folders import read_folder
 from .metrics import bootstrap_interval
-from .review import OUTLINES, Reading
+from .review import OUTLINES, Reading, is_of_outlines, mask_dice
 from .effects import interval_text
 from .validate import crossval_table, fused_errors
 
@@ -35,7 +35,9 @@ def unblind(
     """
     tables = []
     for path in sorted(Path(folder).glob("decisions_*.csv")):
-        seed = load_table(path)["seed"]
+        if "seed" not in (table := load_table(path)):
+            raise ValueError(f"{path}: it has no column seed, so it is no reading of these items")
+        seed = table["seed"]
         name = path.stem.removeprefix("decisions_")
         tables.append(
             Reading(items, name, Path(folder), int(seed.iloc[0]) if len(seed) else 0).decided
@@ -290,6 +292,9 @@ def take_lung(
     labels[(other == lung) & (labels == 0)] = lung
 
 
+_WHOSE = [f"{side}_from" for side in SIDES]
+
+
 def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
     "The label mask with each changed side's lung from its source; None where one is not known."
     path = masks["label"] / f"{row['id']}.png"
@@ -323,21 +328,19 @@ def write_reviewed(
         if path.exists():
             raise FileExistsError(f"{path} exists. Move it away, or choose another folder")
     out.mkdir(parents=True, exist_ok=True)
+    changed = ~reviewed[_WHOSE].isin(["", "label"]).all(axis=1)
+    rows = reviewed[changed].iterrows() if masks else ()
+    labels = {row["id"]: _reviewed_mask(row, masks) for _, row in rows}  # all are read first
     written = [table]
-    for _, row in reviewed.iterrows() if masks else ():
-        changed = {row["right_from"], row["left_from"]} - {"", "label"}
-        labels = _reviewed_mask(row, masks) if changed else None
-        if labels is not None:
+    for name, mask in labels.items():
+        if mask is not None:
             folder.mkdir(exist_ok=True)
-            written.append(folder / f"{row['id']}.png")
-            save_picture(labels, written[-1])
+            written.append(folder / f"{name}.png")
+            save_picture(mask, written[-1])
     save_table(reviewed, table, index=False, float_format="%.2f")
     return written
 
 # %% ../nbs/engine/reviewed.ipynb #5e0d0002
-_WHOSE = [f"{side}_from" for side in SIDES]
-
-
 def _outcome(reviewed: pd.DataFrame) -> str:
     "How many landmarks gave way to what, in words."
     whose = reviewed[_WHOSE].stack()
@@ -356,6 +359,43 @@ def _settled_otherwise(path: Path, reviewed: pd.DataFrame) -> str:
     return ". It was settled otherwise: by other readings, or with or without --majority"
 
 
+def prediction_dice(
+    items: pd.DataFrame,  # of `review_items`, of outlines
+    reviewed: pd.DataFrame,  # of `reviewed_landmarks`
+    out: Path,  # with outlines/
+) -> pd.DataFrame:  # a row a group: lungs, and 'mean [low, high]' as published, as reviewed
+    "Dice of the predicted lungs that were read, against both truths; 95 % intervals by patient."
+    whose, again = reviewed.set_index("id"), []
+    for item in items.itertuples():
+        source = whose.at[item.id, f"{item.side}_from"]
+        if source == "second":
+            lung = SIDES.index(item.side) + 1
+            shown, second = (
+                read_mask(out / OUTLINES / s / f"{item.id}.png") == lung
+                for s in ("prediction", "second")
+            )
+            again.append(mask_dice(shown, second))
+        else:
+            again.append(1.0 if source == "prediction" else item.dice)
+    table, rows = items.assign(again=again), {}
+    for group, own in table.groupby("group", sort=False):
+        rows[group] = {"lungs": len(own)} | {
+            truth: interval_text(bootstrap_interval(own[column], own["patient_id"]), 4)
+            for truth, column in (("as published", "dice"), ("as reviewed", "again"))
+        }
+    return pd.DataFrame(rows).T.rename_axis("Dice of the prediction")
+
+
+def _written(reviewed: pd.DataFrame, out: Path, masks: dict[str, Path]) -> str:
+    "Write the reviewed landmarks and masks; what was written, or why not."
+    try:
+        paths = write_reviewed(reviewed, out, masks)
+    except (OSError, ValueError) as error:  # what was computed is not lost for it
+        return f"nothing is written: {plainly(error)}"
+    changed = (~reviewed[_WHOSE].isin(["", "label"]).all(axis=1)).sum()
+    return f"written: {paths[0]}, and masks of {len(paths) - 1} of {changed} changed radiographs"
+
+# %% ../nbs/engine/reviewed.ipynb #7af62863
 def summarise(
     data: Path,  # the folder whose labels were reviewed
     items: pd.DataFrame,  # of `review_items`
@@ -372,11 +412,14 @@ def summarise(
     reviewed = reviewed_landmarks(read_folder(data), decided, majority=majority)
     tables = [table.round(2) for table in (agreement(decided), preferences(decided))]
     lines = [table.to_string(index=False) for table in tables]
-    lines += [accuracy_twice(items, reviewed).round(2).to_string(), _outcome(reviewed)]
+    lines += [accuracy_twice(items, reviewed).round(2).to_string()]
+    if is_of_outlines(items):
+        lines.append(prediction_dice(items, reviewed, out).to_string())
+    lines.append(_outcome(reviewed))
     reviewed = reviewed[(reviewed[_WHOSE] != "").any(axis=1)]
     if (path := out / "landmarks_reviewed.csv").exists():
         return [*lines, f"{path} exists and stays as it is{_settled_otherwise(path, reviewed)}"]
     masks = {"label": data / "masks"} | ({"second": data / f"masks_{second}"} if second else {})
-    if "dice" in items:  # outlines were read
+    if is_of_outlines(items):
         masks = {source.name: source for source in (out / OUTLINES).iterdir()}
-    return [*lines, f"written: {write_reviewed(reviewed, out, masks)[0]}"]
+    return [*lines, _written(reviewed, out, masks)]

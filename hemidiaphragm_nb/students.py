@@ -98,7 +98,7 @@ def second_opinions(
     seed: int = 0,
 ) -> pd.DataFrame:  # rows own score, other networks, both; cells 'mean [low, high]' over networks
     """How well each score tells wrong gaps: the area under the receiver operating characteristic,
-    how much more it is than that of the own score, and the share of wrong gaps found (%).
+    the share of wrong gaps found (%), and how much more each is than by the own score.
     """
     doubts, rng = _doubts(networks), np.random.default_rng(seed)
     people = pd.Series(np.asarray(persons(next(iter(networks.values())))))
@@ -114,10 +114,11 @@ def second_opinions(
                 limit = np.percentile(value[~wrong], 100 - false)
                 found.append((roc_auc_score(wrong, value), 100 * (value > limit)[wrong].mean()))
             means.setdefault(score, []).append(np.mean(found, axis=0))
-    rows, own = {}, np.array(means["own score"])[:, 0]
+    rows, (own, found_by_own) = {}, np.array(means["own score"]).T
     for score, values in means.items():
         area, share = np.array(values).T
         cells = {"area": (area, 3), "more than own": (area - own, 3), "found (%)": (share, 1)}
+        cells["more found (%)"] = (share - found_by_own, 1)
         rows[score] = {
             name: interval_text((v[0], *np.percentile(v[1:], [2.5, 97.5])), digits)
             for name, (v, digits) in cells.items()

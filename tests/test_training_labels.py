@@ -136,8 +136,8 @@ def command(*words):
         (["--reviewed", "no.csv", "--ablation"], "go with the folds"),
         (["--second", "b", "--leads"], "go with the folds"),
         (["--ablation", "--leads"], "choose one"),
-        (["--members", "2", "--leads"], "--members and --students go with the folds"),
-        (["--students", "1", "--ablation"], "--members and --students go with the folds"),
+        (["--members", "2", "--leads"], "--members, --students and --masks go with the folds"),
+        (["--students", "1", "--ablation"], "--members, --students and --masks go with the folds"),
     ],
 )
 def test_the_command_says_what_is_wrong_before_it_trains(data, tmp_path, words, reason):

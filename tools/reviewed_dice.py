@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from hemidiaphragm_nb import crossval, csv_files, evaluate, execute, folders, plan, reviewed
+from hemidiaphragm_nb import crossval, csv_files, evaluate, execute, folders, plan, review, reviewed
 from hemidiaphragm_nb import store as stores
 from hemidiaphragm_nb.features import SIDES
 from hemidiaphragm_nb.placement import TestTime
@@ -35,8 +35,7 @@ def changed(whose: pd.DataFrame) -> pd.DataFrame:
 
 def dice(a: np.ndarray, b: np.ndarray, lung: int = 0) -> float:
     "Of both lungs together, or of one lung, from label images."
-    a, b = (m == lung if lung else m > 0 for m in (a, b))
-    return 2 * (a & b).sum() / (a.sum() + b.sum())
+    return review.mask_dice(*(m == lung if lung else m > 0 for m in (a, b)))
 
 
 def as_reviewed(mask: np.ndarray, whose: pd.Series, candidates: dict) -> np.ndarray:
