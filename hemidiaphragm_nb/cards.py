@@ -165,8 +165,8 @@ _READ_AGAIN = {  # texts of the tables against reviewed labels
         " controls, read alike by three other language models; what each control stands for"
         " counts with it. Against this truth the two networks of each fold that nobody was"
         " shown. Goals of 0.970 for Dice and 97 % for R/5 are reached as means, those for R/10"
-        " (93 %, left 90 %) are not; chance, giving way as often, comes as near to them"
-        " (`engine/reviewed_outlines`)."
+        " (93 %, left 90 %) are not, though an earlier reading had them; that readers' choices"
+        " give more than chance is not shown (`engine/reviewed_outlines`)."
     ),
 }
 

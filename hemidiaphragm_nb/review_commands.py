@@ -78,7 +78,8 @@ def _review(
 
     draw = dict(over=over, under=under, most=most or None, seed=seed)
     if predictions is not None and (out / "items.csv").exists():
-        show_message(f"{out / 'items.csv'} stands: what was drawn goes on, whatever --seed says")
+        ignored = "--second, --over, --under, --most and --seed change nothing"
+        show_message(f"{out / 'items.csv'} stands: what was drawn goes on, and {ignored}")
     items = folder_items(data, out, predictions, second, **draw)
     if items.attrs["left_out"]:
         show_message(f"left out: {items.attrs['left_out']}")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['unblind', 'agreement', 'preferences', 'reviewed_landmarks', 'accuracy_twice', 'as_reviewed', 'ties_for_both',
-           'against_both', 'seeds_table', 'take_lung', 'write_reviewed', 'prediction_dice', 'summarise']
+           'against_both', 'seeds_table', 'take_lungs', 'write_reviewed', 'prediction_dice', 'summarise']
 
 # %% ../nbs/engine/reviewed.ipynb #f9a27b02
 from pathlib import Path
@@ -282,14 +282,15 @@ def seeds_table(
     return pd.DataFrame(rows).T
 
 # %% ../nbs/engine/reviewed.ipynb #473f1ab6
-def take_lung(
-    labels: np.ndarray,  # (h, w) 0, 1 right lung, 2 left lung; changed in place
-    other: np.ndarray,  # (h, w) label image whose lung is taken
-    lung: int,  # its label
-):
-    "One lung from another label image, where the lung that stays leaves room."
-    labels[labels == lung] = 0
-    labels[(other == lung) & (labels == 0)] = lung
+def take_lungs(
+    labels: np.ndarray,  # (h, w) 0, 1 right lung, 2 left lung
+    others: dict[int, np.ndarray],  # of each lung that changes, by label: whose it becomes
+) -> np.ndarray:  # (h, w)
+    "Lungs from other label images, where a lung that stays, or came first, leaves room."
+    labels = np.where(np.isin(labels, list(others)), 0, labels).astype(labels.dtype)
+    for lung, other in others.items():
+        labels[(other == lung) & (labels == 0)] = lung
+    return labels
 
 
 _WHOSE = [f"{side}_from" for side in SIDES]
@@ -300,7 +301,7 @@ def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
     path = masks["label"] / f"{row['id']}.png"
     if not path.exists():
         return None
-    labels = open_grey(str(path), palette=True).copy()
+    labels, others = open_grey(str(path), palette=True), {}
     for k, side in enumerate(SIDES, start=1):
         source = row[f"{side}_from"]
         if source in ("", "label"):
@@ -308,8 +309,8 @@ def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
         path = masks[source] / f"{row['id']}.png" if source in masks else None
         if path is None or not path.exists():
             return None
-        take_lung(labels, open_grey(str(path), palette=True), k)
-    return labels
+        others[k] = open_grey(str(path), palette=True)
+    return take_lungs(labels, others)
 
 
 def write_reviewed(
@@ -346,7 +347,8 @@ def _outcome(reviewed: pd.DataFrame) -> str:
     whose = reviewed[_WHOSE].stack()
     counts = whose[~whose.isin(["", "label"])].value_counts()
     gave = [f"{n} gave way to {source}" for source, n in counts.items()] or ["no label gave way"]
-    return f"{', '.join(gave)}; {(whose == 'label').sum()} labels stayed"
+    stayed = (whose == "label").sum()
+    return f"{', '.join(gave)}; {stayed} label{'' if stayed == 1 else 's'} stayed"
 
 
 def _settled_otherwise(path: Path, reviewed: pd.DataFrame) -> str:
@@ -364,11 +366,15 @@ def prediction_dice(
     reviewed: pd.DataFrame,  # of `reviewed_landmarks`
     out: Path,  # with outlines/
 ) -> pd.DataFrame:  # a row a group: lungs, and 'mean [low, high]' as published, as reviewed
-    "Dice of the predicted lungs that were read, against both truths; 95 % intervals by patient."
+    """Dice of the predicted lungs that were read, against both truths: 1 where the prediction was
+    chosen (in masks_reviewed it may lack what the other lung covers). 95 % intervals by patient.
+    """
     whose, again = reviewed.set_index("id"), []
     for item in items.itertuples():
         source = whose.at[item.id, f"{item.side}_from"]
-        if source == "second":
+        if not source:  # not read by enough readers
+            again.append(np.nan)
+        elif source == "second":
             lung = SIDES.index(item.side) + 1
             shown, second = (
                 read_mask(out / OUTLINES / s / f"{item.id}.png") == lung
@@ -377,7 +383,7 @@ def prediction_dice(
             again.append(mask_dice(shown, second))
         else:
             again.append(1.0 if source == "prediction" else item.dice)
-    table, rows = items.assign(again=again), {}
+    table, rows = items.assign(again=again).dropna(subset="again"), {}
     for group, own in table.groupby("group", sort=False):
         rows[group] = {"lungs": len(own)} | {
             truth: interval_text(bootstrap_interval(own[column], own["patient_id"]), 4)
@@ -404,7 +410,7 @@ def summarise(
     majority: bool = False,  # as of `reviewed_landmarks`
 ) -> list[str]:  # lines to print
     """What the readings found, with the reviewed landmarks and masks written into OUT, unless
-    landmarks_reviewed.csv stands there.
+    landmarks_reviewed.csv stands there or a reading is not at its end.
 
     Raises: ValueError without decisions, DatasetError.
     """
@@ -417,6 +423,10 @@ def summarise(
         lines.append(prediction_dice(items, reviewed, out).to_string())
     lines.append(_outcome(reviewed))
     reviewed = reviewed[(reviewed[_WHOSE] != "").any(axis=1)]
+    read = decided["reader"].value_counts()
+    if (left := read[read < len(items)]).size:
+        done = ", ".join(f"{reader} has decided {n} of {len(items)}" for reader, n in left.items())
+        return [*lines, f"nothing is written before every reading is at its end: {done}"]
     if (path := out / "landmarks_reviewed.csv").exists():
         return [*lines, f"{path} exists and stays as it is{_settled_otherwise(path, reviewed)}"]
     masks = {"label": data / "masks"} | ({"second": data / f"masks_{second}"} if second else {})

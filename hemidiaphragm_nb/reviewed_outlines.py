@@ -25,9 +25,9 @@ def _weights(group: pd.Series) -> np.ndarray:
 
 
 def reviewed_mean(
-    # a row a lung: patient_id; group ('over', 'control', '' where it was not read); gave (whether
-    # the label gave way); and a figure, Dice or %, as published, reviewed, and to_shown: had the
-    # prediction that readers saw been chosen
+    # a row a lung: patient_id; group ('over', 'control', '' where it was not read); source (whose
+    # outline was chosen: 'label', 'prediction', 'second'); and a figure, Dice or %, as published,
+    # reviewed, and to_shown: had the prediction that readers saw been chosen
     rows: pd.DataFrame,
     digits: int = 4,
 ) -> dict:  # answers, patients, and 'mean [low, high]' of five figures
@@ -37,8 +37,10 @@ def reviewed_mean(
     group, before = rows["group"], rows["published"].astype(float)
     weights, patients = _weights(group), rows["patient_id"]
     change = (rows["reviewed"] - before).where(group != "", 0.0)
-    often = group.map(rows["gave"].astype(float).groupby(group).mean())
-    chance = (often * (rows["to_shown"] - before)).where(group != "", 0.0)
+    drawn = rows["source"].isin(["label", "prediction"]) & (group != "")  # by lot
+    given = rows["source"].eq("prediction").where(drawn)
+    often = group.map(given.astype(float).groupby(group).mean())
+    chance = change.mask(drawn, often * (rows["to_shown"] - before))
     figures = {
         "as published": before,
         "as reviewed, unread as published": before + change,
@@ -52,13 +54,13 @@ def reviewed_mean(
 
 # %% ../nbs/engine/reviewed_outlines.ipynb #6dd79e1a
 def _with_readings(table: pd.DataFrame, items, reviewed) -> pd.DataFrame:
-    "With group, '' where a row's lung was not read, and gave: whether its label gave way."
+    "With group and source of `reviewed_mean`, '' where a row's lung was not read."
     known = items.set_index(["id", "side"])["group"].to_dict()
     whose = {s: reviewed.set_index("id")[f"{s}_from"].fillna("").to_dict() for s in SIDES}
     keys = [*zip(table["id"], table["side"])]
     return table.assign(
         group=[known.get(key, "") for key in keys],
-        gave=[whose[side].get(i, "") not in ("", "label") for i, side in keys],
+        source=[whose[side].get(i, "") for i, side in keys],
     )
 
 

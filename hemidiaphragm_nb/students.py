@@ -76,15 +76,20 @@ WRONG = 20.0  # px of 512: a gap that is off by more
 
 def _doubts(networks: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     "Of each network: whether its gap is wrong, its own score, the others' distance, and both."
-    points = {name: fused_errors(cases)[0] for name, cases in networks.items()}
-    found = {}
+    points, found = {name: fused_errors(cases)[0] for name, cases in networks.items()}, {}
+    ids = {tuple(cases["id"]) for cases in networks.values()}
+    if len(networks) < 2 or len(ids) > 1:
+        raise ValueError("give two networks or more, of the same radiographs in one order")
     for name, cases in networks.items():
         readings = (f(cases) for f in (expected_errors, reading_distances, reading_spreads))
         apart = [points[name] - points[other] for other in networks if other != name]
         others = np.sqrt(np.square(apart).sum(-1).mean(0).sum(-1))  # px of 512, both sides
         # a landmark that is not there is the greatest doubt
         own, others = (np.nan_to_num(v, nan=FRAME) for v in (gap_score(*readings), others))
-        columns = {"wrong": np.abs(gap_errors(cases)) > WRONG, "own score": own}
+        wrong = ~(np.abs(gap_errors(cases)) <= WRONG)  # a gap that is not there is wrong
+        if not 0 < wrong.sum() < len(wrong):
+            raise ValueError(f"{name}: some gaps must be wrong, and some right")
+        columns = {"wrong": wrong, "own score": own}
         columns |= {"other networks": others, "both": np.hypot(own, others)}
         found[name] = pd.DataFrame(columns)
     return found

@@ -21,9 +21,9 @@ RESULTS = ROOT / "results/covid_cxr"
 NETWORKS = 3
 
 
-def settled(review) -> pd.DataFrame:
+def settled(folder) -> pd.DataFrame:
     "right_from and left_from by id, of the radiographs that were read; '' for a side that was not."
-    path = review / "landmarks_reviewed.csv"
+    path = folder / "landmarks_reviewed.csv"
     table = csv_files.load_table(path, dtype={"id": str}).fillna("").set_index("id")
     return table[[f"{side}_from" for side in SIDES]]
 
@@ -40,11 +40,12 @@ def dice(a: np.ndarray, b: np.ndarray, lung: int = 0) -> float:
 
 def as_reviewed(mask: np.ndarray, whose: pd.Series, candidates: dict) -> np.ndarray:
     "A label image with each changed side's lung from its candidate's label image."
-    mask = mask.copy()
-    for label, side in enumerate(SIDES, start=1):
-        if (other := candidates.get(whose[f"{side}_from"])) is not None:
-            reviewed.take_lung(mask, other, label)
-    return mask
+    others = {
+        label: other
+        for label, side in enumerate(SIDES, start=1)
+        if (other := candidates.get(whose[f"{side}_from"])) is not None
+    }
+    return reviewed.take_lungs(mask, others)
 
 
 def answers(networks: plan.Plan, place: stores.Store, frames) -> dict[str, np.ndarray]:
