@@ -135,13 +135,13 @@ def _count_findings(case: Case) -> dict:
 
 
 def _mask_keeper(folder: Path) -> Callable[[Case], dict]:
-    "Saves the predicted mask of each case as FOLDER/ID.png, in px of its image or of the frame."
+    "Saves the predicted mask of each case as FOLDER/ID.png, px of its image; else of the frame."
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(case: Case) -> dict:
         mask = case.prediction.mask
-        if case.row.get("image") and mask.shape == (FRAME, FRAME):
-            mask = Frame(*image_shape(case.row)).unmask(mask)
+        if case.row.get("image"):
+            mask = Frame(*image_shape(case.row), len(mask)).unmask(mask)
         save_picture(mask, folder / f"{case.row['id']}.png")
         return {}
 

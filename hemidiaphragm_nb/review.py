@@ -198,13 +198,13 @@ def _outline_items(labels, out: Path, predictions: Path, others, draw: dict) -> 
     return items
 
 # %% ../nbs/engine/review.ipynb #86083d0d
+_PREDICTIONS = "Name a radiographs.csv, a predictions.csv or a folder of masks"
+
+
 def _predicted(path: Path, labels: pd.DataFrame) -> pd.DataFrame:
     "Landmarks of a cross-validation's radiographs.csv, or of a predictions.csv."
-    what = "Name a radiographs.csv, a predictions.csv or a folder of masks"
-    if not Path(path).is_file():
-        raise ValueError(f"{path}: no such file. {what}")
     if Path(path).suffix.lower() != ".csv":
-        raise ValueError(f"{path}: it is no table. {what}")
+        raise ValueError(f"{path}: it is no table. {_PREDICTIONS}")
     table = load_table(path, dtype={"id": str})
     if "right_heatmap_dx" in table:
         return cross_validated_points(table, labels)
@@ -254,6 +254,8 @@ def folder_items(
     """
     labels, out = read_folder(data), Path(out)
     images, path, left_out = labels.set_index("id")["image"], out / "items.csv", ""
+    if predictions is not None and not Path(predictions).exists():
+        raise ValueError(f"{predictions}: no such file. {_PREDICTIONS}")
     if not path.exists():
         if predictions is None:
             raise ValueError(f"{out} has no items.csv. Say with --predictions what is reviewed")
@@ -267,11 +269,8 @@ def folder_items(
         raise ValueError(f"{path}: it has no column {absent[0]}. Draw the review again")
     if lost := sorted(set(items["id"]) - set(images.index)):
         raise ValueError(f"{path}: {data} lacks its image {lost[0]}. Name the folder it is of")
-    kinds = {True: "outlines", False: "landmarks"}
-    if predictions is not None and not Path(predictions).exists():
-        raise ValueError(f"{predictions}: no such file or folder")
     if predictions is not None and Path(predictions).is_dir() != is_of_outlines(items):
-        kind = kinds[is_of_outlines(items)]
+        kind = "outlines" if is_of_outlines(items) else "landmarks"
         raise ValueError(f"{path} is a review of {kind}. Choose another folder with --out")
     if is_of_outlines(items):
         _check_candidates(items, out)

@@ -13,12 +13,18 @@ from .landmarks import bounding_box
 from .radiograph import standardise
 
 # %% ../nbs/engine/review_crops.ipynb #5f1e2017
-def _square(pixels: np.ndarray, left: int, top: int, size: int, side: int) -> np.ndarray:
-    "RGB (side, side, 3): that square of the image, px; enlarged or reduced."
+def _window(image: np.ndarray, left: int, top: int, size: int, side: int) -> np.ndarray:
+    "(side, side): that square of an image, px, zero beyond its edges; enlarged or reduced."
+    wide = np.pad(image, size)
+    return cv2.resize(
+        wide[top + size : top + 2 * size, left + size : left + 2 * size], (side, side)
+    )
+
+
+def _square(pixels: np.ndarray, *where: int) -> np.ndarray:
+    "RGB (side, side, 3): the standardised image's window; `where`: as of `_window`."
     grey = (standardise(pixels) * 255).astype(np.uint8)
-    wide = cv2.copyMakeBorder(grey, size, size, size, size, cv2.BORDER_CONSTANT)
-    window = wide[top + size : top + 2 * size, left + size : left + 2 * size]
-    return cv2.cvtColor(cv2.resize(window, (side, side)), cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(_window(grey, *where), cv2.COLOR_GRAY2RGB)
 
 
 _COLOURS = {"A": (255, 170, 60), "B": (120, 220, 255), "C": (240, 140, 250)}
@@ -60,11 +66,11 @@ _APART = 2  # px of the picture: outlines nearer than this coincide
 _SMOOTH = 0.005
 
 
-def _outline(lung: np.ndarray, left: int, top: int, size: int, side: int) -> np.ndarray:
-    "Where the outline of a boolean mask runs in that square's picture, smooth: boolean."
-    wide = np.pad(lung.astype(np.float32), size)
-    window = wide[top + size : top + 2 * size, left + size : left + 2 * size]
-    large = cv2.GaussianBlur(cv2.resize(window, (side, side)), (0, 0), _SMOOTH * side)
+def _outline(lung: np.ndarray, *where: int) -> np.ndarray:
+    "Boolean (side, side): a mask's outline, smooth, in its window; `where`: as of `_window`."
+    large = _window(lung.astype(np.float32), *where)
+    side = len(large)
+    large = cv2.GaussianBlur(large, (0, 0), _SMOOTH * side)
     found, _ = cv2.findContours(
         (large > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )

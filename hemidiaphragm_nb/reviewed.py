@@ -247,6 +247,14 @@ def against_both(
     )
 
 # %% ../nbs/engine/reviewed.ipynb #e1a36474
+_WHOSE = [f"{side}_from" for side in SIDES]
+
+
+def _gave_way(reviewed: pd.DataFrame) -> pd.Series:
+    "Of each radiograph, whether a label of its gave way."
+    return ~reviewed[_WHOSE].fillna("").isin(["", "label"]).all(axis=1)
+
+
 def seeds_table(
     networks: dict[str, pd.DataFrame],  # name -> cross-validation of the same radiographs
     items: pd.DataFrame,  # of `review_items`
@@ -258,8 +266,7 @@ def seeds_table(
     Raises: ValueError where `dice` lacks a radiograph.
     """
     rows, again = {}, dice.set_index(["network", "id"])["reviewed"]
-    sides = [f"{side}_from" for side in SIDES]
-    gave = reviewed["id"][~reviewed[sides].fillna("").isin(["", "label"]).all(axis=1)]
+    gave = reviewed["id"][_gave_way(reviewed)]
     if lacking := sorted({(name, i) for name in networks for i in gave} - set(again.index)):
         raise ValueError(f"Dice as reviewed lacks {', '.join(lacking[0])}")
     answers = {
@@ -291,9 +298,6 @@ def take_lungs(
     for lung, other in others.items():
         labels[(other == lung) & (labels == 0)] = lung
     return labels
-
-
-_WHOSE = [f"{side}_from" for side in SIDES]
 
 
 def _reviewed_mask(row: pd.Series, masks: dict[str, Path]) -> np.ndarray | None:
@@ -329,8 +333,7 @@ def write_reviewed(
         if path.exists():
             raise FileExistsError(f"{path} exists. Move it away, or choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    changed = ~reviewed[_WHOSE].isin(["", "label"]).all(axis=1)
-    rows = reviewed[changed].iterrows() if masks else ()
+    rows = reviewed[_gave_way(reviewed)].iterrows() if masks else ()
     labels = {row["id"]: _reviewed_mask(row, masks) for _, row in rows}  # all are read first
     written = [table]
     for name, mask in labels.items():
@@ -398,8 +401,8 @@ def _written(reviewed: pd.DataFrame, out: Path, masks: dict[str, Path]) -> str:
         paths = write_reviewed(reviewed, out, masks)
     except (OSError, ValueError) as error:  # what was computed is not lost for it
         return f"nothing is written: {plainly(error)}"
-    changed = (~reviewed[_WHOSE].isin(["", "label"]).all(axis=1)).sum()
-    return f"written: {paths[0]}, and masks of {len(paths) - 1} of {changed} changed radiographs"
+    written, changed = len(paths) - 1, _gave_way(reviewed).sum()
+    return f"written: {paths[0]}, and masks of {written} of {changed} changed radiographs"
 
 # %% ../nbs/engine/reviewed.ipynb #7af62863
 def summarise(
